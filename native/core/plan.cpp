@@ -1,0 +1,220 @@
+// See plan.h.
+#include "plan.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <numeric>
+
+namespace ba_sam {
+namespace {
+
+void check_cancel(const std::atomic<bool>& cancel) {
+  if (cancel.load(std::memory_order_relaxed)) throw SamError("ERR_ABORTED", "The run was aborted");
+}
+
+std::vector<bool> find_constants(const Graph& graph) {
+  std::vector<bool> constant(graph.values.size(), false);
+  for (size_t v = 0; v < graph.values.size(); ++v) constant[v] = graph.values[v].kind == ValueKind::weight;
+  for (const Node& node : graph.nodes) {
+    constant[node.output] = std::all_of(node.inputs.begin(), node.inputs.end(),
+                                        [&](uint32_t v) { return v == kAbsent || constant[v]; });
+  }
+  return constant;
+}
+
+// Greedy by size: the largest place first, each at the lowest offset that is free during its whole life. Within a
+// few percent of the lower bound for chains of layers.
+size_t assign_offsets(std::vector<MemoryLayout::Place>& places) {
+  std::vector<size_t> order(places.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return places[a].bytes > places[b].bytes; });
+  std::vector<size_t> placed;  // sorted by offset
+  size_t total = 0;
+  for (size_t index : order) {
+    auto& place = places[index];
+    size_t offset = 0;
+    for (size_t other_index : placed) {
+      const auto& other = places[other_index];
+      if (other.last < place.first || other.first > place.last) continue;
+      if (offset + place.bytes <= other.offset) break;
+      offset = std::max(offset, other.offset + other.bytes);
+    }
+    place.offset = offset;
+    total = std::max(total, offset + place.bytes);
+    placed.insert(std::upper_bound(placed.begin(), placed.end(), index,
+                                   [&](size_t a, size_t b) { return places[a].offset < places[b].offset; }),
+                  index);
+  }
+  return total;
+}
+
+}  // namespace
+
+MemoryLayout plan_memory(const Graph& graph, const std::vector<size_t>& scratch_bytes,
+                         std::vector<size_t>* scratch_offsets) {
+  const int node_count = static_cast<int>(graph.nodes.size());
+  MemoryLayout layout;
+  layout.constant = find_constants(graph);
+  layout.place_of.assign(graph.values.size(), -1);
+  layout.in_place.assign(graph.nodes.size(), false);
+
+  // Last reader of each value's memory, views included.
+  std::vector<int> last(graph.values.size(), -1);
+  for (int n = 0; n < node_count; ++n) {
+    for (uint32_t v : graph.nodes[n].inputs) {
+      if (v != kAbsent) last[view_root(graph, v)] = n;
+    }
+  }
+  for (uint32_t v : graph.outputs) last[view_root(graph, v)] = node_count;
+
+  for (int n = 0; n < node_count; ++n) {
+    const Node& node = graph.nodes[n];
+    if (layout.constant[node.output]) continue;
+    if (node.op == Op::reshape) {
+      layout.place_of[node.output] = layout.place_of[view_root(graph, node.output)];
+      continue;
+    }
+    // x + linear(y): the sum is accumulated where x lies, when nobody needs x afterwards.
+    if (node.op == Op::linear && node.has_input(3)) {
+      const uint32_t residual = view_root(graph, node.inputs[3]);
+      const int32_t place = layout.place_of[residual];
+      const bool read_twice = std::count_if(node.inputs.begin(), node.inputs.end(), [&](uint32_t v) {
+                                return v != kAbsent && view_root(graph, v) == residual;
+                              }) > 1;
+      if (place >= 0 && last[residual] == n && layout.places[place].last == n && !read_twice) {
+        layout.in_place[n] = true;
+        layout.place_of[node.output] = place;
+        layout.places[place].last = std::max(n, last[node.output]);
+        continue;
+      }
+    }
+    layout.place_of[node.output] = static_cast<int32_t>(layout.places.size());
+    layout.places.push_back({0, align_up(graph.output(node).bytes()), n, std::max(n, last[node.output])});
+  }
+
+  std::vector<int32_t> scratch_place(graph.nodes.size(), -1);
+  for (int n = 0; n < node_count; ++n) {
+    if (scratch_bytes[n] == 0) continue;
+    scratch_place[n] = static_cast<int32_t>(layout.places.size());
+    layout.places.push_back({0, align_up(scratch_bytes[n]), n, n});
+  }
+  layout.arena_bytes = assign_offsets(layout.places);
+  scratch_offsets->assign(graph.nodes.size(), 0);
+  for (int n = 0; n < node_count; ++n) {
+    if (scratch_place[n] >= 0) (*scratch_offsets)[n] = layout.places[scratch_place[n]].offset;
+  }
+  return layout;
+}
+
+Plan::Plan(std::shared_ptr<WeightStore> weights, std::shared_ptr<Backend> backend, Graph graph)
+    : weights_(std::move(weights)), backend_(std::move(backend)), graph_(std::move(graph)) {
+  for (const Value& value : graph_.values) {
+    if (value.kind == ValueKind::weight) weights_->check(value.name, value.dtype, value.shape);
+  }
+}
+
+const void* Plan::address(uint32_t value, uint8_t* arena) const {
+  if (value == kAbsent) return nullptr;
+  if (layout_.place_of[value] >= 0) return arena + layout_.places[layout_.place_of[value]].offset;
+  const uint32_t root = view_root(graph_, value);
+  if (constants_[root]) return constants_[root]->data();
+  if (plain_[root]) return plain_[root]->data.data();
+  return input_of_[root];
+}
+
+void Plan::run_node(size_t index, uint8_t* arena, const std::atomic<bool>& cancel) {
+  const Node& node = graph_.nodes[index];
+  if (!kernels_[index]) return;
+  const void* in[kMaxInputs] = {};
+  for (size_t i = 0; i < node.inputs.size(); ++i) in[i] = address(node.inputs[i], arena);
+  KernelIo io;
+  io.in = in;
+  io.cancel = &cancel;
+  io.out = const_cast<void*>(address(node.output, arena));
+  io.scratch = arena ? arena + scratch_offsets_[index] : nullptr;
+  kernels_[index]->run(io);
+}
+
+void Plan::prepare(const std::atomic<bool>& cancel) {
+  kernels_.clear();
+  kernels_.resize(graph_.nodes.size());
+  plain_.assign(graph_.values.size(), nullptr);
+  constants_.assign(graph_.values.size(), nullptr);
+  input_of_.assign(graph_.values.size(), nullptr);
+
+  std::vector<size_t> scratch(graph_.nodes.size(), 0);
+  std::vector<bool> needed_plain(graph_.values.size(), false);
+  for (size_t n = 0; n < graph_.nodes.size(); ++n) {
+    check_cancel(cancel);
+    const Node& node = graph_.nodes[n];
+    cost_.push_back(node_cost(graph_, node));
+    if (node.op != Op::reshape) {
+      kernels_[n] = backend_->make_kernel(graph_, node, *weights_);
+      scratch[n] = kernels_[n]->scratch_bytes();
+    }
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      if (!node.has_input(i)) continue;
+      const uint32_t root = view_root(graph_, node.inputs[i]);
+      const bool owned = kernels_[n] && kernels_[n]->owns_weight(i);
+      if (graph_.values[root].kind == ValueKind::weight && !owned && node.op != Op::reshape) {
+        needed_plain[root] = true;
+      }
+    }
+  }
+  for (size_t v = 0; v < graph_.values.size(); ++v) {
+    if (needed_plain[v]) plain_[v] = weights_->plain(graph_.values[v].name);
+  }
+
+  // Folded nodes need scratch only here, so it is not part of the arena.
+  const std::vector<bool> constant = find_constants(graph_);
+  std::vector<size_t> run_scratch = scratch;
+  for (size_t n = 0; n < graph_.nodes.size(); ++n) {
+    if (constant[graph_.nodes[n].output]) run_scratch[n] = 0;
+  }
+  layout_ = plan_memory(graph_, run_scratch, &scratch_offsets_);
+  for (size_t n = 0; n < graph_.nodes.size(); ++n) {
+    const Node& node = graph_.nodes[n];
+    if (!layout_.constant[node.output] || node.op == Op::reshape) continue;
+    check_cancel(cancel);
+    constants_[node.output] = std::make_shared<Buffer>(graph_.output(node).bytes(), "a folded constant");
+    Buffer fold_scratch(scratch[n], "scratch");
+    run_node(n, fold_scratch.data(), cancel);
+    check_cancel(cancel);  // a cancelled kernel leaves its output unspecified
+    kernels_[n].reset();
+    cost_[n] = 0;
+  }
+  prepared_ = true;
+}
+
+void Plan::run(const std::vector<const void*>& inputs, const std::vector<void*>& outputs,
+               const std::atomic<bool>& cancel, const std::function<void(double)>& progress,
+               std::vector<double>* node_ms) {
+  using Clock = std::chrono::steady_clock;
+  check_cancel(cancel);
+  if (!prepared_) {
+    cost_.clear();
+    prepare(cancel);
+  }
+  for (size_t i = 0; i < graph_.inputs.size(); ++i) input_of_[graph_.inputs[i]] = inputs[i];
+
+  uint8_t* arena = weights_->arena(layout_.arena_bytes);
+  const double total = std::max(1.0, std::accumulate(cost_.begin(), cost_.end(), 0.0));
+  double done = 0;
+  if (node_ms) node_ms->assign(graph_.nodes.size(), 0.0);
+  for (size_t n = 0; n < graph_.nodes.size(); ++n) {
+    check_cancel(cancel);
+    const auto start = Clock::now();
+    run_node(n, arena, cancel);
+    if (node_ms) (*node_ms)[n] = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+    done += cost_[n];
+    if (progress && cost_[n] > 0) progress(done / total);
+  }
+  check_cancel(cancel);
+  for (size_t i = 0; i < graph_.outputs.size(); ++i) {
+    const size_t bytes = graph_.values[graph_.outputs[i]].bytes();
+    if (bytes) std::memcpy(outputs[i], address(graph_.outputs[i], arena), bytes);
+  }
+}
+
+}  // namespace ba_sam

@@ -1,0 +1,149 @@
+// See weights.h.
+#include "weights.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "bf16.h"
+#include "graph.h"
+
+namespace ba_sam {
+namespace {
+
+float f16_to_f32(uint16_t h) {
+  const uint32_t sign = static_cast<uint32_t>(h & 0x8000) << 16;
+  const uint32_t exponent = (h >> 10) & 31, mantissa = h & 1023;
+  uint32_t bits;
+  if (exponent == 31) {
+    bits = sign | 0x7f800000u | mantissa << 13;
+  } else if (exponent) {
+    bits = sign | (exponent + 112) << 23 | mantissa << 13;
+  } else {
+    const float subnormal = std::ldexp(static_cast<float>(mantissa), -24);
+    return sign ? -subnormal : subnormal;
+  }
+  float out;
+  std::memcpy(&out, &bits, 4);
+  return out;
+}
+
+}  // namespace
+
+void convert_elements(void* out, DType out_dtype, const void* in, DType in_dtype, size_t count) {
+  if (out_dtype == in_dtype) {
+    if (count) std::memcpy(out, in, count * dtype_bytes(in_dtype));
+    return;
+  }
+  // Sources come from a file buffer and may be unaligned: read through memcpy.
+  const auto* source = static_cast<const uint8_t*>(in);
+  auto load = [&](size_t i) -> float {
+    if (in_dtype == DType::f32) {
+      float v;
+      std::memcpy(&v, source + 4 * i, 4);
+      return v;
+    }
+    uint16_t v;
+    std::memcpy(&v, source + 2 * i, 2);
+    return in_dtype == DType::bf16 ? bf16_to_f32(v) : f16_to_f32(v);
+  };
+  if (out_dtype == DType::f32) {
+    auto* target = static_cast<float*>(out);
+    for (size_t i = 0; i < count; ++i) target[i] = load(i);
+  } else if (out_dtype == DType::bf16) {
+    auto* target = static_cast<uint16_t*>(out);
+    for (size_t i = 0; i < count; ++i) target[i] = f32_to_bf16(load(i));
+  } else {
+    throw SamError("ERR_INVALID_ARGUMENT", std::string("Expected f32 or bf16 for a weight's dtype but received ") +
+                                               dtype_name(out_dtype));
+  }
+}
+
+void WeightStore::set(const std::string& name, DType source, DType dtype, const Shape& shape, const uint8_t* bytes,
+                      size_t size) {
+  const bool known = source == DType::f32 || source == DType::bf16 || source == DType::f16;
+  if (!known) {
+    throw SamError("ERR_INVALID_ARGUMENT", "Expected f32, f16 or bf16 for " + name + " but received " +
+                                               std::string(dtype_name(source)));
+  }
+  size_t count = 1;
+  for (int64_t dim : shape) {
+    if (dim < 0 || (dim > 0 && count > (size_t{1} << 40) / static_cast<size_t>(dim))) {
+      throw SamError("ERR_INVALID_ARGUMENT", "Expected at most 2^40 elements for " + name + " but received " +
+                                                 shape_text(shape));
+    }
+    count *= static_cast<size_t>(dim);
+  }
+  if (count * dtype_bytes(source) != size) {
+    throw SamError("ERR_INVALID_ARGUMENT",
+                   "Expected " + std::to_string(count * dtype_bytes(source)) + " bytes for " + name + " of shape " +
+                       shape_text(shape) + " but received " + std::to_string(size));
+  }
+  auto tensor = std::make_shared<Tensor>();
+  tensor->dtype = dtype;
+  tensor->shape = shape;
+  tensor->data = Buffer(count * dtype_bytes(dtype), "a weight");
+  convert_elements(tensor->data.data(), dtype, bytes, source, count);
+
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!entries_.emplace(name, Entry{dtype, shape, std::move(tensor), {}, nullptr}).second) {
+    throw SamError("ERR_INVALID_ARGUMENT", "Expected every weight once but received " + name + " again");
+  }
+}
+
+const WeightStore::Entry& WeightStore::find(const std::string& name) const {
+  const auto it = entries_.find(name);
+  if (it == entries_.end()) throw SamError("ERR_GRAPH", "Expected a weight named " + name + " but there is none");
+  return it->second;
+}
+
+void WeightStore::check(const std::string& name, DType dtype, const Shape& shape) const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const Entry& entry = find(name);
+  if (entry.dtype != dtype || entry.shape != shape) {
+    throw SamError("ERR_GRAPH", "Expected weight " + name + " as " + dtype_name(dtype) + " " + shape_text(shape) +
+                                    " but it is " + dtype_name(entry.dtype) + " " + shape_text(entry.shape));
+  }
+}
+
+std::shared_ptr<const Tensor> WeightStore::plain_of(Entry& entry) const {
+  if (!entry.plain) entry.plain = entry.packed->unpack();
+  return entry.plain;
+}
+
+std::shared_ptr<const Tensor> WeightStore::plain(const std::string& name) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return plain_of(const_cast<Entry&>(find(name)));
+}
+
+std::shared_ptr<const PackedTensor> WeightStore::packed(
+    const std::string& name, const std::string& key,
+    const std::function<std::shared_ptr<const PackedTensor>(const Tensor&)>& pack) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  Entry& entry = const_cast<Entry&>(find(name));
+  if (!entry.packed || entry.packed_key != key) {
+    entry.packed = pack(*plain_of(entry));
+    entry.packed_key = key;
+  }
+  entry.plain.reset();
+  return entry.packed;
+}
+
+size_t WeightStore::bytes() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  size_t total = 0;
+  for (const auto& [name, entry] : entries_) {
+    if (entry.plain) total += entry.plain->data.size();
+    if (entry.packed) total += entry.packed->bytes();
+  }
+  return total;
+}
+
+uint8_t* WeightStore::arena(size_t bytes) {
+  if (arena_.size() < bytes) {
+    arena_ = Buffer();  // free first: the peak is the larger of the two, not their sum
+    arena_ = Buffer(bytes, "the arena of a plan");
+  }
+  return arena_.data();
+}
+
+}  // namespace ba_sam

@@ -1,0 +1,71 @@
+// The tensors of one model, by name. A backend may replace a tensor by a packed form of its own; the plain form is
+// then freed, so that memory stays at one copy, and rebuilt if somebody asks for it again.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
+#include "buffer.h"
+#include "tensor.h"
+
+namespace ba_sam {
+
+struct Tensor {
+  DType dtype = DType::f32;
+  Shape shape;
+  Buffer data;
+};
+
+// A backend's own layout of one tensor (oneDNN's blocked formats).
+struct PackedTensor {
+  virtual ~PackedTensor() = default;
+  virtual size_t bytes() const = 0;
+  virtual std::shared_ptr<const Tensor> unpack() const = 0;
+};
+
+class WeightStore {
+ public:
+  // Converts `bytes` (row-major, little-endian, any float dtype) to `dtype` and keeps it. Throws SamError when the
+  // length does not fit the shape or the name is taken.
+  void set(const std::string& name, DType source, DType dtype, const Shape& shape, const uint8_t* bytes,
+           size_t size);
+
+  // Throws SamError ERR_GRAPH when the tensor is missing or not of this dtype and shape.
+  void check(const std::string& name, DType dtype, const Shape& shape) const;
+
+  std::shared_ptr<const Tensor> plain(const std::string& name);
+
+  // The packed form under `key`, made by `pack` if it does not exist yet. Frees the plain form.
+  std::shared_ptr<const PackedTensor> packed(
+      const std::string& name, const std::string& key,
+      const std::function<std::shared_ptr<const PackedTensor>(const Tensor&)>& pack);
+
+  size_t bytes() const;
+
+  // Scratch of the plans of this model: one run at a time per process, so one buffer serves them all.
+  uint8_t* arena(size_t bytes);
+
+ private:
+  struct Entry {
+    DType dtype;
+    Shape shape;
+    std::shared_ptr<const Tensor> plain;
+    std::string packed_key;
+    std::shared_ptr<const PackedTensor> packed;
+  };
+  mutable std::mutex mutex_;  // loading runs on other threads than plans
+  std::unordered_map<std::string, Entry> entries_;
+  Buffer arena_;
+
+  const Entry& find(const std::string& name) const;
+  std::shared_ptr<const Tensor> plain_of(Entry& entry) const;
+};
+
+// Row-major conversion between f32, bf16 (round to nearest even) and f16.
+void convert_elements(void* out, DType out_dtype, const void* in, DType in_dtype, size_t count);
+
+}  // namespace ba_sam

@@ -1,0 +1,84 @@
+// See backend.h.
+#include "backend.h"
+
+
+#include <dnnl.hpp>
+
+namespace ba_sam::cpu {
+namespace {
+
+KernelPtr make(const KernelContext& c) {
+  switch (c.node.op) {
+    case Op::linear: return make_linear(c);
+    case Op::layer_norm: return make_layer_norm(c);
+    case Op::grid_attention: return make_grid_attention(c);
+    case Op::attention: return make_attention(c);
+    case Op::conv2d: return make_conv2d(c);
+    case Op::conv_transpose2d: return make_conv_transpose2d(c);
+    case Op::patch_embed: return make_patch_embed(c);
+    case Op::add: return make_add(c);
+    case Op::concat: return make_concat(c);
+    case Op::slice: return make_slice(c);
+    case Op::matmul: return make_matmul(c);
+    case Op::transpose: return make_transpose(c);
+    case Op::reshape: break;  // a view: plans give it no kernel
+    case Op::cast: return make_cast(c);
+    case Op::point_encoding: return make_point_encoding(c);
+    case Op::grid_encoding: return make_grid_encoding(c);
+    case Op::resize_positions: return make_resize_positions(c);
+    case Op::resize_rel_pos: return make_resize_rel_pos(c);
+    case Op::upsample_masks: return make_upsample_masks(c);
+  }
+  throw SamError("ERR_INTERNAL", std::string("No CPU kernel for ") + op_info(static_cast<uint8_t>(c.node.op)).name);
+}
+
+bool uses_bf16(const KernelContext& c) {
+  if (c.out().dtype == DType::bf16) return true;
+  for (size_t i = 0; i < c.node.inputs.size(); ++i) {
+    if (c.has(i) && c.in(i).dtype == DType::bf16) return true;
+  }
+  return false;
+}
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(int threads) : threads_(threads) {}
+
+  std::unique_ptr<Kernel> make_kernel(const Graph& graph, const Node& node, WeightStore& weights) override {
+    const KernelContext c{graph, node, weights, threads_, best_isa()};
+    if (uses_bf16(c)) {
+      const std::string reason = bf16_unavailable_reason();
+      if (!reason.empty()) throw SamError("ERR_DEVICE_UNAVAILABLE", reason);
+    }
+    try {
+      return make(c);
+    } catch (const dnnl::error& error) {
+      throw SamError(error.status == dnnl_out_of_memory ? "ERR_OUT_OF_MEMORY" : "ERR_INTERNAL",
+                     std::string("oneDNN refused ") + op_info(static_cast<uint8_t>(node.op)).name + " to " +
+                         shape_text(c.out().shape) + ": " + error.what());
+    }
+  }
+
+ private:
+  int threads_;
+};
+
+}  // namespace
+
+const std::string& KernelContext::weight_name(size_t i) const {
+  const Value& root = graph.values[view_root(graph, node.inputs[i])];
+  if (root.kind != ValueKind::weight) {
+    throw SamError("ERR_GRAPH", std::string("Expected input ") + std::to_string(i) + " of " +
+                                    op_info(static_cast<uint8_t>(node.op)).name + " to be a weight");
+  }
+  return root.name;
+}
+
+std::string bf16_unavailable_reason() {
+  if (isa_supported(Isa::avx512)) return "";
+  return "Expected a processor with AVX-512 for dtype bf16 on the CPU but this one has none; use dtype f32";
+}
+
+std::shared_ptr<Backend> make_cpu_backend(int threads) { return std::make_shared<CpuBackend>(threads); }
+
+}  // namespace ba_sam::cpu
