@@ -85,18 +85,18 @@ void WeightStore::set(const std::string& name, DType source, DType dtype, const 
   convert_elements(tensor->data.data(), dtype, bytes, source, count);
 
   std::lock_guard<std::mutex> lock(mutex_);
-  if (!entries_.emplace(name, Entry{dtype, shape, std::move(tensor), {}, nullptr}).second) {
+  if (!entries_.emplace(name, Entry{dtype, shape, std::move(tensor), nullptr}).second) {
     throw SamError("ERR_INVALID_ARGUMENT", "Expected every weight once but received " + name + " again");
   }
 }
 
-const WeightStore::Entry& WeightStore::find(const std::string& name) const {
+WeightStore::Entry& WeightStore::find(const std::string& name) {
   const auto it = entries_.find(name);
   if (it == entries_.end()) throw SamError("ERR_GRAPH", "Expected a weight named " + name + " but there is none");
   return it->second;
 }
 
-void WeightStore::check(const std::string& name, DType dtype, const Shape& shape) const {
+void WeightStore::check(const std::string& name, DType dtype, const Shape& shape) {
   std::lock_guard<std::mutex> lock(mutex_);
   const Entry& entry = find(name);
   if (entry.dtype != dtype || entry.shape != shape) {
@@ -105,25 +105,22 @@ void WeightStore::check(const std::string& name, DType dtype, const Shape& shape
   }
 }
 
-std::shared_ptr<const Tensor> WeightStore::plain_of(Entry& entry) const {
+std::shared_ptr<const Tensor> WeightStore::plain_of(Entry& entry) {
   if (!entry.plain) entry.plain = entry.packed->unpack();
   return entry.plain;
 }
 
 std::shared_ptr<const Tensor> WeightStore::plain(const std::string& name) {
   std::lock_guard<std::mutex> lock(mutex_);
-  return plain_of(const_cast<Entry&>(find(name)));
+  return plain_of(find(name));
 }
 
 std::shared_ptr<const PackedTensor> WeightStore::packed(
-    const std::string& name, const std::string& key,
-    const std::function<std::shared_ptr<const PackedTensor>(const Tensor&)>& pack) {
+    const std::string& name, const std::function<bool(const PackedTensor&)>& accepts,
+    const std::function<std::shared_ptr<const PackedTensor>(std::shared_ptr<const Tensor>)>& pack) {
   std::lock_guard<std::mutex> lock(mutex_);
-  Entry& entry = const_cast<Entry&>(find(name));
-  if (!entry.packed || entry.packed_key != key) {
-    entry.packed = pack(*plain_of(entry));
-    entry.packed_key = key;
-  }
+  Entry& entry = find(name);
+  if (!entry.packed || !accepts(*entry.packed)) entry.packed = pack(plain_of(entry));
   entry.plain.reset();
   return entry.packed;
 }

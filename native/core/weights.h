@@ -35,14 +35,14 @@ class WeightStore {
            size_t size);
 
   // Throws SamError ERR_GRAPH when the tensor is missing or not of this dtype and shape.
-  void check(const std::string& name, DType dtype, const Shape& shape) const;
+  void check(const std::string& name, DType dtype, const Shape& shape);
 
   std::shared_ptr<const Tensor> plain(const std::string& name);
 
-  // The packed form under `key`, made by `pack` if it does not exist yet. Frees the plain form.
+  // The packed form that is there, if `accepts` takes it; otherwise the one that `pack` makes. Frees the plain form.
   std::shared_ptr<const PackedTensor> packed(
-      const std::string& name, const std::string& key,
-      const std::function<std::shared_ptr<const PackedTensor>(const Tensor&)>& pack);
+      const std::string& name, const std::function<bool(const PackedTensor&)>& accepts,
+      const std::function<std::shared_ptr<const PackedTensor>(std::shared_ptr<const Tensor>)>& pack);
 
   size_t bytes() const;
 
@@ -54,15 +54,14 @@ class WeightStore {
     DType dtype;
     Shape shape;
     std::shared_ptr<const Tensor> plain;
-    std::string packed_key;
     std::shared_ptr<const PackedTensor> packed;
   };
   mutable std::mutex mutex_;  // loading runs on other threads than plans
   std::unordered_map<std::string, Entry> entries_;
   Buffer arena_;
 
-  const Entry& find(const std::string& name) const;
-  std::shared_ptr<const Tensor> plain_of(Entry& entry) const;
+  Entry& find(const std::string& name);
+  static std::shared_ptr<const Tensor> plain_of(Entry& entry);
 };
 
 // Row-major conversion between f32, bf16 (round to nearest even) and f16.

@@ -26,6 +26,14 @@ inline dnnl::memory::data_type dnnl_type(DType dtype) {
   return dtype == DType::bf16 ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32;
 }
 
+inline dnnl::memory::dims dims_of(const dnnl::memory::desc& desc) {
+#if DNNL_VERSION_MAJOR >= 3
+  return desc.get_dims();
+#else
+  return desc.dims();
+#endif
+}
+
 inline void append_activation(dnnl::post_ops& ops, Activation activation) {
   if (activation == Activation::none) return;
   const auto algorithm =
@@ -42,10 +50,10 @@ inline dnnl::matmul::primitive_desc matmul_desc(const dnnl::memory::desc& src, c
                                                 const dnnl::memory::desc& bias, const dnnl::memory::desc& dst,
                                                 const dnnl::primitive_attr& attr) {
 #if DNNL_VERSION_MAJOR >= 3
-  return bias.get_ndims() ? dnnl::matmul::primitive_desc(dnnl_engine(), src, weights, bias, dst, attr)
+  return !bias.is_zero() ? dnnl::matmul::primitive_desc(dnnl_engine(), src, weights, bias, dst, attr)
                           : dnnl::matmul::primitive_desc(dnnl_engine(), src, weights, dst, attr);
 #else
-  return bias.dims().size() ? dnnl::matmul::primitive_desc({src, weights, bias, dst}, attr, dnnl_engine())
+  return !bias.is_zero() ? dnnl::matmul::primitive_desc({src, weights, bias, dst}, attr, dnnl_engine())
                             : dnnl::matmul::primitive_desc({src, weights, dst}, attr, dnnl_engine());
 #endif
 }
@@ -58,16 +66,27 @@ inline dnnl::convolution_forward::primitive_desc convolution_desc(
   const auto kind = dnnl::prop_kind::forward_inference;
   const auto algorithm = dnnl::algorithm::convolution_direct;
 #if DNNL_VERSION_MAJOR >= 3
-  return bias.get_ndims() ? convolution_forward::primitive_desc(dnnl_engine(), kind, algorithm, src, weights, bias, dst,
+  return !bias.is_zero() ? convolution_forward::primitive_desc(dnnl_engine(), kind, algorithm, src, weights, bias, dst,
                                                                strides, pads, pads, attr)
                           : convolution_forward::primitive_desc(dnnl_engine(), kind, algorithm, src, weights, dst,
                                                                strides, pads, pads, attr);
 #else
-  return bias.dims().size()
+  return !bias.is_zero()
              ? convolution_forward::primitive_desc({kind, algorithm, src, weights, bias, dst, strides, pads, pads},
                                                    attr, dnnl_engine())
              : convolution_forward::primitive_desc({kind, algorithm, src, weights, dst, strides, pads, pads}, attr,
                                                    dnnl_engine());
+#endif
+}
+
+inline dnnl::eltwise_forward::primitive_desc activation_desc(const dnnl::memory::desc& data, Activation activation) {
+  const auto kind = dnnl::prop_kind::forward_inference;
+  const auto algorithm =
+      activation == Activation::relu ? dnnl::algorithm::eltwise_relu : dnnl::algorithm::eltwise_gelu_erf;
+#if DNNL_VERSION_MAJOR >= 3
+  return dnnl::eltwise_forward::primitive_desc(dnnl_engine(), kind, algorithm, data, data, 0.f, 0.f);
+#else
+  return dnnl::eltwise_forward::primitive_desc({kind, algorithm, data, 0.f, 0.f}, dnnl_engine());
 #endif
 }
 

@@ -1,0 +1,364 @@
+// Matrix products and convolutions on oneDNN: linear, matmul, patchEmbed, convTranspose2d, conv2d.
+//
+// All are channels-last, so that a convolution's output is the next layer's [tokens, C] matrix. Bias, activation
+// and residual are post-ops of the product; scratchpads come from the arena (no allocation during a run).
+#include <omp.h>
+
+#include <algorithm>
+#include <cstring>
+#include <unordered_map>
+
+#include "../core/bf16.h"
+#include "backend.h"
+#include "packed_weights.h"
+
+namespace ba_sam::cpu {
+namespace {
+
+using dnnl::memory;
+
+// One oneDNN primitive with its arguments; data pointers are set for each run.
+class Primitive {
+ public:
+  template <typename Desc>
+  void init(const Desc& desc) {
+    scratch_bytes_ = desc.scratchpad_desc().get_size();
+    if (scratch_bytes_) bind(DNNL_ARG_SCRATCHPAD, desc.scratchpad_desc());
+  }
+  void set_primitive(dnnl::primitive primitive) { primitive_ = std::move(primitive); }
+  void bind(int argument, const memory::desc& desc) {
+    arguments_[argument] = memory(desc, dnnl_engine(), nullptr);
+  }
+  void bind(int argument, const memory& fixed) { arguments_[argument] = fixed; }
+  void point(int argument, const void* data) { arguments_.at(argument).set_data_handle(const_cast<void*>(data)); }
+  size_t scratch_bytes() const { return scratch_bytes_; }
+
+  void execute(void* scratch) {
+    if (scratch_bytes_) point(DNNL_ARG_SCRATCHPAD, scratch);
+    primitive_.execute(dnnl_stream(), arguments_);
+    dnnl_stream().wait();
+  }
+
+ private:
+  dnnl::primitive primitive_;
+  std::unordered_map<int, memory> arguments_;
+  size_t scratch_bytes_ = 0;
+};
+
+dnnl::primitive_attr make_attr(Activation activation, bool accumulate) {
+  dnnl::primitive_attr attr;
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  dnnl::post_ops ops;
+  if (accumulate) ops.append_sum(1.f);
+  append_activation(ops, activation);
+  attr.set_post_ops(ops);
+  return attr;
+}
+
+// rows × [K, N] with packed weights, f32 bias [N] or none; dst += when accumulating.
+class Product {
+ public:
+  Product(int64_t rows, DType src_dtype, DType dst_dtype, std::shared_ptr<const PackedWeights> weights, bool bias,
+          Activation activation, bool accumulate)
+      : weights_(std::move(weights)), bias_(bias) {
+    const auto weights_desc = weights_->memory.get_desc();
+    const auto dims = dims_of(weights_->plain_desc);
+    const memory::desc src({rows, dims[0]}, dnnl_type(src_dtype), memory::format_tag::ab);
+    const memory::desc dst({rows, dims[1]}, dnnl_type(dst_dtype), memory::format_tag::ab);
+    const memory::desc bias_desc =
+        bias ? memory::desc({1, dims[1]}, memory::data_type::f32, memory::format_tag::ab) : memory::desc();
+    const auto desc = matmul_desc(src, weights_desc, bias_desc, dst, make_attr(activation, accumulate));
+    primitive_.init(desc);
+    primitive_.set_primitive(dnnl::matmul(desc));
+    primitive_.bind(DNNL_ARG_SRC, src);
+    primitive_.bind(DNNL_ARG_DST, dst);
+    primitive_.bind(DNNL_ARG_WEIGHTS, weights_->memory);
+    if (bias) primitive_.bind(DNNL_ARG_BIAS, bias_desc);
+  }
+
+  size_t scratch_bytes() const { return primitive_.scratch_bytes(); }
+
+  void run(void* out, const void* src, const float* bias, void* scratch) {
+    primitive_.point(DNNL_ARG_SRC, src);
+    primitive_.point(DNNL_ARG_DST, out);
+    if (bias_) primitive_.point(DNNL_ARG_BIAS, bias);
+    primitive_.execute(scratch);
+  }
+
+ private:
+  std::shared_ptr<const PackedWeights> weights_;
+  bool bias_;
+  Primitive primitive_;
+};
+
+int64_t rows_of(const Shape& shape) {
+  int64_t rows = 1;
+  for (size_t i = 0; i + 1 < shape.size(); ++i) rows *= shape[i];
+  return rows;
+}
+
+// out [..., N] = activation(x [..., K] · weightᵀ + bias) + residual. Reference: torch.nn.functional.linear.
+class Linear final : public Kernel {
+ public:
+  explicit Linear(const KernelContext& c)
+      : rows_(rows_of(c.in(0).shape)), residual_(c.has(3)), out_bytes_(c.out().bytes()) {
+    if (rows_ == 0) return;
+    const Shape& w = c.in(1).shape;
+    product_ = std::make_unique<Product>(
+        rows_, c.in(0).dtype, c.out().dtype,
+        packed_linear(c.weights, c.weight_name(1), c.in(1).dtype, w[0], w[1]), c.has(2),
+        static_cast<Activation>(c.integer(0)), residual_);
+  }
+  bool owns_weight(size_t input) const override { return input == 1; }
+  size_t scratch_bytes() const override { return product_ ? product_->scratch_bytes() : 0; }
+  void run(const KernelIo& io) override {
+    if (!product_) return;
+    if (residual_ && io.in[3] != io.out) std::memcpy(io.out, io.in[3], out_bytes_);
+    product_->run(io.out, io.in[0], static_cast<const float*>(io.in[2]), io.scratch);
+  }
+
+ private:
+  int64_t rows_;
+  bool residual_;
+  size_t out_bytes_;
+  std::unique_ptr<Product> product_;
+};
+
+// out [B, M, N] = a [B, M, K] · b [B, N, K]ᵀ. Reference: torch.matmul(a, b.transpose(1, 2)).
+class Matmul final : public Kernel {
+ public:
+  explicit Matmul(const KernelContext& c) {
+    const Shape &a = c.in(0).shape, &b = c.in(1).shape;
+    const auto type = dnnl_type(c.in(0).dtype);
+    const memory::desc src({a[0], a[1], a[2]}, type, memory::format_tag::abc);
+    const memory::desc weights({b[0], b[2], b[1]}, type, memory::format_tag::acb);
+    const memory::desc dst({a[0], a[1], b[1]}, dnnl_type(c.out().dtype), memory::format_tag::abc);
+    const auto desc = matmul_desc(src, weights, {}, dst, make_attr(Activation::none, false));
+    primitive_.init(desc);
+    primitive_.set_primitive(dnnl::matmul(desc));
+    primitive_.bind(DNNL_ARG_SRC, src);
+    primitive_.bind(DNNL_ARG_WEIGHTS, weights);
+    primitive_.bind(DNNL_ARG_DST, dst);
+  }
+  size_t scratch_bytes() const override { return primitive_.scratch_bytes(); }
+  void run(const KernelIo& io) override {
+    primitive_.point(DNNL_ARG_SRC, io.in[0]);
+    primitive_.point(DNNL_ARG_WEIGHTS, io.in[1]);
+    primitive_.point(DNNL_ARG_DST, io.out);
+    primitive_.execute(io.scratch);
+  }
+
+ private:
+  Primitive primitive_;
+};
+
+// pixels [B, I, H, W] f32 → tokens [B, Gh, Gw, C] f32: a P×P convolution with stride P is a product with the
+// patches as rows; positions are what it accumulates onto. Reference: image_encoder() of the PyTorch reference.
+class PatchEmbed final : public Kernel {
+ public:
+  explicit PatchEmbed(const KernelContext& c)
+      : pixels_(c.in(0).shape),
+        out_(c.out().shape),
+        patch_(c.in(1).shape[2]),
+        dtype_(c.in(1).dtype),
+        threads_(c.threads),
+        positions_(c.has(3)),
+        rows_bytes_(align_up(static_cast<size_t>(rows_of(out_) * c.in(1).elements() / out_[3]) * dtype_bytes(dtype_))),
+        product_(rows_of(out_), dtype_, DType::f32,
+                 packed_linear(c.weights, c.weight_name(1), dtype_, out_[3], c.in(1).elements() / out_[3]), c.has(2),
+                 Activation::none, c.has(3)) {}
+  bool owns_weight(size_t input) const override { return input == 1; }
+  size_t scratch_bytes() const override { return rows_bytes_ + product_.scratch_bytes(); }
+
+  void run(const KernelIo& io) override {
+    if (dtype_ == DType::bf16) {
+      gather(reinterpret_cast<uint16_t*>(io.scratch), static_cast<const float*>(io.in[0]), f32_to_bf16);
+    } else {
+      gather(reinterpret_cast<float*>(io.scratch), static_cast<const float*>(io.in[0]), [](float v) { return v; });
+    }
+    if (positions_) {
+      const size_t image_bytes = static_cast<size_t>(out_[1] * out_[2] * out_[3]) * sizeof(float);
+      for (int64_t b = 0; b < out_[0]; ++b) {
+        std::memcpy(static_cast<uint8_t*>(io.out) + static_cast<size_t>(b) * image_bytes, io.in[3], image_bytes);
+      }
+    }
+    product_.run(io.out, io.scratch, static_cast<const float*>(io.in[2]), io.scratch + rows_bytes_);
+  }
+
+ private:
+  // [B, I, H, W] → rows [B·Gh·Gw, I·P·P] in the weight's order (channel, row, column).
+  template <typename T, typename Convert>
+  void gather(T* rows, const float* pixels, Convert convert) const {
+    const int64_t channels = pixels_[1], height = pixels_[2], width = pixels_[3], gh = out_[1], gw = out_[2];
+    const int64_t p = patch_, row_length = channels * p * p;
+#pragma omp parallel for num_threads(threads_) collapse(2) schedule(static)
+    for (int64_t b = 0; b < pixels_[0]; ++b) {
+      for (int64_t y = 0; y < gh; ++y) {
+        for (int64_t ch = 0; ch < channels; ++ch) {
+          for (int64_t py = 0; py < p; ++py) {
+            const float* source = pixels + ((b * channels + ch) * height + y * p + py) * width;
+            T* target = rows + (b * gh + y) * gw * row_length + (ch * p + py) * p;
+            for (int64_t x = 0; x < gw; ++x) {
+              for (int64_t px = 0; px < p; ++px) target[x * row_length + px] = convert(source[x * p + px]);
+            }
+          }
+        }
+      }
+    }
+  }
+
+  Shape pixels_, out_;
+  int64_t patch_;
+  DType dtype_;
+  int threads_;
+  bool positions_;
+  size_t rows_bytes_;
+  Product product_;
+};
+
+// x [B, H, W, I] → [B, k·H, k·W, O], kernel = stride = k: no output pixel is written twice, so it is one product
+// with [I, k·k·O] and a scatter. Reference: torch.nn.functional.conv_transpose2d(stride=k).
+class ConvTranspose2d final : public Kernel {
+ public:
+  explicit ConvTranspose2d(const KernelContext& c)
+      : in_(c.in(0).shape),
+        out_(c.out().shape),
+        k_(c.in(1).shape[2]),
+        element_bytes_(dtype_bytes(c.out().dtype)),
+        threads_(c.threads),
+        product_bytes_(align_up(c.out().bytes())),
+        bias_(replicated_bias(c)),
+        product_(rows_of(in_), c.in(0).dtype, c.out().dtype, packed(c), c.has(2),
+                 static_cast<Activation>(c.integer(0)), false) {}
+  bool owns_weight(size_t input) const override { return input >= 1; }
+  size_t scratch_bytes() const override { return product_bytes_ + product_.scratch_bytes(); }
+
+  void run(const KernelIo& io) override {
+    product_.run(io.scratch, io.in[0], bias_.data(), io.scratch + product_bytes_);
+    const int64_t height = in_[1], width = in_[2];
+    const size_t pixel_bytes = static_cast<size_t>(out_[3]) * element_bytes_, run_bytes = pixel_bytes * k_;
+    auto* out = static_cast<uint8_t*>(io.out);
+#pragma omp parallel for num_threads(threads_) collapse(2) schedule(static)
+    for (int64_t b = 0; b < in_[0]; ++b) {
+      for (int64_t y = 0; y < height; ++y) {
+        for (int64_t x = 0; x < width; ++x) {
+          const uint8_t* source = io.scratch + ((b * height + y) * width + x) * run_bytes * k_;
+          for (int64_t ky = 0; ky < k_; ++ky) {
+            uint8_t* target = out + (((b * height + y) * k_ + ky) * width + x) * run_bytes;
+            std::memcpy(target, source + ky * run_bytes, run_bytes);
+          }
+        }
+      }
+    }
+  }
+
+ private:
+  static std::vector<float> replicated_bias(const KernelContext& c) {
+    std::vector<float> bias;
+    if (!c.has(2)) return bias;
+    const auto tensor = c.weights.plain(c.weight_name(2));
+    const auto* data = reinterpret_cast<const float*>(tensor->data.data());
+    for (int64_t i = 0; i < c.in(1).shape[2] * c.in(1).shape[3]; ++i) bias.insert(bias.end(), data, data + c.out().shape[3]);
+    return bias;
+  }
+
+  // [I, O, k, k] → matrix [I, k·k·O]
+  static std::shared_ptr<const PackedWeights> packed(const KernelContext& c) {
+    const Shape w = c.in(1).shape;
+    const int64_t taps = w[2] * w[3], columns = taps * w[1];
+    const auto type = dnnl_type(c.in(1).dtype);
+    const memory::desc matrix({w[0], columns}, type, memory::format_tag::ab);
+    auto accepts = [&](const PackedTensor& p) {
+      const auto* weights = dynamic_cast<const PackedWeights*>(&p);
+      return weights && weights->plain_desc == matrix;
+    };
+    auto pack = [&](std::shared_ptr<const Tensor> tensor) -> std::shared_ptr<const PackedTensor> {
+      const size_t bytes = dtype_bytes(tensor->dtype);
+      Buffer permuted(tensor->data.size());
+      for (int64_t i = 0; i < w[0]; ++i) {
+        for (int64_t o = 0; o < w[1]; ++o) {
+          for (int64_t t = 0; t < taps; ++t) {
+            std::memcpy(permuted.data() + static_cast<size_t>(i * columns + t * w[1] + o) * bytes,
+                        tensor->data.data() + static_cast<size_t>((i * w[1] + o) * taps + t) * bytes, bytes);
+          }
+        }
+      }
+      const auto target = matmul_desc(memory::desc({4096, w[0]}, type, memory::format_tag::ab),
+                                      memory::desc({w[0], columns}, type, memory::format_tag::any), {},
+                                      memory::desc({4096, columns}, type, memory::format_tag::ab), {})
+                              .weights_desc();
+      auto result = pack_weights(permuted.data(), matrix, target);
+      result->dtype = tensor->dtype;
+      result->shape = tensor->shape;
+      result->kept = std::move(tensor);
+      return result;
+    };
+    return std::dynamic_pointer_cast<const PackedWeights>(c.weights.packed(c.weight_name(1), accepts, pack));
+  }
+
+  Shape in_, out_;
+  int64_t k_;
+  size_t element_bytes_;
+  int threads_;
+  size_t product_bytes_;
+  std::vector<float> bias_;
+  Product product_;
+};
+
+// x [B, H, W, I] → [B, H', W', O] with zero padding. Reference: torch.nn.functional.conv2d.
+class Conv2d final : public Kernel {
+ public:
+  explicit Conv2d(const KernelContext& c) : bias_(c.has(2)) {
+    const Shape &x = c.in(0).shape, &w = c.in(1).shape, &out = c.out().shape;
+    const auto type = dnnl_type(c.in(0).dtype);
+    const memory::desc src({x[0], x[3], x[1], x[2]}, type, memory::format_tag::nhwc);
+    const memory::desc any({w[0], w[1], w[2], w[3]}, type, memory::format_tag::any);
+    const memory::desc dst({out[0], out[3], out[1], out[2]}, dnnl_type(c.out().dtype), memory::format_tag::nhwc);
+    const memory::desc bias =
+        bias_ ? memory::desc({w[0]}, memory::data_type::f32, memory::format_tag::a) : memory::desc();
+    const auto desc = convolution_desc(src, any, bias, dst, c.integer(0), c.integer(1),
+                                       make_attr(static_cast<Activation>(c.integer(2)), false));
+    const memory::desc plain({w[0], w[1], w[2], w[3]}, type, memory::format_tag::oihw);
+    auto accepts = [&](const PackedTensor& p) {
+      const auto* weights = dynamic_cast<const PackedWeights*>(&p);
+      return weights && weights->plain_desc == plain && weights->memory.get_desc() == desc.weights_desc();
+    };
+    auto pack = [&](std::shared_ptr<const Tensor> tensor) -> std::shared_ptr<const PackedTensor> {
+      auto packed = pack_weights(tensor->data.data(), plain, desc.weights_desc());
+      packed->dtype = tensor->dtype;
+      packed->shape = tensor->shape;
+      return packed;
+    };
+    weights_ =
+        std::dynamic_pointer_cast<const PackedWeights>(c.weights.packed(c.weight_name(1), accepts, pack));
+    primitive_.init(desc);
+    primitive_.set_primitive(dnnl::convolution_forward(desc));
+    primitive_.bind(DNNL_ARG_SRC, src);
+    primitive_.bind(DNNL_ARG_DST, dst);
+    primitive_.bind(DNNL_ARG_WEIGHTS, weights_->memory);
+    if (bias_) primitive_.bind(DNNL_ARG_BIAS, bias);
+  }
+  bool owns_weight(size_t input) const override { return input == 1; }
+  size_t scratch_bytes() const override { return primitive_.scratch_bytes(); }
+  void run(const KernelIo& io) override {
+    primitive_.point(DNNL_ARG_SRC, io.in[0]);
+    primitive_.point(DNNL_ARG_DST, io.out);
+    if (bias_) primitive_.point(DNNL_ARG_BIAS, io.in[2]);
+    primitive_.execute(io.scratch);
+  }
+
+ private:
+  bool bias_;
+  std::shared_ptr<const PackedWeights> weights_;
+  Primitive primitive_;
+};
+
+}  // namespace
+
+KernelPtr make_linear(const KernelContext& c) { return std::make_unique<Linear>(c); }
+KernelPtr make_matmul(const KernelContext& c) { return std::make_unique<Matmul>(c); }
+KernelPtr make_patch_embed(const KernelContext& c) { return std::make_unique<PatchEmbed>(c); }
+KernelPtr make_conv_transpose2d(const KernelContext& c) { return std::make_unique<ConvTranspose2d>(c); }
+KernelPtr make_conv2d(const KernelContext& c) { return std::make_unique<Conv2d>(c); }
+
+}  // namespace ba_sam::cpu
