@@ -11,7 +11,7 @@
 // GCC emits one version per target and picks at load time. Not under sanitizers: their runtime is not ready when
 // the picking code runs.
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
-#define BA_SAM_CLONES __attribute__((target_clones("default", "avx2,fma", "avx512f,avx512bw,avx512dq,avx512vl")))
+#define BA_SAM_CLONES __attribute__((target_clones("default", "avx2", "avx512f")))
 #else
 #define BA_SAM_CLONES
 #endif
