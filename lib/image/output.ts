@@ -1,0 +1,114 @@
+// Writes images to files: formats by extension, checks before the work starts.
+import { constants } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
+import { dirname, extname } from 'node:path';
+import sharp, { type Sharp } from 'sharp';
+import { invalidArgument, SamError } from '../errors';
+import { ioReason } from './load';
+import { checkMask } from './rle';
+import type { RgbImage } from './types';
+
+/** Formats that can be written, by extension. */
+const FORMATS: Readonly<Record<string, 'png' | 'jpeg' | 'webp'>> = {
+  '.png': 'png',
+  '.jpg': 'jpeg',
+  '.jpeg': 'jpeg',
+  '.webp': 'webp',
+};
+
+/**
+ * The format that a path's extension asks for.
+ *
+ * @throws SamError `ERR_INVALID_ARGUMENT` when it is none of .png, .jpg, .jpeg, .webp
+ */
+export function outputFormat(path: string): 'png' | 'jpeg' | 'webp' {
+  if (typeof path !== 'string' || path === '') throw invalidArgument('output', 'path', path);
+  const format = FORMATS[extname(path).toLowerCase()];
+  if (format === undefined) {
+    throw invalidArgument('output', 'path that ends in .png, .jpg, .jpeg or .webp', path);
+  }
+  return format;
+}
+
+/**
+ * Checks that a file can be written, without writing it: call it before work that takes minutes starts.
+ *
+ * @throws SamError `ERR_IO` when the directory is missing or not writable, or the path is a directory or a file that
+ *   may not be overwritten
+ */
+export async function assertWritable(path: string): Promise<void> {
+  if (typeof path !== 'string' || path === '' || path.includes('\0')) {
+    throw invalidArgument('output', 'path', path);
+  }
+  const fail = (reason: string, cause?: unknown): never => {
+    throw new SamError('ERR_IO', `Cannot write ${path}: ${reason}`, { cause });
+  };
+  const directory = dirname(path);
+  try {
+    if (!(await stat(directory)).isDirectory()) fail(`${directory} is not a directory`);
+  } catch (cause) {
+    if (cause instanceof SamError) throw cause;
+    const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
+    fail(missing ? `the directory ${directory} does not exist` : ioReason(cause), cause);
+  }
+  let exists = true;
+  try {
+    if ((await stat(path)).isDirectory()) fail('it is a directory');
+  } catch (cause) {
+    if (cause instanceof SamError) throw cause;
+    if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') fail(ioReason(cause), cause);
+    exists = false;
+  }
+  try {
+    await access(exists ? path : directory, constants.W_OK);
+  } catch (cause) {
+    fail(exists ? ioReason(cause) : `the directory ${directory} is not writable`, cause);
+  }
+}
+
+/**
+ * Writes an RGB image; the extension says in which format (.png, .jpg, .jpeg, .webp).
+ *
+ * @throws SamError `ERR_INVALID_ARGUMENT` for another extension or a wrong length of data, `ERR_IO` when writing fails
+ */
+export async function writeImage(path: string, image: RgbImage): Promise<void> {
+  const format = outputFormat(path);
+  const { data, width, height } = image;
+  if (!(data instanceof Uint8Array) || data.length !== width * height * 3) {
+    throw invalidArgument('image.data', `Uint8Array of ${width} x ${height} x 3 values`, data);
+  }
+  const pipeline = sharp(data, { raw: { width, height, channels: 3 }, limitInputPixels: false });
+  await write(path, format === 'png' ? pipeline.png() : pipeline.toFormat(format, { quality: 90 }));
+}
+
+/**
+ * Writes a mask as a one-channel image, 0 outside and 255 inside: .png, or .webp without loss.
+ *
+ * @param mask `[height, width]`, row-major; any value but 0 is inside
+ * @throws SamError `ERR_INVALID_ARGUMENT` for another extension or a wrong length, `ERR_IO` when writing fails
+ */
+export async function writeMaskPng(
+  path: string,
+  mask: Uint8Array,
+  width: number,
+  height: number,
+): Promise<void> {
+  const format = outputFormat(path);
+  // JPEG would smear the edge into values that are neither inside nor outside.
+  if (format === 'jpeg') throw invalidArgument('output', 'path of a mask that ends in .png or .webp', path);
+  checkMask(mask, width, height);
+  const pipeline = sharp(mask, { raw: { width, height, channels: 1 }, limitInputPixels: false })
+    .threshold(1, { grayscale: false })
+    .toColourspace('b-w');
+  await write(path, format === 'png' ? pipeline.png() : pipeline.webp({ lossless: true }));
+}
+
+async function write(path: string, pipeline: Sharp): Promise<void> {
+  await assertWritable(path);
+  try {
+    await pipeline.toFile(path);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new SamError('ERR_IO', `Cannot write ${path}: ${reason}`, { cause });
+  }
+}

@@ -1,0 +1,258 @@
+// COCO's run-length encoding of masks, byte for byte as pycocotools writes it, and a mask's area and bounding box.
+//
+// Runs go down the columns and alternate 0, 1, 0, …, starting with 0. From the fourth on, a run is stored as the
+// difference to the one before the last; each number is cut into groups of 5 bits, lowest first, bit 5 meaning
+// "more follows", plus 48. Source: rleEncode, rleToString, rleFrString and rleToBbox of cocoapi's maskApi.c.
+import { invalidArgument, SamError } from '../errors';
+
+/** A run-length encoded mask as in COCO's JSON files. */
+export interface Rle {
+  /** [height, width] in px. */
+  size: [number, number];
+  counts: string;
+}
+
+// Sums of runs must stay below 2^31: bit operations are 32 bits wide.
+const MAX_PIXELS = 2 ** 31 - 1;
+
+/**
+ * Encodes a mask.
+ *
+ * @param mask `[height, width]`, row-major; any value but 0 is inside
+ * @throws SamError `ERR_INVALID_ARGUMENT` when the sizes do not fit
+ */
+export function encodeRle(mask: Uint8Array, width: number, height: number): Rle {
+  checkMask(mask, width, height);
+  const { offsets, rows } = verticalChanges(mask, width, height);
+
+  const writer = new CountsWriter();
+  let inside = false;
+  let last = 0; // column-major index at which the current run began
+  const turn = (index: number): void => {
+    writer.push(index - last);
+    last = index;
+    inside = !inside;
+  };
+  for (let x = 0; x < width; x++) {
+    // The pixel above a column's first is the last one of the column to the left.
+    if ((mask[x] !== 0) !== inside) turn(x * height);
+    for (let i = offsets[x]!; i < offsets[x + 1]!; i++) turn(x * height + rows[i]!);
+  }
+  writer.push(width * height - last);
+  return { size: [height, width], counts: writer.finish() };
+}
+
+// Where a column changes from one row to the next: rows[offsets[x] … offsets[x + 1]) in column x, ascending. The mask is
+// read in its own order: walking down columns would miss the cache at every pixel.
+function verticalChanges(
+  mask: Uint8Array,
+  width: number,
+  height: number,
+): { offsets: Uint32Array; rows: Uint32Array } {
+  const offsets = new Uint32Array(width + 1);
+  eachChange(mask, width, height, (x) => {
+    offsets[x + 1]!++;
+  });
+  for (let x = 0; x < width; x++) offsets[x + 1]! += offsets[x]!;
+  const rows = new Uint32Array(offsets[width]!);
+  const next = offsets.slice(0, width);
+  eachChange(mask, width, height, (x, y) => {
+    rows[next[x]!++] = y;
+  });
+  return { offsets, rows };
+}
+
+function eachChange(
+  mask: Uint8Array,
+  width: number,
+  height: number,
+  visit: (x: number, y: number) => void,
+): void {
+  // Four pixels at a time where rows are aligned: almost everywhere nothing changes.
+  const words = width % 4 === 0 ? asWords(mask) : undefined;
+  const stride = width / 4;
+  for (let y = 1; y < height; y++) {
+    const row = y * width;
+    if (words === undefined) {
+      for (let x = 0; x < width; x++) {
+        if ((mask[row + x] !== 0) !== (mask[row + x - width] !== 0)) visit(x, y);
+      }
+      continue;
+    }
+    for (let w = y * stride, end = w + stride; w < end; w++) {
+      if (words[w] === words[w - stride]) continue;
+      for (let i = 4 * w; i < 4 * w + 4; i++) {
+        if ((mask[i] !== 0) !== (mask[i - width] !== 0)) visit(i - row, y);
+      }
+    }
+  }
+}
+
+class CountsWriter {
+  private bytes = Buffer.allocUnsafe(1024);
+  private length = 0;
+  private count = 0;
+  private beforeLast = 0;
+  private last = 0;
+
+  push(run: number): void {
+    let x = this.count > 2 ? run - this.beforeLast : run;
+    this.count++;
+    this.beforeLast = this.last;
+    this.last = run;
+    if (this.length + 7 > this.bytes.length) {
+      this.bytes = Buffer.concat([this.bytes], this.bytes.length * 2);
+    }
+    for (let more = true; more; ) {
+      const group = x & 0x1f;
+      x >>= 5;
+      more = (group & 0x10) !== 0 ? x !== -1 : x !== 0;
+      this.bytes[this.length++] = (more ? group | 0x20 : group) + 48;
+    }
+  }
+
+  finish(): string {
+    return this.bytes.toString('latin1', 0, this.length);
+  }
+}
+
+/**
+ * Decodes a mask that {@link encodeRle} or pycocotools wrote.
+ *
+ * @returns `[height, width]`, row-major, 0 or 1
+ * @throws SamError `ERR_INVALID_ARGUMENT` when characters, runs or sizes are wrong: nothing is repaired
+ */
+export function decodeRle(rle: Rle): Uint8Array {
+  if (typeof rle !== 'object' || rle === null) throw invalidArgument('rle', 'object {size, counts}', rle);
+  const { size, counts } = rle;
+  if (!Array.isArray(size) || size.length !== 2) throw invalidArgument('rle.size', '[height, width]', size);
+  const [height, width] = size;
+  checkSize(width, height);
+  if (typeof counts !== 'string') throw invalidArgument('rle.counts', 'string', counts);
+
+  const total = width * height;
+  const runs = parseCounts(counts, total);
+  const mask = new Uint8Array(total);
+  let x = 0;
+  let y = 0;
+  for (let r = 0; r < runs.length; r++) {
+    let left = runs[r]!;
+    while (left > 0) {
+      const n = Math.min(left, height - y);
+      if (r % 2 === 1) for (let i = y; i < y + n; i++) mask[i * width + x] = 1;
+      left -= n;
+      y += n;
+      if (y === height) {
+        y = 0;
+        x++;
+      }
+    }
+  }
+  return mask;
+}
+
+function parseCounts(counts: string, total: number): number[] {
+  const fail = (reason: string): never => {
+    throw new SamError('ERR_INVALID_ARGUMENT', `Expected run lengths for rle.counts but ${reason}`);
+  };
+  const runs: number[] = [];
+  let sum = 0;
+  for (let p = 0; p < counts.length; ) {
+    const start = p;
+    let x = 0;
+    let shift = 0;
+    for (let more = true; more; shift += 5) {
+      if (p === counts.length) fail('the last number is cut off');
+      const group = counts.charCodeAt(p++) - 48;
+      if (group < 0 || group > 63) {
+        fail(`received ${describeCharacter(counts, p - 1)} at position ${p - 1}`);
+      }
+      // 7 groups hold 35 bits; numbers beyond 32 would wrap around silently.
+      if (shift > 30) fail(`the number at position ${start} is too large`);
+      x += (group & 0x1f) * 2 ** shift;
+      more = (group & 0x20) !== 0;
+      if (!more && (group & 0x10) !== 0) x -= 2 ** (shift + 5);
+    }
+    const run = runs.length > 2 ? x + runs[runs.length - 2]! : x;
+    if (run < 0 || run > total) fail(`the run at position ${start} is ${run} of ${total} pixels`);
+    sum += run;
+    runs.push(run);
+  }
+  if (sum !== total) fail(`their sum is ${sum} instead of height · width = ${total}`);
+  return runs;
+}
+
+function describeCharacter(text: string, index: number): string {
+  return JSON.stringify(String.fromCodePoint(text.codePointAt(index)!));
+}
+
+/**
+ * Pixels inside a mask.
+ *
+ * @param mask any value but 0 is inside
+ */
+export function maskArea(mask: Uint8Array): number {
+  if (!(mask instanceof Uint8Array)) throw invalidArgument('mask', 'Uint8Array', mask);
+  const words = asWords(mask) ?? new Uint32Array(0);
+  let area = 0;
+  for (const word of words) {
+    if (word === 0) continue;
+    if (word === 0x01010101) area += 4;
+    else {
+      area +=
+        +((word & 0xff) !== 0) + +((word & 0xff00) !== 0) + +((word & 0xff0000) !== 0) + +(word >>> 24 !== 0);
+    }
+  }
+  for (let i = words.length * 4; i < mask.length; i++) if (mask[i] !== 0) area++;
+  return area;
+}
+
+/**
+ * A mask's bounding box `[x, y, width, height]` in px as of pycocotools' `toBbox`; `[0, 0, 0, 0]` when it is empty.
+ *
+ * @param mask `[height, width]`, row-major; any value but 0 is inside
+ */
+export function maskBox(mask: Uint8Array, width: number, height: number): [number, number, number, number] {
+  checkMask(mask, width, height);
+  let [left, right, top, bottom] = [width, -1, -1, -1];
+  for (let y = 0; y < height; y++) {
+    const row = y * width;
+    // Inside the columns known so far, a row matters only as evidence that it is not empty.
+    let x = 0;
+    while (x < width && mask[row + x] === 0) x++;
+    if (x === width) continue;
+    if (top < 0) top = y;
+    bottom = y;
+    left = Math.min(left, x);
+    for (x = width - 1; x > right && mask[row + x] === 0; ) x--;
+    right = Math.max(right, x);
+  }
+  return right < 0 ? [0, 0, 0, 0] : [left, top, right - left + 1, bottom - top + 1];
+}
+
+// The mask's whole words, when its memory is aligned.
+function asWords(mask: Uint8Array): Uint32Array | undefined {
+  if (mask.byteOffset % 4 !== 0) return undefined;
+  return new Uint32Array(mask.buffer, mask.byteOffset, mask.length >> 2);
+}
+
+function checkSize(width: number, height: number): void {
+  if (!Number.isSafeInteger(width) || width < 1) throw invalidArgument('width', 'positive integer', width);
+  if (!Number.isSafeInteger(height) || height < 1)
+    throw invalidArgument('height', 'positive integer', height);
+  if (width * height > MAX_PIXELS) {
+    throw invalidArgument('width · height', `at most ${MAX_PIXELS} pixels`, width * height);
+  }
+}
+
+/** Throws unless `mask` is a Uint8Array of `width · height` values. */
+export function checkMask(mask: Uint8Array, width: number, height: number): void {
+  checkSize(width, height);
+  if (!(mask instanceof Uint8Array)) throw invalidArgument('mask', 'Uint8Array', mask);
+  if (mask.length !== width * height) {
+    throw new SamError(
+      'ERR_INVALID_ARGUMENT',
+      `Expected ${width * height} values (${width} x ${height}) for mask but received ${mask.length}`,
+    );
+  }
+}

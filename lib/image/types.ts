@@ -1,0 +1,26 @@
+// What the image layer takes and gives: encoded images, raw pixels, RGB pixels, masks.
+
+/** Pixels that are already decoded, row-major and without gaps: `data[(y · width + x) · channels + c]`. */
+export interface RawImage {
+  /**
+   * `width · height · channels` values. 8-bit values are used as they are, 16-bit values lose their low byte.
+   */
+  data: Uint8Array | Uint8ClampedArray | Uint16Array;
+  width: number;
+  height: number;
+  /** 1 gray, 2 gray + alpha, 3 RGB, 4 RGB + alpha. */
+  channels: 1 | 2 | 3 | 4;
+}
+
+/**
+ * An image: the path or `file:` URL of an encoded file, its bytes, or raw pixels.
+ * JPEG, PNG, WebP, TIFF, AVIF and GIF are decoded.
+ */
+export type ImageInput = string | URL | Uint8Array | ArrayBuffer | RawImage;
+
+/** A decoded image: 8-bit RGB `[height, width, 3]`, row-major, without gaps. */
+export interface RgbImage {
+  data: Uint8Array;
+  width: number;
+  height: number;
+}

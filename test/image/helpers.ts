@@ -1,0 +1,50 @@
+// What the image tests share.
+import { expect } from 'vitest';
+import { SamError } from '../../lib/errors';
+
+/** Expects a rejection with a SamError of this code whose message contains every text. */
+export async function expectSamError(
+  promise: Promise<unknown>,
+  code: string,
+  ...texts: string[]
+): Promise<void> {
+  const error = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  checkSamError(error, code, texts);
+}
+
+/** The same for a function that throws. */
+export function expectThrownSamError(body: () => unknown, code: string, ...texts: string[]): void {
+  let error: unknown;
+  try {
+    body();
+  } catch (thrown) {
+    error = thrown;
+  }
+  checkSamError(error, code, texts);
+}
+
+function checkSamError(error: unknown, code: string, texts: string[]): void {
+  expect(error).toBeInstanceOf(SamError);
+  expect((error as SamError).code).toBe(code);
+  for (const text of texts) expect((error as SamError).message).toContain(text);
+}
+
+/** Longest time in ms for which `body` kept the event loop from turning. */
+export async function longestStall(body: () => Promise<unknown>): Promise<number> {
+  let longest = 0;
+  let last = performance.now();
+  let running = true;
+  const turn = (): void => {
+    const now = performance.now();
+    longest = Math.max(longest, now - last);
+    last = now;
+    if (running) setImmediate(turn);
+  };
+  setImmediate(turn);
+  await body();
+  running = false;
+  return Math.max(longest, performance.now() - last);
+}
