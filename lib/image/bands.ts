@@ -1,7 +1,7 @@
 // Long loops over pixels that let the event loop breathe.
 
 /** Longest stretch of work without a pause. */
-const BUDGET_MS = 8;
+const BUDGET_MS = 5;
 
 /**
  * Calls `work(begin, end)` for consecutive pieces of `[0, count)` and lets other events run between them.

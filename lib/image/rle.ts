@@ -195,7 +195,8 @@ export function maskArea(mask: Uint8Array): number {
   if (!(mask instanceof Uint8Array)) throw invalidArgument('mask', 'Uint8Array', mask);
   const words = asWords(mask) ?? new Uint32Array(0);
   let area = 0;
-  for (const word of words) {
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i]!;
     if (word === 0) continue;
     if (word === 0x01010101) area += 4;
     else {
