@@ -130,8 +130,8 @@ bool cancelled(const std::atomic<bool>* cancel) {
 
 void check_side(const char* name, int64_t value) {
   if (value >= 1 && value <= kMaxSide) return;
-  throw SamError("ERR_INVALID_ARGUMENT", "Expected integer between 1 and " + std::to_string(kMaxSide) +
-                                             " for " + name + " but received " + std::to_string(value));
+  throw SamError("ERR_INVALID_ARGUMENT", "Expected integer between 1 and " + std::to_string(kMaxSide) + " for " + name +
+                                             " but received " + std::to_string(value));
 }
 
 int team_size(int threads, int64_t rows) {
@@ -236,8 +236,8 @@ void normalize_pad(float* out, const uint8_t* rgb, int64_t w, int64_t h, int64_t
   check_side("height", h);
   if (padded_w < w || padded_h < h) {
     throw SamError("ERR_INVALID_ARGUMENT", "Expected a padded size of at least " + std::to_string(w) + "x" +
-                                               std::to_string(h) + " but received " +
-                                               std::to_string(padded_w) + "x" + std::to_string(padded_h));
+                                               std::to_string(h) + " but received " + std::to_string(padded_w) + "x" +
+                                               std::to_string(padded_h));
   }
   float table[3][256];  // a byte has 256 values: exact, and no division per pixel
   for (int c = 0; c < 3; ++c) {

@@ -58,8 +58,8 @@ void blend(float* __restrict out, const float* a, const float* b, float wa, floa
   for (int64_t x = 0; x < n; ++x) out[x] = wa * a[x] + wb * b[x];
 }
 
-int64_t blend_threshold(uint8_t* __restrict out, const float* a, const float* b, float wa, float wb,
-                        int64_t n, float threshold) {
+int64_t blend_threshold(uint8_t* __restrict out, const float* a, const float* b, float wa, float wb, int64_t n,
+                        float threshold) {
   // 4096 ones at a time fit an int; a 64-bit sum per pixel would not vectorise well.
   int64_t area = 0;
   for (int64_t start = 0; start < n; start += 4096) {
@@ -111,8 +111,7 @@ size_t scratch_floats(const UpsampleParams& p) {
 // Output rows [y_begin, y_end) of one mask. Out: uint8_t (threshold) or float.
 template <class Out>
 void upsample_band(Out* out, MaskStats* stats, const float* low, const UpsampleParams& p, const Axes& axes,
-                   float threshold, int64_t y_begin, int64_t y_end, float* scratch,
-                   const std::atomic<bool>* cancel) {
+                   float threshold, int64_t y_begin, int64_t y_end, float* scratch, const std::atomic<bool>* cancel) {
   RowPair low_rows, mid_rows;
   low_rows.row[0] = scratch;
   low_rows.row[1] = low_rows.row[0] + p.content_w;
@@ -173,8 +172,8 @@ void check(const UpsampleParams& p) {
   constexpr int64_t kMax = int64_t{1} << 24;
   const auto side = [](const char* name, int64_t value) {
     if (value < 1 || value > kMax) {
-      throw SamError("ERR_INVALID_ARGUMENT", "Expected integer between 1 and " + std::to_string(kMax) +
-                                                 " for " + name + " but received " + std::to_string(value));
+      throw SamError("ERR_INVALID_ARGUMENT", "Expected integer between 1 and " + std::to_string(kMax) + " for " + name +
+                                                 " but received " + std::to_string(value));
     }
   };
   side("low_h", p.low_h);
@@ -183,18 +182,17 @@ void check(const UpsampleParams& p) {
   side("input_w", p.input_w);
   side("out_h", p.out_h);
   side("out_w", p.out_w);
-  if (p.masks < 0 || p.content_h < 1 || p.content_h > p.input_h || p.content_w < 1 ||
-      p.content_w > p.input_w) {
-    throw SamError("ERR_INVALID_ARGUMENT",
-                   "Expected a content size between 1x1 and " + std::to_string(p.input_w) + "x" +
-                       std::to_string(p.input_h) + " but received " + std::to_string(p.content_w) + "x" +
-                       std::to_string(p.content_h) + " for " + std::to_string(p.masks) + " masks");
+  if (p.masks < 0 || p.content_h < 1 || p.content_h > p.input_h || p.content_w < 1 || p.content_w > p.input_w) {
+    throw SamError("ERR_INVALID_ARGUMENT", "Expected a content size between 1x1 and " + std::to_string(p.input_w) +
+                                               "x" + std::to_string(p.input_h) + " but received " +
+                                               std::to_string(p.content_w) + "x" + std::to_string(p.content_h) +
+                                               " for " + std::to_string(p.masks) + " masks");
   }
 }
 
 template <class Out>
-void upsample(Out* out, MaskStats* stats, const float* low, const UpsampleParams& p, float threshold,
-              int threads, const std::atomic<bool>* cancel) {
+void upsample(Out* out, MaskStats* stats, const float* low, const UpsampleParams& p, float threshold, int threads,
+              const std::atomic<bool>* cancel) {
   check(p);
   if (p.masks == 0) return;
   const int64_t bands = (p.out_h + kBandRows - 1) / kBandRows;
@@ -216,8 +214,7 @@ void upsample(Out* out, MaskStats* stats, const float* low, const UpsampleParams
     scratch.resize(scratch_floats(p) * team);
     if (stats != nullptr) partial.resize(items);
   } catch (const std::bad_alloc&) {
-    throw SamError("ERR_OUT_OF_MEMORY", "Cannot allocate " +
-                                            std::to_string(scratch_floats(p) * team * sizeof(float)) +
+    throw SamError("ERR_OUT_OF_MEMORY", "Cannot allocate " + std::to_string(scratch_floats(p) * team * sizeof(float)) +
                                             " bytes to upsample masks");
   }
 #ifdef _OPENMP
@@ -230,9 +227,9 @@ void upsample(Out* out, MaskStats* stats, const float* low, const UpsampleParams
     const int thread = 0;
 #endif
     const int64_t m = item / bands, begin = item % bands * kBandRows;
-    upsample_band(out + m * p.out_h * p.out_w, stats != nullptr ? &partial[item] : nullptr,
-                  low + m * p.low_h * p.low_w, p, axes, threshold, begin,
-                  std::min(begin + kBandRows, p.out_h), scratch.data() + thread * scratch_floats(p), cancel);
+    upsample_band(out + m * p.out_h * p.out_w, stats != nullptr ? &partial[item] : nullptr, low + m * p.low_h * p.low_w,
+                  p, axes, threshold, begin, std::min(begin + kBandRows, p.out_h),
+                  scratch.data() + thread * scratch_floats(p), cancel);
   }
   if (stats == nullptr) return;
   for (int64_t m = 0; m < p.masks; ++m) {
@@ -243,8 +240,8 @@ void upsample(Out* out, MaskStats* stats, const float* low, const UpsampleParams
 
 }  // namespace
 
-void upsample_masks(uint8_t* out, MaskStats* stats, const float* low, const UpsampleParams& params,
-                    float threshold, int threads, const std::atomic<bool>* cancel) {
+void upsample_masks(uint8_t* out, MaskStats* stats, const float* low, const UpsampleParams& params, float threshold,
+                    int threads, const std::atomic<bool>* cancel) {
   upsample(out, stats, low, params, threshold, threads, cancel);
 }
 

@@ -33,8 +33,8 @@ struct MaskStats {
 // or null. `threads` is the OpenMP team; results do not depend on it. cancel may be null; once it reads true
 // the function returns early and leaves out and stats unspecified. Throws SamError ERR_INVALID_ARGUMENT or
 // ERR_OUT_OF_MEMORY.
-void upsample_masks(uint8_t* out, MaskStats* stats, const float* low, const UpsampleParams& params,
-                    float threshold, int threads, const std::atomic<bool>* cancel);
+void upsample_masks(uint8_t* out, MaskStats* stats, const float* low, const UpsampleParams& params, float threshold,
+                    int threads, const std::atomic<bool>* cancel);
 
 // The same without the threshold: out [M, out_h, out_w] f32 logits.
 void upsample_logits(float* out, const float* low, const UpsampleParams& params, int threads,

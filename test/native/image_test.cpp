@@ -91,8 +91,8 @@ uint32_t crc32(const void* data, size_t n) {
 }
 
 std::string name(const char* what, int64_t a, int64_t b, int64_t c, int64_t d, int threads) {
-  return std::string(what) + " " + std::to_string(a) + "x" + std::to_string(b) + " to " + std::to_string(c) +
-         "x" + std::to_string(d) + " with " + std::to_string(threads) + " threads";
+  return std::string(what) + " " + std::to_string(a) + "x" + std::to_string(b) + " to " + std::to_string(c) + "x" +
+         std::to_string(d) + " with " + std::to_string(threads) + " threads";
 }
 
 void test_resize() {
@@ -116,8 +116,7 @@ void test_resize_memory() {
   resize_bilinear_rgb8(out.data(), 512, 398, in.data(), 900, 700, 2, nullptr);
   const size_t used = g_allocated_bytes - before;
   const size_t promised = resize_workspace_bytes(512, 398, 900, 700, 2);
-  expect(used <= promised + 4096,
-         "resize allocates " + std::to_string(used) + " of " + std::to_string(promised));
+  expect(used <= promised + 4096, "resize allocates " + std::to_string(used) + " of " + std::to_string(promised));
   expect(used < 900 * 700, "resize allocates no image");
   const size_t same = g_allocated_bytes;
   resize_bilinear_rgb8(out.data(), 512, 398, in.data(), 512, 398, 2, nullptr);
