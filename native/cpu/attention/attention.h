@@ -39,10 +39,10 @@ struct AttentionParams {
   DType dtype = DType::f32;  // of q, k, v, pad_k, pad_v and out: f32 or bf16
   int64_t batch = 1;
   int64_t heads = 1;
-  int64_t head_dim = 64;   // D: 1 … 256
-  int64_t q_tokens = 0;    // Nq
-  int64_t k_tokens = 0;    // Nk ≥ 1
-  float scale = 1.0f;      // multiplies q·k only, never a bias
+  int64_t head_dim = 64;  // D: 1 … 256
+  int64_t q_tokens = 0;   // Nq
+  int64_t k_tokens = 0;   // Nk ≥ 1
+  float scale = 1.0f;     // multiplies q·k only, never a bias
 
   // Token grid, row-major, when the tokens form one; needed by every field below. Then q_tokens = k_tokens =
   // grid_h · grid_w. 0 = no grid (the decoder's attention).

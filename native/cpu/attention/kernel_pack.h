@@ -1,0 +1,143 @@
+// Packs one tile of a unit's keys and values into panels that the tile kernels read front to back.
+//
+//   keys    [blocks of kRows keys][chunks][kRows][16 words]   word w of key r at a fixed offset, no pointer per row
+//   values  [d_blocks][steps][kRows words]                    a step is one key, or two keys interleaved as pairs
+//
+// Measured against reading k and v in place ([N, 3·H·D], 9 KB between tokens): rows 9 KB apart share four of the 64
+// L1 sets and each lies on a page of its own. A pack costs N·D per unit against N²·D of work, also where N = 196.
+// Pad tokens of windows become ordinary rows here; rows past the last key are zero and never enter the softmax.
+#pragma once
+
+namespace ba_sam::cpu {
+namespace {
+
+struct ElemF32 {
+  typedef float In;
+  typedef Simd S;
+  static constexpr bool kPairs = false;
+};
+struct ElemBf16 {
+  typedef Bf16 In;
+  typedef Simd S;
+  static constexpr bool kPairs = Simd::kPairs;
+};
+
+constexpr int kRows = Simd::kRows;
+constexpr int kLanes = Simd::kLanes;
+constexpr int kStripLanes = Simd::kLanes * Simd::kVecs;
+constexpr int kTileKeys = Simd::kTileKeys;
+static_assert(kTileKeys % kRows == 0 && kTileKeys % 2 == 0, "tiles hold whole blocks and whole pairs");
+static_assert(kStripLanes <= kMaxStripLanes && Simd::kVecs <= kMaxVecs, "strips fit the arrays on the stack");
+
+inline int64_t lesser(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
+
+template <class In>
+inline const In* token_row(const TokenView& view, int64_t batch, int64_t token, int64_t head, int64_t head_dim) {
+  return static_cast<const In*>(view.data) + batch * view.batch_stride + token * view.token_stride + head * head_dim;
+}
+
+// Rows of key j of a unit in k and in v.
+template <class In>
+inline void key_rows(const Plan& plan, const Unit& unit, int64_t j, const In** k, const In** v) {
+  const AttentionParams& p = plan.params;
+  int64_t token = j;
+  if (p.window > 0) {
+    const int64_t y = unit.origin_y + j / plan.key_w, x = unit.origin_x + j % plan.key_w;
+    if (y >= plan.grid_h || x >= plan.grid_w) {
+      *k = static_cast<const In*>(p.pad_k) + unit.head * p.head_dim;
+      *v = static_cast<const In*>(p.pad_v) + unit.head * p.head_dim;
+      return;
+    }
+    token = y * plan.grid_w + x;
+  }
+  *k = token_row<In>(plan.k, unit.batch, token, unit.head, p.head_dim);
+  *v = token_row<In>(plan.v, unit.batch, token, unit.head, p.head_dim);
+}
+
+inline float widen(float x) {
+  return x;
+}
+inline float widen(Bf16 x) {
+  const uint32_t bits = static_cast<uint32_t>(x.bits) << 16;
+  float y;
+  __builtin_memcpy(&y, &bits, sizeof y);
+  return y;
+}
+
+// One row of a key panel: words [chunks][kRows apart][16].
+template <class T>
+inline void pack_key(float* dst, const typename T::In* src, int head_dim) {
+  constexpr int kPerWord = T::kPairs ? 2 : 1;
+  constexpr int kPerChunk = kChunkWords * kPerWord;
+  for (int d = 0; d < head_dim; d += kPerChunk, dst += kRows * kChunkWords) {
+    if (head_dim - d >= kPerChunk) {
+      if constexpr (sizeof(typename T::In) * kPerChunk == kChunkWords * sizeof(float)) {
+        __builtin_memcpy(dst, src + d, kChunkWords * sizeof(float));
+      } else {
+        for (int i = 0; i < kChunkWords; i++) dst[i] = widen(src[d + i]);
+      }
+    } else {
+      const int n = head_dim - d;
+      __builtin_memset(dst, 0, kChunkWords * sizeof(float));
+      if constexpr (sizeof(typename T::In) * kPerChunk == kChunkWords * sizeof(float)) {
+        __builtin_memcpy(dst, src + d, n * sizeof(typename T::In));
+      } else {
+        for (int i = 0; i < n; i++) dst[i] = widen(src[d + i]);
+      }
+    }
+  }
+}
+
+template <class T>
+void pack_tile(const Plan& plan, const Unit& unit, int64_t tile) {
+  typedef typename T::In In;
+  const int head_dim = static_cast<int>(plan.params.head_dim);
+  const int64_t first = tile * kTileKeys;
+  const int count = static_cast<int>(lesser(kTileKeys, plan.unit_keys - first));
+  const int64_t block_floats = static_cast<int64_t>(plan.chunks) * kRows * kChunkWords;
+  const In* v_rows[kTileKeys];
+  float* keys = unit.keys + first / kRows * block_floats;
+  for (int j = 0; j < count; j++) {
+    const In* k_row;
+    key_rows<In>(plan, unit, first + j, &k_row, &v_rows[j]);
+    pack_key<T>(keys + j / kRows * block_floats + j % kRows * kChunkWords, k_row, head_dim);
+  }
+  for (int j = count; j % kRows != 0; j++)
+    for (int c = 0; c < plan.chunks; c++)
+      __builtin_memset(keys + j / kRows * block_floats + (c * kRows + j % kRows) * kChunkWords, 0,
+                       kChunkWords * sizeof(float));
+
+  const int steps = T::kPairs ? (count + 1) / 2 : count;
+  const int64_t value_width = static_cast<int64_t>(plan.d_blocks) * kRows;
+  float* values = unit.values + (T::kPairs ? first / 2 : first) * value_width;
+  for (int s = 0; s < steps; s++) {
+    for (int b = 0; b < plan.d_blocks; b++) {
+      float* dst = values + (static_cast<int64_t>(b) * steps + s) * kRows;
+      const int n = static_cast<int>(lesser(kRows, head_dim - b * kRows));
+      if constexpr (T::kPairs) {
+        const In* lo = v_rows[2 * s] + b * kRows;
+        const In* hi = 2 * s + 1 < count ? v_rows[2 * s + 1] + b * kRows : nullptr;
+        uint32_t words[kRows] = {};
+        if (n == kRows && hi != nullptr) {
+          for (int i = 0; i < kRows; i++) words[i] = lo[i].bits | static_cast<uint32_t>(hi[i].bits) << 16;
+        } else {
+          for (int i = 0; i < n; i++)
+            words[i] = lo[i].bits | (hi != nullptr ? static_cast<uint32_t>(hi[i].bits) << 16 : 0u);
+        }
+        __builtin_memcpy(dst, words, sizeof words);
+      } else {
+        const In* src = v_rows[s] + b * kRows;
+        if (n == kRows) {
+          for (int i = 0; i < kRows; i++) dst[i] = widen(src[i]);
+        } else {
+          for (int i = 0; i < kRows; i++) dst[i] = i < n ? widen(src[i]) : 0.0f;
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace ba_sam::cpu
