@@ -143,24 +143,30 @@ function sizeOf(value: PickleValue): number {
 
 function childrenOf(value: PickleValue, parent: Node): Node[] {
   const children: Node[] = [];
-  const add = (key: string, child: PickleValue) => {
-    if (
-      child instanceof PyTensor ||
-      child instanceof PyDict ||
-      child instanceof PyList ||
-      child instanceof PyTuple
-    ) {
-      children.push({ value: child, key, parent, depth: parent.depth + 1 });
-    }
-  };
+  const depth = parent.depth + 1;
   if (value instanceof PyDict) {
     for (const [key, child] of value.entries) {
-      if (typeof key === 'string' || typeof key === 'number') add(String(key), child);
+      if (typeof key !== 'string' && typeof key !== 'number') continue;
+      if (isBranch(child)) children.push({ value: child, key: String(key), parent, depth });
     }
   } else if (value instanceof PyList || value instanceof PyTuple) {
-    for (let i = 0; i < value.items.length; i++) add(String(i), value.items[i]!);
+    // A log of losses can have a million numbers: they are passed over quickly.
+    for (let i = 0; i < value.items.length; i++) {
+      const child = value.items[i]!;
+      if (isBranch(child)) children.push({ value: child, key: String(i), parent, depth });
+    }
   }
   return children;
+}
+
+function isBranch(value: PickleValue): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return (
+    value instanceof PyTensor ||
+    value instanceof PyDict ||
+    value instanceof PyList ||
+    value instanceof PyTuple
+  );
 }
 
 function nodeName(node: Node): string {

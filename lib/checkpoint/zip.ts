@@ -50,7 +50,8 @@ export class ZipArchive {
         // Names are compared as raw bytes: the archive's second spelling (a Unicode extra field) is a way to
         // show different names to different readers.
         decodeStrings: false,
-        validateEntrySizes: true,
+        // checkEntry does it, and can tell an encrypted entry from a damaged one.
+        validateEntrySizes: false,
       });
       // yauzl emits late errors after its iterator is done; without a listener they would end the process.
       zip.on('error', () => {});
