@@ -16,7 +16,8 @@ const MAX_NAME_BYTES = 4096;
 /** Bytes per write call; it bounds how much one call to the thread pool does. */
 const WRITE_CHUNK_BYTES = 64 * 1024 * 1024;
 
-interface Entry extends TensorInfo {
+interface Entry {
+  readonly info: TensorInfo;
   /** Bytes from the start of the data section. */
   readonly begin: number;
   readonly end: number;
@@ -37,7 +38,7 @@ export async function openSafetensors(file: CheckpointFile): Promise<Checkpoint>
   }
   const header = await parseHeader(file, await file.read(8, headerLength));
   const dataStart = 8 + headerLength;
-  await checkLayout(file, header.tensors, file.size - dataStart);
+  await checkLayout(file, header.entries, file.size - dataStart);
 
   return {
     path: file.path,
@@ -45,16 +46,17 @@ export async function openSafetensors(file: CheckpointFile): Promise<Checkpoint>
     tensors: header.tensors,
     metadata: header.metadata,
     async read(name) {
-      const entry = header.tensors.get(name);
+      const entry = header.entries.get(name);
       if (!entry) throw invalidArgument('name', `a tensor of ${file.path}`, name);
-      return file.read(dataStart + entry.begin, entry.byteLength);
+      return file.read(dataStart + entry.begin, entry.end - entry.begin);
     },
     close: () => file.close(),
   };
 }
 
 async function parseHeader(file: CheckpointFile, bytes: Uint8Array) {
-  const tensors = new Map<string, Entry>();
+  const tensors = new Map<string, TensorInfo>();
+  const entries = new Map<string, Entry>();
   let metadata: Record<string, string> | undefined;
   const slice = new TimeSlice();
   try {
@@ -70,7 +72,9 @@ async function parseHeader(file: CheckpointFile, bytes: Uint8Array) {
         } else {
           if (tensors.has(name)) throw new HeaderError(`tensor ${JSON.stringify(name)} appears twice`);
           if (!(tensors.size < MAX_TENSORS)) throw new HeaderError(`more than ${MAX_TENSORS} tensors`);
-          tensors.set(name, parseEntry(scan, name));
+          const entry = parseEntry(scan, name);
+          entries.set(name, entry);
+          tensors.set(name, entry.info);
         }
         if (slice.due()) await slice.next();
       } while (scan.take(','));
@@ -81,7 +85,7 @@ async function parseHeader(file: CheckpointFile, bytes: Uint8Array) {
     if (error instanceof HeaderError) throw file.error(`invalid safetensors header: ${error.message}`);
     throw error;
   }
-  return { tensors, metadata: metadata ?? noMetadata() };
+  return { tensors, entries, metadata: metadata ?? noMetadata() };
 }
 
 async function parseMetadata(scan: HeaderScanner, slice: TimeSlice): Promise<Record<string, string>> {
@@ -149,21 +153,21 @@ function parseEntry(scan: HeaderScanner, name: string): Entry {
         `but has data_offsets [${begin}, ${end}]`,
     );
   }
-  return { name, dtype, shape, byteLength, begin, end };
+  return { info: { name, dtype, shape, byteLength }, begin, end };
 }
 
 /** The tensors must tile the data section: no gap, no overlap, nothing before or after. */
-async function checkLayout(file: CheckpointFile, tensors: ReadonlyMap<string, Entry>, length: number) {
+async function checkLayout(file: CheckpointFile, entries: ReadonlyMap<string, Entry>, length: number) {
   // Walking from tensor to tensor by a map of starts needs no sort, which could not be interrupted.
   const starts = new Map<number, Entry>();
   const slice = new TimeSlice();
-  for (const entry of tensors.values()) {
+  for (const entry of entries.values()) {
     if (!(entry.end <= length)) {
       throw file.error(
-        `is truncated: tensor ${JSON.stringify(entry.name)} ends at byte ${entry.end} of ${length} data bytes`,
+        `is truncated: tensor ${JSON.stringify(entry.info.name)} ends at byte ${entry.end} of ${length} data bytes`,
       );
     }
-    if (entry.byteLength > 0) {
+    if (entry.begin < entry.end) {
       const other = starts.get(entry.begin);
       if (other) throw overlap(file, other, entry);
       starts.set(entry.begin, entry);
@@ -187,10 +191,10 @@ async function checkLayout(file: CheckpointFile, tensors: ReadonlyMap<string, En
     if (slice.due()) await slice.next();
   }
   if (at !== length) throw file.error(`safetensors data has ${length - at} bytes that belong to no tensor`);
-  for (const entry of tensors.values()) {
-    if (entry.byteLength === 0 && entry.begin !== length && !starts.has(entry.begin)) {
+  for (const entry of entries.values()) {
+    if (entry.begin === entry.end && entry.begin !== length && !starts.has(entry.begin)) {
       throw file.error(
-        `empty tensor ${JSON.stringify(entry.name)} lies inside another at byte ${entry.begin}`,
+        `empty tensor ${JSON.stringify(entry.info.name)} lies inside another at byte ${entry.begin}`,
       );
     }
     if (slice.due()) await slice.next();
@@ -198,7 +202,7 @@ async function checkLayout(file: CheckpointFile, tensors: ReadonlyMap<string, En
 }
 
 function overlap(file: CheckpointFile, a: Entry, b: Entry): SamError {
-  return file.error(`tensors ${JSON.stringify(a.name)} and ${JSON.stringify(b.name)} overlap`);
+  return file.error(`tensors ${JSON.stringify(a.info.name)} and ${JSON.stringify(b.info.name)} overlap`);
 }
 
 /** A tensor to write: contiguous, row-major, little-endian. */

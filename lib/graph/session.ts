@@ -1,0 +1,245 @@
+// Runs graphs on a device: weights uploaded once, one plan per graph, a few plans kept, clean disposal.
+import { invalidArgument, SamError } from '../errors';
+import {
+  fromNative,
+  type NativeAddon,
+  type NativePlan,
+  type NativeToken,
+  type NativeWeights,
+  native,
+  type TensorData,
+} from '../native';
+import { type DType, elementCount, type Graph, type Shape } from './graph';
+import { OP_NAMES } from './ops';
+
+/** What a run accepts besides its inputs. */
+export interface RunOptions {
+  /** Aborting rejects with the signal's reason; native work stops at the next step. */
+  signal?: AbortSignal;
+  /** Called on the event loop with a fraction between 0 and 1, at most every 30 ms. */
+  onProgress?: (fraction: number) => void;
+  /** Called with the time of every node after the run. */
+  onProfile?: (rows: readonly ProfileRow[]) => void;
+}
+
+/** One node of a profiled run, in execution order. */
+export interface ProfileRow {
+  readonly op: string;
+  readonly milliseconds: number;
+}
+
+// A plan is small (its arena belongs to the weights), except for folded constants: resized positions of a large grid.
+const MAX_PLANS = 24;
+
+interface CachedPlan {
+  readonly plan: NativePlan;
+  readonly outputs: readonly { shape: Shape; dtype: DType }[];
+  readonly ops: readonly number[];
+}
+
+/**
+ * The weights of one model on one device, and its plans. Several runs may be started at once; the compute thread
+ * takes them in order.
+ */
+export class Session {
+  private readonly addon: NativeAddon = native();
+  private readonly weights: NativeWeights = new this.addon.Weights();
+  private readonly plans = new Map<string, CachedPlan>();
+  private readonly inFlight = new Map<NativeToken, Promise<unknown>>();
+  private disposal: Promise<void> | undefined;
+
+  /** Bytes of all weights, in the dtype they are kept in. */
+  get weightBytes(): number {
+    return this.weights.byteLength;
+  }
+
+  /** Number of plans kept. */
+  get planCount(): number {
+    return this.plans.size;
+  }
+
+  /**
+   * Adds a weight.
+   *
+   * @param bytes row-major, little-endian elements of dtype `source`; must not change until the promise is settled
+   */
+  async setWeight(name: string, source: DType, dtype: DType, shape: Shape, bytes: Uint8Array): Promise<void> {
+    this.assertUsable();
+    try {
+      await this.weights.set(name, source, dtype, shape, bytes);
+    } catch (error) {
+      throw fromNative(error);
+    }
+  }
+
+  /**
+   * Runs the graph known as `key`, building it with `build` when it is new. Inputs are copied before this returns.
+   *
+   * @returns one typed array per graph output
+   * @throws SamError ERR_GRAPH, ERR_OUT_OF_MEMORY, ERR_DISPOSED; the signal's reason when aborted
+   */
+  async run(
+    key: string,
+    build: () => Graph,
+    inputs: readonly TensorData[],
+    options: RunOptions = {},
+  ): Promise<TensorData[]> {
+    options.signal?.throwIfAborted();
+    this.assertUsable();
+    const cached = this.plan(key, build);
+    const outputs = cached.outputs.map(({ shape, dtype }) => allocate(dtype, elementCount(shape)));
+    const profile = options.onProfile !== undefined;
+    const times = await this.track(options, (token, progress) =>
+      cached.plan.run(inputs, outputs, token, progress, profile),
+    );
+    if (profile && times) {
+      options.onProfile?.(
+        cached.ops.map((op, index) => ({ op: OP_NAMES[op], milliseconds: (times as Float64Array)[index] })),
+      );
+    }
+    return outputs;
+  }
+
+  /** Runs native work that is not a plan (preprocessing) under the same rules for abort and disposal. */
+  async track<T>(
+    options: RunOptions,
+    start: (token: NativeToken, progress: ((fraction: number) => void) | undefined) => Promise<T>,
+  ): Promise<T> {
+    options.signal?.throwIfAborted();
+    this.assertUsable();
+    return trackNative(this.addon, options, start, (token, promise) => {
+      this.inFlight.set(token, promise);
+      void promise.finally(() => this.inFlight.delete(token)).catch(() => {});
+    }).catch((error) => {
+      throw this.disposal && (error as SamError).code === 'ERR_ABORTED' ? disposedError() : error;
+    });
+  }
+
+  /** Cancels runs in flight (they reject with ERR_DISPOSED), waits for them and frees everything. Idempotent. */
+  dispose(): Promise<void> {
+    this.disposal ??= (async () => {
+      for (const token of this.inFlight.keys()) token.cancel();
+      await Promise.allSettled(this.inFlight.values());
+      for (const { plan } of this.plans.values()) plan.dispose();
+      this.plans.clear();
+      this.weights.dispose();
+    })();
+    return this.disposal;
+  }
+
+  private assertUsable(): void {
+    if (this.disposal) throw disposedError();
+  }
+
+  private plan(key: string, build: () => Graph): CachedPlan {
+    const known = this.plans.get(key);
+    if (known) {
+      this.plans.delete(key); // re-inserted below: the map's order is the order of use
+      this.plans.set(key, known);
+      return known;
+    }
+    const graph = build();
+    let plan: NativePlan;
+    try {
+      plan = new this.addon.Plan(this.weights, graph.encode());
+    } catch (error) {
+      throw fromNative(error);
+    }
+    const cached = {
+      plan,
+      outputs: graph.outputs.map(({ shape, dtype }) => ({ shape, dtype })),
+      ops: graph.nodeOps,
+    };
+    this.plans.set(key, cached);
+    if (this.plans.size > MAX_PLANS) {
+      const [oldest, evicted] = this.plans.entries().next().value!;
+      this.plans.delete(oldest);
+      evicted.plan.dispose(); // a run in flight keeps what it needs
+    }
+    return cached;
+  }
+}
+
+/**
+ * Starts native work with a fresh token and ties it to an `AbortSignal` and a progress callback.
+ *
+ * @param started sees the token and the native promise, which settles only when native code has let go
+ */
+export async function trackNative<T>(
+  addon: NativeAddon,
+  options: RunOptions,
+  start: (token: NativeToken, progress: ((fraction: number) => void) | undefined) => Promise<T>,
+  started: (token: NativeToken, promise: Promise<unknown>) => void = () => {},
+): Promise<T> {
+  const { signal, onProgress } = options;
+  signal?.throwIfAborted();
+  const token = new addon.CancelToken();
+  let callbackError: { error: unknown } | undefined;
+  const progress =
+    onProgress &&
+    ((fraction: number) => {
+      try {
+        onProgress(fraction);
+      } catch (error) {
+        callbackError = { error };
+        token.cancel();
+      }
+    });
+  let work: Promise<T>;
+  try {
+    work = start(token, progress);
+  } catch (error) {
+    throw fromNative(error);
+  }
+  started(token, work);
+  let onAbort: (() => void) | undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => {
+      token.cancel();
+      reject(signal!.reason);
+    };
+    signal?.addEventListener('abort', onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } catch (error) {
+    if (callbackError) throw callbackError.error;
+    if (signal?.aborted) throw signal.reason;
+    throw fromNative(error);
+  } finally {
+    signal?.removeEventListener('abort', onAbort!);
+    work.catch(() => {}); // after an abort nobody else looks at it
+  }
+}
+
+function disposedError(): SamError {
+  return new SamError('ERR_DISPOSED', 'The model is disposed');
+}
+
+function allocate(dtype: DType, count: number): TensorData {
+  try {
+    if (dtype === 'f32') return new Float32Array(count);
+    if (dtype === 'i32') return new Int32Array(count);
+    if (dtype === 'u8') return new Uint8Array(count);
+    return new Uint16Array(count);
+  } catch (cause) {
+    throw new SamError('ERR_OUT_OF_MEMORY', `Could not allocate an output of ${count} elements of ${dtype}`, {
+      cause,
+    });
+  }
+}
+
+/**
+ * Sets the number of threads of the compute team, for every model of the process. Default: the processors that the
+ * process may use, or the environment variable BA_SAM_THREADS. Only before the first run.
+ */
+export function setThreads(threads: number): void {
+  if (!(Number.isInteger(threads) && threads >= 1 && threads <= 1024)) {
+    throw invalidArgument('threads', 'integer between 1 and 1024', threads);
+  }
+  try {
+    native().setThreads(threads);
+  } catch (error) {
+    throw fromNative(error);
+  }
+}

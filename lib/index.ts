@@ -1,0 +1,37 @@
+// What the package exports.
+export { type AttentionOptions, type AttentionResult, attention } from './attention';
+export { alibiSlopes, type BaSamSettings, type DistancePenalty, type ResolvedSettings } from './ba-sam';
+export { openSamCheckpoint, type SamCheckpoint } from './checkpoint/keys';
+export { type TensorToWrite, writeSafetensors } from './checkpoint/safetensors';
+export { inferConfig, type SamConfig, type SamDecoderConfig } from './config';
+export { type BackendStatus, backends, type Device } from './device';
+export { Embedding, type EmbeddingInfo, type Size } from './embedding';
+export { SamError, type SamErrorCode } from './errors';
+export { type DType, Graph, type Shape, type Value } from './graph/graph';
+export * as ops from './graph/ops';
+export { type ProfileRow, type RunOptions, Session, setThreads } from './graph/session';
+export { decodeImage } from './image/load';
+export {
+  type MaskLayer,
+  type OverlayOptions,
+  overlay,
+  unionMasks,
+  writeMaskPng,
+  writeOverlayPng,
+} from './image/masks';
+export { decodeRle, encodeRle, maskArea, maskBox, type Rle } from './image/rle';
+export type { ImageInput, RawImage, RgbImage } from './image/types';
+export { type ImageEncoderOptions, imageEncoder } from './model/image-encoder';
+export { type MaskDecoderOptions, maskDecoder } from './model/mask-decoder';
+export type { Prompt, PromptPoint } from './prompts';
+export {
+  BUNDLED_MODEL,
+  type CallOptions,
+  type EncodeOptions,
+  type LoadOptions,
+  type Mask,
+  type PixelValues,
+  type Prediction,
+  type PredictOptions,
+  Sam,
+} from './sam';

@@ -1,0 +1,125 @@
+// SAM's image encoder (ViT with windowed and global attention) with BA-SAM's attention, as a graph.
+// Source: Kirillov et al., ICCV 2023; segment_anything/modeling/image_encoder.py; image_encoder() of the reference.
+import { globalScale, type ResolvedSettings } from '../ba-sam';
+import type { SamConfig } from '../config';
+import { Graph, type Value } from '../graph/graph';
+import {
+  cast,
+  conv2d,
+  gridAttention,
+  layerNorm,
+  linear,
+  patchEmbed,
+  reshape,
+  resizePositions,
+  resizeRelPos,
+  transpose,
+} from '../graph/ops';
+import { type ComputeDType, WeightScope } from './weights';
+
+const EPS = 1e-6;
+
+export interface ImageEncoderOptions {
+  /** B, images per run. */
+  batch: number;
+  /** Token grid; the input is `h · patch` × `w · patch` px. */
+  grid: { h: number; w: number };
+  settings: ResolvedSettings;
+  /** Dtype of the matrix products. The residual stream and the normalisations stay in f32. */
+  dtype: ComputeDType;
+  /** Also returns the tokens after the patch embedding (`embed`) and after blocks (`block0`, …): [B, Gh, Gw, C]. */
+  taps?: readonly string[];
+}
+
+interface EncoderContext extends ImageEncoderOptions {
+  config: SamConfig;
+  scale: { global: number; window: number };
+}
+
+/**
+ * pixel_values [B, 3, H, W] f32, normalised → image_embeddings [B, out, Gh, Gw] f32, then one output per tap.
+ *
+ * @throws SamError ERR_INVALID_ARGUMENT when a setting has no meaning at this size
+ */
+export function imageEncoder(config: SamConfig, options: ImageEncoderOptions): Graph {
+  const { batch, grid, settings, dtype, taps = [] } = options;
+  const input = { width: grid.w * config.patch, height: grid.h * config.patch };
+  const scale = { global: globalScale(settings, config, grid, input), window: 1 / Math.sqrt(config.headDim) };
+  const context: EncoderContext = { ...options, config, scale };
+
+  const graph = new Graph();
+  const weights = new WeightScope(graph, 'image_encoder.', dtype);
+  const pixels = graph.input('pixel_values', [batch, 3, input.height, input.width]);
+
+  const tapped = new Map<string, Value>();
+  let x = embedPatches(pixels, weights, context);
+  tapped.set('embed', x);
+  for (let i = 0; i < config.depth; i++) {
+    x = block(x, weights.sub(`blocks.${i}`), i, context);
+    tapped.set(`block${i}`, x);
+  }
+  graph.output(transpose(neck(x, weights.sub('neck'), context), 'channelsFirst'));
+  for (const tap of taps) graph.output(tapped.get(tap)!);
+  return graph;
+}
+
+function embedPatches(pixels: Value, weights: WeightScope, { config, grid }: EncoderContext): Value {
+  const { patch, width, trainedGrid } = config;
+  const projection = weights.sub('patch_embed');
+  const positions = config.hasPosEmbed
+    ? resizePositions(weights.get('pos_embed', [1, trainedGrid, trainedGrid, width]), grid)
+    : undefined;
+  return patchEmbed(pixels, projection.get('proj.weight', [width, 3, patch, patch]), {
+    bias: projection.get('proj.bias', [width]),
+    positions,
+  });
+}
+
+/** x += attention(norm1(x)); x += mlp(norm2(x)). */
+function block(x: Value, weights: WeightScope, index: number, context: EncoderContext): Value {
+  const { config, dtype } = context;
+  const { width, mlpDim } = config;
+
+  const normed = layerNorm(x, ...weights.norm('norm1', width), { eps: EPS, dtype });
+  const heads = attentionHeads(normed, weights.sub('attn'), config.globalBlocks.includes(index), context);
+  const { weight, bias } = weights.linear('attn.proj', width, width);
+  const attended = linear(heads, weight, { bias, residual: x });
+
+  const lin1 = weights.linear('mlp.lin1', mlpDim, width);
+  const lin2 = weights.linear('mlp.lin2', width, mlpDim);
+  const normed2 = layerNorm(attended, ...weights.norm('norm2', width), { eps: EPS, dtype });
+  const hidden = linear(normed2, lin1.weight, { bias: lin1.bias, activation: 'gelu' });
+  return linear(hidden, lin2.weight, { bias: lin2.bias, residual: attended });
+}
+
+function attentionHeads(x: Value, weights: WeightScope, isGlobal: boolean, context: EncoderContext): Value {
+  const { config, grid, settings, scale } = context;
+  const { width, heads, headDim, trainedGrid, window } = config;
+  const { weight, bias } = weights.linear('qkv', 3 * width, width);
+  const qkv = linear(x, weight, { bias });
+
+  // A learned coefficient multiplies both relative position terms, in windows too.
+  const coefficient = config.hasCoefficient ? weights.get('coefficient', [1]) : undefined;
+  const trainedLength = 2 * (isGlobal ? trainedGrid : window) - 1;
+  const table = (name: string, side: number) =>
+    resizeRelPos(weights.get(name, [trainedLength, headDim]), 2 * side - 1, coefficient);
+  const common = {
+    heads,
+    qkvBias: bias,
+    relPosH: table('rel_pos_h', isGlobal ? grid.h : window),
+    relPosW: table('rel_pos_w', isGlobal ? grid.w : window),
+  };
+  // Windows keep their length whatever the image's size: neither length scale nor distance penalty applies there.
+  if (!isGlobal) return gridAttention(qkv, { ...common, window, scale: scale.window });
+  return gridAttention(qkv, { ...common, ...settings.distance, scale: scale.global });
+}
+
+/** 1×1 convolution, norm, 3×3 convolution, norm; SAM's LayerNorm2d is a norm over channels. */
+function neck(x: Value, weights: WeightScope, { config, dtype }: EncoderContext): Value {
+  const { width, outChannels } = config;
+  const project = reshape(weights.get('0.weight', [outChannels, width, 1, 1]), [outChannels, width]);
+  let y = linear(cast(x, dtype), project, { dtype: 'f32' });
+  y = layerNorm(y, ...weights.norm('1', outChannels), { eps: EPS, dtype });
+  y = conv2d(y, weights.get('2.weight', [outChannels, outChannels, 3, 3]), { padding: 1, dtype: 'f32' });
+  return layerNorm(y, ...weights.norm('3', outChannels), { eps: EPS });
+}

@@ -1,0 +1,508 @@
+// The library's main class: load a checkpoint, encode images, predict masks.
+import path from 'node:path';
+import { z } from 'zod';
+import {
+  type BaSamSettings,
+  type ResolvedSettings,
+  resolveSettings,
+  settingsKey,
+  settingsShape,
+} from './ba-sam';
+import { openSamCheckpoint } from './checkpoint/keys';
+import { expectedTensors, inferConfig, type SamConfig } from './config';
+import { type Device, resolveDevice } from './device';
+import { Embedding, type Size } from './embedding';
+import { invalidArgument, SamError } from './errors';
+import { elementCount, Graph } from './graph/graph';
+import { upsampleMasks } from './graph/ops';
+import { type RunOptions, Session } from './graph/session';
+import { decodeImage } from './image/load';
+import { inputGeometry, MAX_LONGEST_SIDE } from './image/resize';
+import type { ImageInput } from './image/types';
+import { imageEncoder } from './model/image-encoder';
+import { maskDecoder } from './model/mask-decoder';
+import { type ComputeDType, weightDType } from './model/weights';
+import { native } from './native';
+import { type Prompt, type PromptTokens, promptTokens } from './prompts';
+import { parse } from './validate';
+
+/** Per-channel mean and standard deviation of SAM's training images, RGB, 0 … 255. */
+const PIXEL_MEAN = [123.675, 116.28, 103.53];
+const PIXEL_STD = [58.395, 57.12, 57.375];
+
+/** Path of the small model that comes with the package (6 blocks, trained at 256 × 256 px). */
+export const BUNDLED_MODEL = path.join(path.dirname(__dirname), 'models', 'sam-nano.safetensors');
+
+/** Cancelling and progress of one call. */
+export interface CallOptions {
+  /** Aborting rejects with the signal's reason. */
+  signal?: AbortSignal;
+  /** Called with a fraction between 0 and 1. */
+  onProgress?: (fraction: number) => void;
+}
+
+export interface LoadOptions extends BaSamSettings, CallOptions {
+  /** Default `auto`. */
+  device?: Device;
+  /** What the image encoder computes in; default `f32`. On the CPU `bf16` needs AVX-512; `f16` is for CUDA. */
+  dtype?: 'f32' | 'bf16' | 'f16';
+}
+
+export interface EncodeOptions extends Omit<BaSamSettings, 'distance'>, RunOptions {
+  /** Replaces the distance penalty given to `Sam.load`; null = none. */
+  distance?: BaSamSettings['distance'] | null;
+  /** Length in px that the longer side of the image is scaled to, 1 … 16384. Default: the trained side (SAM: 1024). */
+  longestSide?: number;
+  /**
+   * Pad to a square of `longestSide`, as SAM does (default). Without it each side is only rounded up to whole patches,
+   * so that a non-square image gives a non-square, smaller grid.
+   */
+  pad?: boolean;
+  /** Images with more pixels are refused. Default 268402689 (16383²). */
+  limitInputPixels?: number;
+}
+
+/** Normalised pixels, used as they are: [B, 3, H, W] f32, H and W multiples of the patch. */
+export interface PixelValues {
+  readonly pixelValues: Float32Array;
+  readonly shape: readonly [batch: number, channels: number, height: number, width: number];
+}
+
+export interface PredictOptions extends CallOptions {
+  /** Three masks per prompt (whole, part, subpart) instead of one. Default false. */
+  multimask?: boolean;
+  /** Also scale masks to the photograph. Default true; false leaves `data` empty and saves time and memory. */
+  fullSize?: boolean;
+}
+
+/** One mask. */
+export interface Mask {
+  /** [height, width], 1 inside, 0 outside; empty with `fullSize: false`. */
+  readonly data: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+  /** The model's own estimate of the IoU with the true object. */
+  readonly score: number;
+  /** Logits [lowResHeight, lowResWidth] = [4·gridH, 4·gridW]: the next call's mask prompt. */
+  readonly lowRes: Float32Array;
+  readonly lowResWidth: number;
+  readonly lowResHeight: number;
+}
+
+/** The masks of one prompt. */
+export interface Prediction {
+  /** One mask, or three with `multimask`, in the decoder's order. */
+  readonly masks: readonly Mask[];
+  /** The mask with the highest score. */
+  readonly best: Mask;
+}
+
+const callShape = {
+  signal: z.instanceof(AbortSignal, { error: 'Expected AbortSignal' }).optional(),
+  onProgress: z.custom<CallOptions['onProgress']>((f) => f === undefined || typeof f === 'function', {
+    error: 'Expected function',
+  }),
+};
+const loadSchema = z.strictObject({
+  ...settingsShape,
+  ...callShape,
+  device: z.string().optional(),
+  dtype: z.enum(['f32', 'bf16', 'f16']).optional(),
+});
+const encodeSchema = z.strictObject({
+  ...settingsShape,
+  ...callShape,
+  distance: settingsShape.distance.nullable(),
+  onProfile: z.custom<RunOptions['onProfile']>((f) => f === undefined || typeof f === 'function', {
+    error: 'Expected function',
+  }),
+  longestSide: z.int().min(1).max(MAX_LONGEST_SIDE).optional(),
+  pad: z.boolean().optional(),
+  limitInputPixels: z.int().min(1).optional(),
+});
+const predictSchema = z.strictObject({
+  ...callShape,
+  multimask: z.boolean().optional(),
+  fullSize: z.boolean().optional(),
+});
+
+/**
+ * A Segment Anything model on one device.
+ *
+ * @example
+ *   const sam = await Sam.load('sam_vit_b.pth', { dtype: 'bf16' });
+ *   const embedding = await sam.encode('photo.jpg', { longestSide: 2048, pad: false, lengthScale: true });
+ *   const { best } = await sam.predict(embedding, { points: [[320, 200]] });
+ *   await sam.dispose();
+ */
+export class Sam implements AsyncDisposable {
+  private constructor(
+    /** What follows from the checkpoint's shapes. */
+    readonly config: SamConfig,
+    readonly device: 'cpu',
+    readonly dtype: ComputeDType,
+    /** BA-SAM's settings given to `load`; a call may override them. */
+    private readonly settings: BaSamSettings,
+    private readonly session: Session,
+  ) {}
+
+  /**
+   * Loads a checkpoint: official SAM (`.pth` or safetensors), Hugging Face `SamModel` safetensors, BA-SAM's released
+   * code. Tensors are streamed: the peak is about the weights' size in `dtype` plus the largest tensor.
+   *
+   * @param checkpoint path; default: the small bundled model
+   * @throws SamError ERR_INVALID_ARGUMENT, ERR_IO, ERR_CHECKPOINT, ERR_DEVICE_UNAVAILABLE, ERR_OUT_OF_MEMORY
+   */
+  static async load(checkpoint: string = BUNDLED_MODEL, options: LoadOptions = {}): Promise<Sam> {
+    if (typeof checkpoint !== 'string' || checkpoint === '') {
+      throw invalidArgument('checkpoint', 'path of a checkpoint', checkpoint);
+    }
+    const { signal, onProgress, device, dtype, ...settings } = parse(
+      loadSchema as unknown as z.ZodType<LoadOptions>,
+      options,
+      'options',
+    );
+    const resolved = resolveDevice(device ?? 'auto');
+    const compute = computeDType(dtype ?? 'f32');
+    signal?.throwIfAborted();
+    const file = await openSamCheckpoint(checkpoint);
+    const session = new Session();
+    try {
+      const config = inferConfig(file);
+      resolveSettings(settings, config);
+      const tensors = expectedTensors(config);
+      const total = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+      let done = 0;
+      for (const { name, shape } of tensors) {
+        signal?.throwIfAborted();
+        const source = file.tensors.get(name)!.dtype as 'f32' | 'f16' | 'bf16';
+        await session.setWeight(
+          name,
+          source,
+          weightDType(name, shape, compute),
+          shape,
+          await file.read(name),
+        );
+        done += elementCount(shape);
+        onProgress?.(done / total);
+      }
+      signal?.throwIfAborted();
+      return new Sam(config, resolved, compute, settings, session);
+    } catch (error) {
+      await session.dispose();
+      throw error;
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Bytes of the weights in memory. */
+  get weightBytes(): number {
+    return this.session.weightBytes;
+  }
+
+  /**
+   * Encodes an image, at any size.
+   *
+   * @param image path, encoded bytes, raw pixels, or normalised `pixelValues` [B, 3, H, W], which are used as they are
+   * @throws SamError ERR_INVALID_ARGUMENT, ERR_IO, ERR_IMAGE, ERR_OUT_OF_MEMORY, ERR_DISPOSED; the signal's reason
+   */
+  async encode(image: ImageInput | PixelValues, options: EncodeOptions = {}): Promise<Embedding> {
+    const parsed = parse(encodeSchema as unknown as z.ZodType<EncodeOptions>, options, 'options');
+    const settings = resolveSettings(this.mergeSettings(parsed), this.config);
+    parsed.signal?.throwIfAborted();
+    if (typeof image === 'object' && image !== null && 'pixelValues' in image) {
+      return this.encodePixels(image, settings, parsed);
+    }
+    const rgb = await decodeImage(image, { limitInputPixels: parsed.limitInputPixels });
+    const { longestSide = this.config.trainedSide_px, pad = true } = parsed;
+    const { width, height } = rgb;
+    const geometry = inputGeometry({ width, height, longestSide, pad, patch: this.config.patch });
+    const { scaledWidth, scaledHeight, inputWidth, inputHeight } = geometry;
+    const pixels = allocatePixels(3 * inputWidth * inputHeight);
+    // RGB bytes are copied by the call, so a caller's raw image may change afterwards.
+    await this.session.track({ signal: parsed.signal }, (token) =>
+      native().preprocess(
+        rgb.data,
+        width,
+        height,
+        scaledWidth,
+        scaledHeight,
+        inputWidth,
+        inputHeight,
+        PIXEL_MEAN,
+        PIXEL_STD,
+        pixels,
+        token,
+      ),
+    );
+    return this.runEncoder(pixels, 1, { width: inputWidth, height: inputHeight }, settings, parsed, {
+      image: { width, height },
+      content: { width: scaledWidth, height: scaledHeight },
+    });
+  }
+
+  /**
+   * Predicts masks for prompts on an encoded image. Prompts of any kind may be mixed; each is decoded by itself.
+   *
+   * @returns one prediction per prompt, in order; a single one for a single prompt
+   * @throws SamError ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY, ERR_DISPOSED; the signal's reason
+   */
+  predict(embedding: Embedding, prompt: Prompt, options?: PredictOptions): Promise<Prediction>;
+  predict(embedding: Embedding, prompts: readonly Prompt[], options?: PredictOptions): Promise<Prediction[]>;
+  async predict(
+    embedding: Embedding,
+    prompts: Prompt | readonly Prompt[],
+    options: PredictOptions = {},
+  ): Promise<Prediction | Prediction[]> {
+    const {
+      multimask = false,
+      fullSize = true,
+      signal,
+      onProgress,
+    } = parse(predictSchema as unknown as z.ZodType<PredictOptions>, options, 'options');
+    const decoder = this.checkEmbedding(embedding);
+    const many = Array.isArray(prompts);
+    const list: readonly unknown[] = many ? prompts : [prompts];
+    const tokens = list.map((prompt, i) => promptTokens(prompt, embedding, many ? `prompts.${i}` : 'prompt'));
+
+    const grid = { h: embedding.gridH, w: embedding.gridW };
+    const results = new Array<Prediction>(list.length);
+    let done = 0;
+    for (const chunk of chunks(tokens, grid.h * grid.w)) {
+      const { length: count } = chunk.indices;
+      const decoderOptions = {
+        grid,
+        input: embedding.input,
+        prompts: count,
+        tokens: chunk.tokens,
+        maskPrompt: chunk.masked,
+        multimask,
+      };
+      const inputs = decoderInputs(
+        embedding.data,
+        chunk.indices.map((i) => tokens[i]),
+      );
+      const [lowRes, scores] = await this.session.run(
+        `decoder/${JSON.stringify(decoderOptions)}`,
+        () => maskDecoder(decoder, decoderOptions),
+        inputs,
+        { signal },
+      );
+      const low = lowRes as Float32Array;
+      const perPrompt = low.length / (count * 16 * grid.h * grid.w);
+      const masks = fullSize ? await this.upsample(low, count, perPrompt, embedding, signal) : undefined;
+      for (const [row, index] of chunk.indices.entries()) {
+        results[index] = collect(row, perPrompt, low, scores as Float32Array, masks, embedding);
+      }
+      done += count;
+      onProgress?.(done / list.length);
+    }
+    return many ? results : results[0];
+  }
+
+  /** Encodes and predicts in one call; see {@link Sam.encode} and {@link Sam.predict}. */
+  segment(image: ImageInput, prompt: Prompt, options?: EncodeOptions & PredictOptions): Promise<Prediction>;
+  segment(
+    image: ImageInput,
+    prompts: readonly Prompt[],
+    options?: EncodeOptions & PredictOptions,
+  ): Promise<Prediction[]>;
+  async segment(
+    image: ImageInput,
+    prompts: Prompt | readonly Prompt[],
+    options: EncodeOptions & PredictOptions = {},
+  ): Promise<Prediction | Prediction[]> {
+    const { multimask, fullSize, ...encode } = options;
+    const embedding = await this.encode(image, encode);
+    return this.predict(embedding, prompts as Prompt, { multimask, fullSize, signal: options.signal });
+  }
+
+  /**
+   * Frees the model. Calls in flight reject with ERR_DISPOSED; the promise resolves when native code has let go of
+   * everything. Safe to call again.
+   */
+  dispose(): Promise<void> {
+    return this.session.dispose();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  // A call's settings come before those of load(); a call that changes the mode starts from that mode's defaults.
+  private mergeSettings(call: EncodeOptions): BaSamSettings {
+    const base =
+      call.mode !== undefined && call.mode !== (this.settings.mode ?? 'paper') ? {} : this.settings;
+    return {
+      mode: call.mode ?? base.mode,
+      lengthScale: call.lengthScale ?? base.lengthScale,
+      distance: call.distance === null ? undefined : (call.distance ?? base.distance),
+    };
+  }
+
+  private encodePixels(
+    image: PixelValues,
+    settings: ResolvedSettings,
+    options: EncodeOptions,
+  ): Promise<Embedding> {
+    const { pixelValues, shape } = image;
+    const { patch } = this.config;
+    const valid =
+      Array.isArray(shape) &&
+      shape.length === 4 &&
+      shape.every((dim) => Number.isSafeInteger(dim) && dim > 0);
+    const [batch, channels, height, width] = shape;
+    if (!valid || channels !== 3 || height % patch !== 0 || width % patch !== 0) {
+      throw invalidArgument('shape', `[B, 3, H, W] with H and W multiples of ${patch}`, shape);
+    }
+    if (!(pixelValues instanceof Float32Array) || pixelValues.length !== elementCount(shape)) {
+      throw invalidArgument('pixelValues', `Float32Array of ${elementCount(shape)} values`, pixelValues);
+    }
+    const size = { width, height };
+    return this.runEncoder(pixelValues, batch, size, settings, options, { image: size, content: size });
+  }
+
+  private async runEncoder(
+    pixels: Float32Array,
+    batch: number,
+    input: Size,
+    settings: ResolvedSettings,
+    options: RunOptions,
+    sizes: { image: Size; content: Size },
+  ): Promise<Embedding> {
+    const { config, dtype } = this;
+    const grid = { h: input.height / config.patch, w: input.width / config.patch };
+    const [data] = await this.session.run(
+      `encoder/${batch}x${grid.h}x${grid.w}/${settingsKey(settings)}`,
+      () => imageEncoder(config, { batch, grid, settings, dtype }),
+      [pixels],
+      { signal: options.signal, onProgress: options.onProgress, onProfile: options.onProfile },
+    );
+    const shape = [batch, config.outChannels, grid.h, grid.w] as const;
+    return new Embedding(data as Float32Array, shape, { ...sizes, input, settings, dtype });
+  }
+
+  private async upsample(
+    low: Float32Array,
+    prompts: number,
+    perPrompt: number,
+    embedding: Embedding,
+    signal: AbortSignal | undefined,
+  ): Promise<Uint8Array> {
+    const { gridH, gridW, image, content, input } = embedding;
+    const shape = [prompts, perPrompt, 4 * gridH, 4 * gridW];
+    const build = () => {
+      const graph = new Graph();
+      graph.output(upsampleMasks(graph.input('low_res_logits', shape), { input, content, out: image }));
+      return graph;
+    };
+    const key = `upsample/${JSON.stringify([shape, input, content, image])}`;
+    const [masks] = await this.session.run(key, build, [low], { signal });
+    return masks as Uint8Array;
+  }
+
+  private checkEmbedding(embedding: Embedding): NonNullable<SamConfig['decoder']> {
+    const { decoder } = this.config;
+    if (!decoder)
+      throw new SamError(
+        'ERR_CHECKPOINT',
+        'The checkpoint has an image encoder only: masks cannot be predicted',
+      );
+    if (!(embedding instanceof Embedding)) throw invalidArgument('embedding', 'Embedding', embedding);
+    if (embedding.channels !== decoder.dim || embedding.batch !== 1) {
+      throw new SamError(
+        'ERR_INVALID_ARGUMENT',
+        `Expected an embedding [1, ${decoder.dim}, Gh, Gw] but received [${embedding.shape.join(', ')}]` +
+          (embedding.batch > 1 ? '; use embedding.at(index)' : ''),
+      );
+    }
+    return decoder;
+  }
+}
+
+function computeDType(dtype: 'f32' | 'bf16' | 'f16'): ComputeDType {
+  if (dtype === 'f16') {
+    throw new SamError(
+      'ERR_DEVICE_UNAVAILABLE',
+      'Expected dtype f32 or bf16 on the CPU but received f16: it needs device cuda',
+    );
+  }
+  const reason = dtype === 'bf16' ? native().info().bf16UnavailableReason : '';
+  if (reason) throw new SamError('ERR_DEVICE_UNAVAILABLE', reason);
+  return dtype;
+}
+
+function allocatePixels(count: number): Float32Array {
+  try {
+    return new Float32Array(count);
+  } catch (cause) {
+    throw new SamError('ERR_OUT_OF_MEMORY', `Could not allocate an input of ${count} values`, { cause });
+  }
+}
+
+/** Prompts with the same number of tokens that are decoded together. */
+interface Chunk {
+  readonly indices: number[];
+  readonly tokens: number;
+  readonly masked: boolean;
+}
+
+// Tokens of a batch must be equally many, and padding would change the result: so prompts are grouped. A prompt keeps
+// about 40 kB per grid cell busy: at most 32768 cells (1.3 GB) at a time.
+function chunks(prompts: readonly PromptTokens[], cells: number): Chunk[] {
+  const limit = Math.max(1, Math.min(64, Math.floor(32768 / cells)));
+  const open = new Map<string, Chunk>();
+  const all: Chunk[] = [];
+  for (const [index, { labels, mask }] of prompts.entries()) {
+    const key = `${labels.length}/${mask !== undefined}`;
+    let chunk = open.get(key);
+    if (!chunk || chunk.indices.length === limit) {
+      chunk = { indices: [], tokens: labels.length, masked: mask !== undefined };
+      open.set(key, chunk);
+      all.push(chunk);
+    }
+    chunk.indices.push(index);
+  }
+  return all;
+}
+
+function decoderInputs(
+  embedding: Float32Array,
+  prompts: readonly PromptTokens[],
+): (Float32Array | Int32Array)[] {
+  const coords = Float32Array.from(prompts.flatMap((prompt) => prompt.coords));
+  const labels = Int32Array.from(prompts.flatMap((prompt) => prompt.labels));
+  if (!prompts[0].mask) return [embedding, coords, labels];
+  const size = prompts[0].mask.length;
+  const masks = new Float32Array(prompts.length * size);
+  for (const [i, { mask }] of prompts.entries()) masks.set(mask!, i * size);
+  return [embedding, coords, labels, masks];
+}
+
+function collect(
+  row: number,
+  perPrompt: number,
+  low: Float32Array,
+  scores: Float32Array,
+  full: Uint8Array | undefined,
+  embedding: Embedding,
+): Prediction {
+  const { width, height } = embedding.image;
+  const lowResWidth = 4 * embedding.gridW;
+  const lowResHeight = 4 * embedding.gridH;
+  const lowSize = lowResWidth * lowResHeight;
+  const masks = Array.from({ length: perPrompt }, (_, m): Mask => {
+    const at = row * perPrompt + m;
+    return {
+      data: full ? full.subarray(at * width * height, (at + 1) * width * height) : new Uint8Array(0),
+      width,
+      height,
+      score: scores[at],
+      lowRes: low.subarray(at * lowSize, (at + 1) * lowSize),
+      lowResWidth,
+      lowResHeight,
+    };
+  });
+  return { masks, best: masks.reduce((a, b) => (b.score > a.score ? b : a)) };
+}

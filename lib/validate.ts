@@ -1,0 +1,45 @@
+// Option objects checked by zod, with errors in this package's words.
+import type { z } from 'zod';
+import { describe, SamError } from './errors';
+
+/**
+ * The value as the schema sees it.
+ *
+ * @param name what the caller calls this value: begins the path in the message
+ * @throws SamError ERR_INVALID_ARGUMENT with the first problem: "Expected … for options.longestSide but received …"
+ */
+export function parse<T>(schema: z.ZodType<T>, value: unknown, name: string): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  const path = [name, ...issue.path.map(String)].join('.');
+  let received: unknown = value;
+  for (const key of issue.path) received = (received as Record<PropertyKey, unknown> | undefined)?.[key];
+  if (issue.code === 'unrecognized_keys') {
+    throw new SamError(
+      'ERR_INVALID_ARGUMENT',
+      `Expected known options for ${path} but received ${issue.keys.join(', ')}`,
+    );
+  }
+  const type = received === null ? 'null' : Array.isArray(received) ? 'array' : typeof received;
+  throw new SamError(
+    'ERR_INVALID_ARGUMENT',
+    `${expectation(issue)} for ${path} but received ${describe(received)} of type ${type}`,
+  );
+}
+
+function expectation(issue: z.core.$ZodIssue): string {
+  if (issue.message.startsWith('Expected')) return issue.message;
+  switch (issue.code) {
+    case 'invalid_type':
+      return `Expected ${issue.expected === 'int' ? 'integer' : issue.expected}`;
+    case 'too_small':
+      return `Expected ${issue.origin === 'array' ? 'at least' : 'number of at least'} ${issue.minimum}${issue.origin === 'array' ? ' items' : ''}`;
+    case 'too_big':
+      return `Expected ${issue.origin === 'array' ? 'at most' : 'number of at most'} ${issue.maximum}${issue.origin === 'array' ? ' items' : ''}`;
+    case 'invalid_value':
+      return `Expected one of: ${issue.values.map(String).join(', ')}`;
+    default:
+      return `Expected a valid value (${issue.message})`;
+  }
+}
