@@ -299,7 +299,9 @@ function writeHeader(
   if (metadata !== undefined) {
     const entries = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));
     for (const [key, value] of entries) {
-      if (typeof value !== 'string') throw invalidArgument(`${path}: metadata.${key}`, 'string', value);
+      if (typeof value !== 'string' || /\p{Surrogate}/u.test(key + value)) {
+        throw invalidArgument(`${path}: metadata.${key}`, 'well-formed string', value);
+      }
     }
     // Written by hand: as an object literal the key `__proto__` would vanish.
     const body = entries.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(',');

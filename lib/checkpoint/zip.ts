@@ -15,6 +15,7 @@ const DEFLATED = 8;
 /** Deflate cannot do better than about 1032 to 1, so a larger promise is a lie. */
 const MAX_DEFLATE_RATIO = 1032;
 const INFLATE_CHUNK_BYTES = 1024 * 1024;
+const WINDOW_BYTES = 64 * 1024;
 
 interface ZipEntry {
   readonly name: string;
@@ -201,6 +202,10 @@ function sameSize(local: number, central: number): boolean {
 
 /** Lets yauzl read through our file handle, which stays ours to close. */
 class Reader extends yauzl.RandomAccessReader {
+  /** The part of the file read last: yauzl asks for two small pieces per entry, one after the other. */
+  #window = new Uint8Array(0);
+  #windowStart = 0;
+
   constructor(private readonly file: CheckpointFile) {
     super();
   }
@@ -212,10 +217,21 @@ class Reader extends yauzl.RandomAccessReader {
     position: number,
     callback: (error: Error | null, bytesRead?: number) => void,
   ): void {
-    this.file.readInto(buffer.subarray(offset, offset + length), position).then(
+    this.#read(buffer.subarray(offset, offset + length), position).then(
       () => callback(null, length),
       (error) => callback(error),
     );
+  }
+
+  async #read(target: Uint8Array, position: number): Promise<void> {
+    const end = position + target.length;
+    if (!(position >= this.#windowStart && end <= this.#windowStart + this.#window.length)) {
+      const size = Math.min(WINDOW_BYTES, this.file.size - position);
+      if (!(size >= target.length)) return this.file.readInto(target, position);
+      this.#window = await this.file.read(position, size);
+      this.#windowStart = position;
+    }
+    target.set(this.#window.subarray(position - this.#windowStart, end - this.#windowStart));
   }
 
   override close(callback: (error: Error | null) => void): void {

@@ -6,7 +6,7 @@ import { expect } from 'vitest';
 import { openCheckpoint } from '../../lib/checkpoint/checkpoint';
 import { SamError } from '../../lib/errors';
 
-export const fixtures = join(__dirname, 'fixtures');
+export const fixtures = join(import.meta.dirname, 'fixtures');
 
 /** Opens, reads everything, closes. */
 export async function readAll(path: string) {
