@@ -1,5 +1,6 @@
 // PyTorch checkpoints: files of torch.save, views of storages, damaged archives, hostile pickles.
 import { existsSync, readFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { openCheckpoint } from '../../lib/checkpoint/checkpoint';
@@ -382,5 +383,42 @@ describe('damaged and hostile archives', () => {
     expect(await refused(makeZip([huge]))).toMatch(/data\.pkl has 68157440 bytes; expected at most/);
     const many = Array.from({ length: 20_001 }, (_, i) => ({ name: `x/${i}`, data: '' }));
     expect(await refused(makeZip(many))).toMatch(/more than 20000 entries/);
+  });
+});
+
+describe('size', () => {
+  test('one tensor of a large sparse archive reads in little memory, whole or as a slice of its storage', async () => {
+    const bytes = 200 * 1024 * 1024;
+    const count = bytes / 4;
+    const slice = { numel: count, offset: count - 1000, shape: [10, 100], strides: [1, 10] };
+    const pickle = pickleDict({
+      all: tensor({ numel: count, shape: [count], strides: [1] }),
+      end: tensor(slice),
+    });
+    const zip = makeCheckpoint(pickle, [floats(0, '0', { size: bytes, compressedSize: bytes })]);
+    // The directory moves behind the hole that stands for the storage.
+    const directory = zip.readUInt32LE(zip.length - 6);
+    const tail = Buffer.from(zip.subarray(directory));
+    tail.writeUInt32LE(directory + bytes, tail.length - 6);
+    const path = scratch.write(zip.subarray(0, directory));
+    const handle = await open(path, 'r+');
+    await handle.write(tail, 0, tail.length, directory + bytes);
+    await handle.write(Float32Array.of(7), 0, 4, directory + bytes - 4);
+    await handle.close();
+
+    const before = process.memoryUsage().rss;
+    const checkpoint = await openCheckpoint(path);
+    expect(checkpoint.tensors.get('all')!.byteLength).toBe(bytes);
+    const end = new Float32Array((await checkpoint.read('end')).buffer);
+    expect(process.memoryUsage().rss - before).toBeLessThan(60 * 1024 * 1024);
+    expect(end.indexOf(7)).toBe(999);
+
+    // Closing in the middle: the read either had finished or says why not.
+    const reading = checkpoint.read('all').then(
+      (data) => data.byteLength,
+      (error) => error.code,
+    );
+    await checkpoint.close();
+    expect([bytes, 'ERR_DISPOSED']).toContain(await reading);
   });
 });
