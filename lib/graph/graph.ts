@@ -153,30 +153,36 @@ class Writer {
   private offset = 0;
 
   u8(value: number): void {
-    this.view.setUint8(this.reserve(1), value);
+    const at = this.reserve(1);
+    this.view.setUint8(at, value);
   }
   u16(value: number): void {
-    this.view.setUint16(this.reserve(2), value, true);
+    const at = this.reserve(2);
+    this.view.setUint16(at, value, true);
   }
   u32(value: number): void {
-    this.view.setUint32(this.reserve(4), value, true);
+    const at = this.reserve(4);
+    this.view.setUint32(at, value, true);
   }
   i64(value: number): void {
-    this.view.setBigInt64(this.reserve(8), BigInt(value), true);
+    const at = this.reserve(8);
+    this.view.setBigInt64(at, BigInt(value), true);
   }
   f64(value: number): void {
-    this.view.setFloat64(this.reserve(8), value, true);
+    const at = this.reserve(8);
+    this.view.setFloat64(at, value, true);
   }
   text(value: string): void {
     const encoded = new TextEncoder().encode(value);
     this.u16(encoded.length);
-    this.bytes.set(encoded, this.reserve(encoded.length));
+    const at = this.reserve(encoded.length);
+    this.bytes.set(encoded, at);
   }
   finish(): Uint8Array {
     return this.bytes.slice(0, this.offset);
   }
 
-  // Returns the offset before growing by `count`: `bytes` and `view` are current when it is used.
+  // Returns the offset of `count` fresh bytes. May replace `bytes` and `view`: call it before touching them.
   private reserve(count: number): number {
     const at = this.offset;
     this.offset += count;

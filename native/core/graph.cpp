@@ -191,7 +191,8 @@ Graph decode_graph(const uint8_t* bytes, size_t size) {
     if (value >= value_count || !defined[value]) {
       fail("Expected output " + std::to_string(i) + " to be a defined value but received " + std::to_string(value));
     }
-    if (graph.values[value].kind == ValueKind::weight) {
+    // A weight may be kept in packed form only, and a reshape is a view of it.
+    if (graph.values[view_root(graph, value)].kind == ValueKind::weight) {
       fail("Expected output " + std::to_string(i) + " to be an input or a computed value, not a weight");
     }
     graph.outputs.push_back(value);

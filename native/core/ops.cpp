@@ -191,11 +191,14 @@ void check_attention(const Checker& c) {
     c.require(c.shape(i).size() >= 3, "q, k and v of rank 3 or more");
   }
   c.require(c.shape(1) == c.shape(2), "k and v of one shape");
-  c.require(c.shape(0)[0] == c.shape(1)[0] && c.shape(0).back() == c.shape(1).back(),
-            "q and k with the same batch and channels");
+  const int64_t q_batch = c.shape(0)[0], k_batch = c.shape(1)[0];
+  c.require((q_batch == k_batch || q_batch == 1 || k_batch == 1) && c.shape(0).back() == c.shape(1).back(),
+            "q and k with the same channels and the same batch, or 1");
   c.expect_nonempty(1, "k");
   check_heads(c, c.shape(0).back());
-  c.expect_out(c.shape(0));
+  Shape expected = c.shape(0);
+  expected[0] = q_batch == 1 ? k_batch : q_batch;
+  c.expect_out(expected);
   c.expect_out_dtype(c.dtype(0));
 }
 

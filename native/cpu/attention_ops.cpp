@@ -26,6 +26,9 @@ class GridAttention final : public Kernel {
     params_.start = static_cast<float>(c.attribute(4));
     for (size_t i = 5; i < c.node.attributes.size(); ++i) slopes_.push_back(static_cast<float>(c.attribute(i)));
     if (!slopes_.empty()) params_.slopes = slopes_.data();
+    // The workspace depends on which biases there are: say so before their addresses are known.
+    static const float kLater = 0;
+    if (c.has(1)) params_.rel_h = params_.rel_w = &kLater;
     if (params_.window > 0) {
       set_pad(c);
       params_.pad_k = pad_.data();
@@ -66,27 +69,32 @@ class GridAttention final : public Kernel {
   std::vector<uint8_t> pad_;
 };
 
-// q [B, …, H·D], k, v [B, …, H·D] → as q: the decoder's self and cross attention, no biases.
+// q [B, …, H·D], k, v [B, …, H·D] → as q: the decoder's self and cross attention, no biases. A batch of 1 on one side
+// serves every item of the other: prompts of one image share its keys until their first update.
 class Attention final : public Kernel {
  public:
   explicit Attention(const KernelContext& c) : threads_(c.threads), isa_(c.isa) {
     const Shape& q = c.in(0).shape;
     channels_ = q.back();
     params_.dtype = c.in(0).dtype;
-    params_.batch = q[0];
+    params_.batch = c.out().shape[0];
     params_.heads = c.integer(0);
     params_.head_dim = channels_ / params_.heads;
     params_.scale = static_cast<float>(c.attribute(1));
+    shared_q_ = q[0] == 1;
+    shared_k_ = c.in(1).shape[0] == 1;
     params_.q_tokens = q[0] ? c.in(0).elements() / (q[0] * channels_) : 0;
     params_.k_tokens = c.in(1).elements() / (c.in(1).shape[0] * channels_);
-    empty_ = c.in(0).elements() == 0;
+    empty_ = c.out().elements() == 0;
   }
   size_t scratch_bytes() const override { return empty_ ? 0 : attention_workspace_bytes(params_, threads_, isa_); }
   void run(const KernelIo& io) override {
     if (empty_) return;
     const int64_t q_batch = params_.q_tokens * channels_, k_batch = params_.k_tokens * channels_;
-    attention_forward(io.out, q_batch, channels_, {io.in[0], q_batch, channels_}, {io.in[1], k_batch, channels_},
-                      {io.in[2], k_batch, channels_}, params_, io.scratch, threads_, isa_, io.cancel);
+    const int64_t k_stride = shared_k_ ? 0 : k_batch;
+    attention_forward(io.out, q_batch, channels_, {io.in[0], shared_q_ ? 0 : q_batch, channels_},
+                      {io.in[1], k_stride, channels_}, {io.in[2], k_stride, channels_}, params_, io.scratch, threads_,
+                      isa_, io.cancel);
   }
 
  private:
@@ -94,7 +102,7 @@ class Attention final : public Kernel {
   int64_t channels_ = 0;
   int threads_;
   Isa isa_;
-  bool empty_ = false;
+  bool empty_ = false, shared_q_ = false, shared_k_ = false;
 };
 
 }  // namespace

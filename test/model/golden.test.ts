@@ -1,0 +1,113 @@
+// The image encoder against the float64 reference: every golden case, stages included, in f32 and bf16.
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { resolveSettings } from '../../lib/ba-sam';
+import { openCheckpoint } from '../../lib/checkpoint/checkpoint';
+import { openSamCheckpoint } from '../../lib/checkpoint/keys';
+import { expectedTensors, inferConfig, type SamConfig } from '../../lib/config';
+import { Session } from '../../lib/graph/session';
+import { imageEncoder } from '../../lib/model/image-encoder';
+import { type ComputeDType, weightDType } from '../../lib/model/weights';
+import { native } from '../../lib/native';
+import { largestRelativeError, relativeL2 } from '../support/compare';
+
+const FIXTURES = path.join(__dirname, '..', 'fixtures', 'golden');
+
+interface GoldenCase {
+  key: string;
+  height: number;
+  width: number;
+  imageSeed: number;
+  ba?: { length_scale?: boolean; distance?: { metric: 'manhattan'; slopes: number[]; start: number } };
+}
+
+/** The formula of test/reference/make_golden.py: [1, 3, h, w]. */
+function goldenImage({ height, width, imageSeed }: GoldenCase): Float32Array {
+  const out = new Float32Array(3 * height * width);
+  let at = 0;
+  for (let c = 0; c < 3; c++) {
+    for (let i = 0; i < height; i++) {
+      for (let j = 0; j < width; j++) {
+        const wave = Math.sin(0.37 * (c + 1) + 0.051 * i + 0.083 * j + imageSeed);
+        out[at++] = 1.5 * wave * Math.cos(0.029 * i - 0.041 * j * (c + 1));
+      }
+    }
+  }
+  return out;
+}
+
+async function f32(file: Awaited<ReturnType<typeof openCheckpoint>>, name: string): Promise<Float32Array> {
+  return new Float32Array((await file.read(name)).buffer);
+}
+
+async function loadEncoder(
+  name: string,
+  dtype: ComputeDType,
+): Promise<{ session: Session; config: SamConfig }> {
+  const file = await openSamCheckpoint(path.join(FIXTURES, `${name}.safetensors`));
+  const config = inferConfig(file);
+  const session = new Session();
+  for (const { name: key, shape } of expectedTensors(config)) {
+    const source = file.tensors.get(key)!.dtype as 'bf16';
+    await session.setWeight(key, source, weightDType(key, shape, dtype), shape, await file.read(key));
+  }
+  await file.close();
+  return { session, config };
+}
+
+const dtypes: ComputeDType[] = native().info().bf16UnavailableReason ? ['f32'] : ['f32', 'bf16'];
+
+describe.each(['d64', 'd80', 'coefficient'])('golden encoder %s', (name) => {
+  const meta = JSON.parse(readFileSync(path.join(FIXTURES, `${name}.json`), 'utf8')) as {
+    config: { heads: number; window: number; depth: number; global_blocks: number[]; trained_grid: number };
+    cases: GoldenCase[];
+  };
+  let expected: Awaited<ReturnType<typeof openCheckpoint>>;
+  beforeAll(async () => {
+    expected = await openCheckpoint(path.join(FIXTURES, `${name}.expected.safetensors`));
+  });
+  afterAll(() => expected.close());
+
+  describe.each(dtypes)('%s', (dtype) => {
+    let model: Awaited<ReturnType<typeof loadEncoder>>;
+    beforeAll(async () => {
+      model = await loadEncoder(name, dtype);
+    });
+    afterAll(() => model.session.dispose());
+
+    it('infers the configuration', () => {
+      const { heads, window, depth, globalBlocks, trainedGrid } = model.config;
+      expect({ heads, window, depth, global_blocks: globalBlocks, trained_grid: trainedGrid }).toEqual(
+        expect.objectContaining({
+          heads: meta.config.heads,
+          window: meta.config.window,
+          depth: meta.config.depth,
+          global_blocks: meta.config.global_blocks,
+          trained_grid: meta.config.trained_grid,
+        }),
+      );
+    });
+
+    it.each(meta.cases.map((c) => [c.key, c] as const))('%s', async (key, c) => {
+      const { config, session } = model;
+      const settings = resolveSettings({ lengthScale: c.ba?.length_scale, distance: c.ba?.distance }, config);
+      const grid = { h: c.height / config.patch, w: c.width / config.patch };
+      const taps = ['embed', ...Array.from({ length: config.depth }, (_, i) => `block${i}`)].filter((tap) =>
+        expected.tensors.has(`${key}.${tap}`),
+      );
+      const outputs = await session.run(
+        key,
+        () => imageEncoder(config, { batch: 1, grid, settings, dtype, taps }),
+        [goldenImage(c)],
+      );
+      for (const [i, suffix] of ['', ...taps.map((tap) => `.${tap}`)].entries()) {
+        const actual = outputs[i] as Float32Array;
+        const wanted = await f32(expected, key + suffix);
+        expect(actual.length).toBe(wanted.length);
+        if (dtype === 'f32') expect(largestRelativeError(actual, wanted)).toBeLessThanOrEqual(2e-4);
+        else expect(relativeL2(actual, wanted)).toBeLessThanOrEqual(2e-2);
+      }
+    });
+  });
+});
