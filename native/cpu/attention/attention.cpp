@@ -53,7 +53,6 @@ Plan make_plan(const AttentionParams& p, int threads, const KernelTable& kernels
   plan.rows = kernels.rows;
   plan.lanes = kernels.lanes;
   plan.strip_lanes = kernels.lanes * kernels.vecs;
-  plan.tile_keys = kernels.tile_keys;
   plan.pairs = kernels.pairs;
   plan.elem_bytes = static_cast<int64_t>(dtype_bytes(p.dtype));
 
@@ -67,6 +66,10 @@ Plan make_plan(const AttentionParams& p, int threads, const KernelTable& kernels
   plan.heads = p.heads;
   plan.units = p.batch * plan.windows_h * plan.windows_w * p.heads;
   plan.unit_keys = plan.key_h * plan.key_w;
+  // Tiles of equal size: a short last one would load, rescale and store the whole output for little work. Up to
+  // kMaxTileKeys keys (windows of 14: 196) in one tile, without any rescaling.
+  const int64_t tiles = plan.unit_keys <= kMaxTileKeys ? 1 : ceil_div(plan.unit_keys, kernels.tile_keys);
+  plan.tile_keys = static_cast<int>(round_up(ceil_div(plan.unit_keys, tiles), plan.rows));
   const int64_t unit_queries =
       p.window > 0 ? std::min(p.window, plan.grid_h) * std::min(p.window, plan.grid_w) : p.q_tokens;
   plan.unit_strips = ceil_div(unit_queries, plan.strip_lanes);

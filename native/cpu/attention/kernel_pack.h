@@ -25,8 +25,7 @@ struct ElemBf16 {
 constexpr int kRows = Simd::kRows;
 constexpr int kLanes = Simd::kLanes;
 constexpr int kStripLanes = Simd::kLanes * Simd::kVecs;
-constexpr int kTileKeys = Simd::kTileKeys;
-static_assert(kTileKeys % kRows == 0 && kTileKeys % 2 == 0, "tiles hold whole blocks and whole pairs");
+static_assert(kRows % 2 == 0, "tiles of whole blocks hold whole pairs");
 static_assert(kStripLanes <= kMaxStripLanes && Simd::kVecs <= kMaxVecs, "strips fit the arrays on the stack");
 
 inline int64_t lesser(int64_t a, int64_t b) {
@@ -38,22 +37,41 @@ inline const In* token_row(const TokenView& view, int64_t batch, int64_t token, 
   return static_cast<const In*>(view.data) + batch * view.batch_stride + token * view.token_stride + head * head_dim;
 }
 
-// Rows of key j of a unit in k and in v.
+// Walks a unit's keys in order without a division per key.
 template <class In>
-inline void key_rows(const Plan& plan, const Unit& unit, int64_t j, const In** k, const In** v) {
-  const AttentionParams& p = plan.params;
-  int64_t token = j;
-  if (p.window > 0) {
-    const int64_t y = unit.origin_y + j / plan.key_w, x = unit.origin_x + j % plan.key_w;
-    if (y >= plan.grid_h || x >= plan.grid_w) {
+struct KeyWalk {
+  const Plan& plan;
+  const Unit& unit;
+  int64_t y, x;  // in the unit's key grid
+
+  KeyWalk(const Plan& p, const Unit& u, int64_t key) : plan(p), unit(u), y(key / p.key_w), x(key % p.key_w) {}
+
+  void next(const In** k, const In** v) {
+    const AttentionParams& p = plan.params;
+    const int64_t grid_y = unit.origin_y + y, grid_x = unit.origin_x + x;
+    if (p.window > 0 && (grid_y >= plan.grid_h || grid_x >= plan.grid_w)) {
       *k = static_cast<const In*>(p.pad_k) + unit.head * p.head_dim;
       *v = static_cast<const In*>(p.pad_v) + unit.head * p.head_dim;
-      return;
+    } else {
+      // Without a grid y is 0: the keys are one row.
+      const int64_t token = grid_y * plan.grid_w + grid_x;
+      *k = token_row<In>(plan.k, unit.batch, token, unit.head, p.head_dim);
+      *v = token_row<In>(plan.v, unit.batch, token, unit.head, p.head_dim);
     }
-    token = y * plan.grid_w + x;
+    if (++x == plan.key_w) {
+      x = 0;
+      y++;
+    }
   }
-  *k = token_row<In>(plan.k, unit.batch, token, unit.head, p.head_dim);
-  *v = token_row<In>(plan.v, unit.batch, token, unit.head, p.head_dim);
+};
+
+// Rows lie thousands of bytes apart, which no hardware prefetcher follows.
+template <class In>
+inline void prefetch_row(const In* row, int head_dim) {
+  const char* at = reinterpret_cast<const char*>(row);
+  const char* last = reinterpret_cast<const char*>(row + head_dim - 1);
+  for (; at < last; at += 64) __builtin_prefetch(at);
+  __builtin_prefetch(last);
 }
 
 inline float widen(float x) {
@@ -94,15 +112,20 @@ template <class T>
 void pack_tile(const Plan& plan, const Unit& unit, int64_t tile) {
   typedef typename T::In In;
   const int head_dim = static_cast<int>(plan.params.head_dim);
-  const int64_t first = tile * kTileKeys;
-  const int count = static_cast<int>(lesser(kTileKeys, plan.unit_keys - first));
+  const int64_t first = tile * plan.tile_keys;
+  const int count = static_cast<int>(lesser(plan.tile_keys, plan.unit_keys - first));
   const int64_t block_floats = static_cast<int64_t>(plan.chunks) * kRows * kChunkWords;
-  const In* v_rows[kTileKeys];
+  const In* k_rows[kMaxTileKeys];
+  const In* v_rows[kMaxTileKeys];
   float* keys = unit.keys + first / kRows * block_floats;
+  KeyWalk<In> walk(plan, unit, first);
   for (int j = 0; j < count; j++) {
-    const In* k_row;
-    key_rows<In>(plan, unit, first + j, &k_row, &v_rows[j]);
-    pack_key<T>(keys + j / kRows * block_floats + j % kRows * kChunkWords, k_row, head_dim);
+    walk.next(&k_rows[j], &v_rows[j]);
+    prefetch_row(k_rows[j], head_dim);
+  }
+  for (int j = 0; j < count; j++) {
+    prefetch_row(v_rows[j], head_dim);
+    pack_key<T>(keys + j / kRows * block_floats + j % kRows * kChunkWords, k_rows[j], head_dim);
   }
   for (int j = count; j % kRows != 0; j++)
     for (int c = 0; c < plan.chunks; c++)

@@ -59,6 +59,7 @@ void run_strip_vecs(const Plan& plan, const Unit& unit, int64_t strip, char* scr
     q_rows[i] = token_row<In>(plan.q, unit.batch, token, unit.head, p.head_dim);
     out_rows[i] = reinterpret_cast<In*>(plan.out) + unit.batch * plan.out_batch_stride + token * plan.out_token_stride +
                   unit.head * p.head_dim;
+    prefetch_row(q_rows[i], head_dim);
     bias.lane_y[i] = static_cast<int32_t>(y);
     bias.lane_x[i] = static_cast<int32_t>(x);
   }
@@ -106,8 +107,8 @@ void run_strip_vecs(const Plan& plan, const Unit& unit, int64_t strip, char* scr
 
   const int64_t value_width = static_cast<int64_t>(plan.d_blocks) * kRows;
   const int64_t key_width = static_cast<int64_t>(plan.chunks) * kChunkWords;
-  for (int64_t key = 0; key < plan.unit_keys; key += kTileKeys) {
-    const int count = static_cast<int>(lesser(kTileKeys, plan.unit_keys - key));
+  for (int64_t key = 0; key < plan.unit_keys; key += plan.tile_keys) {
+    const int count = static_cast<int>(lesser(plan.tile_keys, plan.unit_keys - key));
     const bool first = key == 0;
     score_tile<T, kBias, kVecs>(f + at.scores, f + at.rescale, unit.keys + key * key_width, q_words, plan.words, count,
                                 key, plan.score_scale_log2, &bias);
@@ -144,7 +145,7 @@ void run_strip(const Plan& plan, const Unit& unit, int64_t strip, char* scratch)
 template <class T>
 constexpr KernelTable kernel_table() {
   static_assert(Simd::kVecs == 2 || Simd::kVecs == 3, "run_strip_bias covers these");
-  return KernelTable{kRows, kLanes, Simd::kVecs, kTileKeys, T::kPairs, pack_tile<T>, run_strip<T>};
+  return KernelTable{kRows, kLanes, Simd::kVecs, Simd::kTileKeys, T::kPairs, pack_tile<T>, run_strip<T>};
 }
 
 }  // namespace

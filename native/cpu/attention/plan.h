@@ -1,7 +1,7 @@
 // How one attention call is cut into units, tiles and workspace: everything that does not depend on a vector type.
 //
 // A unit is one (batch, window, head): Nq queries against Nk keys. A strip is kVecs·kLanes queries of a unit, a
-// tile kTileKeys keys. A word is 32 bits: one float or two bf16.
+// tile tile_keys keys. A word is 32 bits: one float or two bf16.
 //
 // Workspace, in this order, each part 64-byte aligned:
 //   distances   [key_h][distance_stride]      distance of (|dy|, dx), only euclidean and chebyshev
@@ -18,6 +18,7 @@ namespace ba_sam::cpu {
 constexpr int kChunkWords = 16;  // words of one key in a panel: a cache line, so that rows lie at fixed offsets
 constexpr int kMaxStripLanes = 64;
 constexpr int kMaxVecs = 4;
+constexpr int kMaxTileKeys = 256;
 constexpr float kLog2E = 1.44269504088896340736f;
 
 struct Plan {
