@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { METRICS } from './graph/ops';
 import { trackNative } from './graph/session';
 import { native, type TensorData } from './native';
-import { parse } from './validate';
+import { abortSignal, float32Array, isTypedArray, parse } from './validate';
 
 export interface AttentionOptions {
   /** H. */
@@ -41,10 +41,10 @@ export interface AttentionResult<T> {
 }
 
 const int = (low: number, high: number) => z.int().min(low).max(high);
-const f32 = z.instanceof(Float32Array, { error: 'Expected Float32Array' });
-const data = z.union([f32, z.instanceof(Uint16Array)], {
-  error: 'Expected Float32Array or Uint16Array (bf16)',
-});
+const data = z.custom<Float32Array | Uint16Array>(
+  (value) => isTypedArray(value, 'Float32Array') || isTypedArray(value, 'Uint16Array'),
+  { error: 'Expected Float32Array or Uint16Array (bf16)' },
+);
 const schema = z.strictObject({
   heads: int(1, 4096),
   headDim: int(1, 256),
@@ -54,18 +54,18 @@ const schema = z.strictObject({
   window: int(0, 1024).optional(),
   padK: data.optional(),
   padV: data.optional(),
-  relPosH: f32.optional(),
-  relPosW: f32.optional(),
+  relPosH: float32Array.optional(),
+  relPosW: float32Array.optional(),
   distance: z
     .strictObject({
       metric: z.enum(METRICS).exclude(['none']),
-      slopes: f32,
+      slopes: float32Array,
       start: z.number().min(0).optional(),
     })
     .optional(),
   isa: z.string().optional(),
   threads: int(1, 1024).optional(),
-  signal: z.instanceof(AbortSignal).optional(),
+  signal: abortSignal.optional(),
 });
 
 /**
@@ -86,7 +86,7 @@ export async function attention<T extends Float32Array | Uint16Array>(
   for (const [name, value] of Object.entries({ q, k, v })) parse(data, value, name);
   const batch = o.batch ?? 1;
   const row = batch * o.heads * o.headDim;
-  const out = (q instanceof Float32Array ? new Float32Array(q.length) : new Uint16Array(q.length)) as T;
+  const out = (isTypedArray(q, 'Float32Array') ? new Float32Array(q.length) : new Uint16Array(q.length)) as T;
   const addon = native();
   const milliseconds = await trackNative(addon, { signal: o.signal }, (token) =>
     addon.attention(
@@ -95,7 +95,7 @@ export async function attention<T extends Float32Array | Uint16Array>(
       v as TensorData,
       out as TensorData,
       {
-        dtype: q instanceof Float32Array ? 'f32' : 'bf16',
+        dtype: isTypedArray(q, 'Float32Array') ? 'f32' : 'bf16',
         batch,
         heads: o.heads,
         headDim: o.headDim,

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Embedding } from './embedding';
 import { SamError } from './errors';
 import { LABEL } from './model/prompt-encoder';
-import { parse } from './validate';
+import { float32Array, parse } from './validate';
 
 /** A point in pixels of the photograph; label 1 (default) is foreground, 0 background. */
 export type PromptPoint = readonly [x: number, y: number, label?: 0 | 1];
@@ -37,7 +37,7 @@ const promptSchema = z.strictObject({
     })
     .readonly()
     .optional(),
-  mask: z.instanceof(Float32Array, { error: 'Expected Float32Array' }).optional(),
+  mask: float32Array.optional(),
 });
 
 /** A prompt as tokens in px of the encoder's input. */

@@ -24,7 +24,7 @@ import { maskDecoder } from './model/mask-decoder';
 import { type ComputeDType, weightDType } from './model/weights';
 import { native } from './native';
 import { type Prompt, type PromptTokens, promptTokens } from './prompts';
-import { parse } from './validate';
+import { abortSignal, callback, isTypedArray, parse } from './validate';
 
 /** Per-channel mean and standard deviation of SAM's training images, RGB, 0 … 255. */
 const PIXEL_MEAN = [123.675, 116.28, 103.53];
@@ -98,10 +98,8 @@ export interface Prediction {
 }
 
 const callShape = {
-  signal: z.instanceof(AbortSignal, { error: 'Expected AbortSignal' }).optional(),
-  onProgress: z.custom<CallOptions['onProgress']>((f) => f === undefined || typeof f === 'function', {
-    error: 'Expected function',
-  }),
+  signal: abortSignal.optional(),
+  onProgress: callback.optional(),
 };
 const loadSchema = z.strictObject({
   ...settingsShape,
@@ -113,9 +111,7 @@ const encodeSchema = z.strictObject({
   ...settingsShape,
   ...callShape,
   distance: settingsShape.distance.nullable(),
-  onProfile: z.custom<RunOptions['onProfile']>((f) => f === undefined || typeof f === 'function', {
-    error: 'Expected function',
-  }),
+  onProfile: callback.optional(),
   longestSide: z.int().min(1).max(MAX_LONGEST_SIDE).optional(),
   pad: z.boolean().optional(),
   limitInputPixels: z.int().min(1).optional(),
@@ -356,7 +352,7 @@ export class Sam implements AsyncDisposable {
     if (!valid || channels !== 3 || height % patch !== 0 || width % patch !== 0) {
       throw invalidArgument('shape', `[B, 3, H, W] with H and W multiples of ${patch}`, shape);
     }
-    if (!(pixelValues instanceof Float32Array) || pixelValues.length !== elementCount(shape)) {
+    if (!isTypedArray(pixelValues, 'Float32Array') || pixelValues.length !== elementCount(shape)) {
       throw invalidArgument('pixelValues', `Float32Array of ${elementCount(shape)} values`, pixelValues);
     }
     const size = { width, height };

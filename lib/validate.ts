@@ -1,6 +1,22 @@
 // Option objects checked by zod, with errors in this package's words.
-import type { z } from 'zod';
+import { z } from 'zod';
 import { describe, SamError } from './errors';
+
+/** Whether a value is a typed array of this name, whichever realm made it: `instanceof` fails under Jest and vm contexts. */
+export function isTypedArray(value: unknown, name: string): boolean {
+  return ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === `[object ${name}]`;
+}
+
+export const callback = z.custom<(value: never) => void>((value) => typeof value === 'function', {
+  error: 'Expected function',
+});
+export const abortSignal = z.custom<AbortSignal>(
+  (value) => typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value,
+  { error: 'Expected AbortSignal' },
+);
+export const float32Array = z.custom<Float32Array>((value) => isTypedArray(value, 'Float32Array'), {
+  error: 'Expected Float32Array',
+});
 
 /**
  * The value as the schema sees it.
