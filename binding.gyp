@@ -1,27 +1,9 @@
+# The CPU addon for node-gyp. Sources are listed by scripts/native-sources.mjs, shared with CMakeLists.txt.
 {
   "targets": [
     {
       "target_name": "ba_sam",
-      "sources": [
-        "native/core/executor.cpp",
-        "native/core/graph.cpp",
-        "native/core/ops.cpp",
-        "native/core/plan.cpp",
-        "native/core/weights.cpp",
-        "native/image/resize.cpp",
-        "native/image/upsample_masks.cpp",
-        "native/cpu/attention_ops.cpp",
-        "native/cpu/backend.cpp",
-        "native/cpu/encoding.cpp",
-        "native/cpu/matrix.cpp",
-        "native/cpu/packed_weights.cpp",
-        "native/cpu/pointwise.cpp",
-        "<!@(node -p \"require('fs').readdirSync('native/cpu/attention').filter((f) => f.endsWith('.cpp')).map((f) => 'native/cpu/attention/' + f).join(' ')\")",
-        "native/node/addon.cpp",
-        "native/node/async_task.cpp",
-        "native/node/functions.cpp",
-        "native/node/objects.cpp"
-      ],
+      "sources": ["<!@(node scripts/native-sources.mjs)"],
       "include_dirs": [
         "<!(node -p \"require('node-addon-api').include_dir\")",
         "<!(node scripts/find-onednn.mjs --include)"
@@ -30,7 +12,9 @@
       "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++20", "-std=gnu++17"],
       "cflags_cc": ["-std=c++17", "-O3", "-fexceptions", "-frtti", "-fopenmp", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-cast-function-type", "-Wno-maybe-uninitialized"],
       "libraries": ["<!(node scripts/find-onednn.mjs --lib)"],
-      "ldflags": ["-fopenmp", "-Wl,-rpath,'$$ORIGIN'"]
+      # DT_RPATH instead of DT_RUNPATH: it also holds for what oneDNN itself needs, so that a prebuild finds all of its
+      # libraries beside it without any of them being patched.
+      "ldflags": ["-fopenmp", "-Wl,--disable-new-dtags", "-Wl,-rpath,'$$ORIGIN'"]
     }
   ]
 }
