@@ -423,6 +423,10 @@ std::vector<Case> all_cases() {
   tokens(6, 97, 16, 3);
   tokens(49, 95, 16, 1);
   tokens(33, 193, 32, 1);
+  tokens(17, 256, 16, 1);  // the largest single tile
+  tokens(17, 257, 16, 1);
+  tokens(3, 30000, 64, 1);  // more packs than one group holds
+  cases.back().heads = 4;
   return cases;
 }
 

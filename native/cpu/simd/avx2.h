@@ -37,10 +37,20 @@ struct Simd {
     }
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
   }
+  // Round to nearest even; a NaN stays a (quiet) NaN.
   static void store_partial(Bf16* p, F x, int n) {
-    alignas(32) float part[kLanes];
-    _mm256_store_ps(part, x);
-    for (int i = 0; i < n; i++) p[i] = to_bf16(part[i]);
+    const __m256i bits = _mm256_castps_si256(x);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(bits, odd), _mm256_set1_epi32(0x7fff));
+    const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+    rounded = _mm256_blendv_epi8(rounded, _mm256_or_si256(bits, _mm256_set1_epi32(0x400000)), nan);
+    rounded = _mm256_srli_epi32(rounded, 16);
+    const __m128i half = _mm_packus_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1));
+    if (n == kLanes) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(p), half);
+    } else {
+      __builtin_memcpy(p, &half, static_cast<size_t>(n) * sizeof(Bf16));
+    }
   }
 
   static F add(F a, F b) { return _mm256_add_ps(a, b); }
