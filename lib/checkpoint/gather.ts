@@ -4,11 +4,14 @@ import { TimeSlice } from './file';
 /** Elements copied between two looks at the clock. */
 const BATCH_ELEMENTS = 16_384;
 
-/** True when a view with these strides is contiguous and row-major. Strides of dimensions of size 1 do not matter. */
+/**
+ * True when a view with these strides is contiguous and row-major. Strides of dimensions of size 1 do not matter,
+ * and those of an empty view are anything: nothing is read.
+ */
 export function isContiguous(shape: readonly number[], strides: readonly number[]): boolean {
+  if (shape.includes(0)) return true;
   let expected = 1;
   for (let i = shape.length - 1; i >= 0; i--) {
-    if (shape[i] === 0) return true;
     if (shape[i] !== 1 && strides[i] !== expected) return false;
     expected *= shape[i]!;
   }

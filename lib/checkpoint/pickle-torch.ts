@@ -113,9 +113,10 @@ export function persistentLoad(id: PickleValue): PyStorage {
   if (dtype === undefined)
     throw new PickleError(`${nameOf(type ?? null)} is not a storage class with a known size`);
   if (typeof key !== 'string' || key.length > 100) throw new PickleError('a storage has an invalid key');
-  if (location === 'meta') throw new PickleError(`storage ${key} is on the meta device: it has no data`);
+  if (location === 'meta')
+    throw new PickleError(`storage ${JSON.stringify(key)} is on the meta device: it has no data`);
   const byteLength = isCount(count) ? tensorBytes(dtype ?? 'u8', [count]) : undefined;
-  if (byteLength === undefined) throw new PickleError(`storage ${key} has an invalid size`);
+  if (byteLength === undefined) throw new PickleError(`storage ${JSON.stringify(key)} has an invalid size`);
   return new PyStorage(key, dtype ?? undefined, byteLength);
 }
 

@@ -36,7 +36,7 @@ export async function openPyTorchZip(file: CheckpointFile): Promise<Checkpoint> 
     const stored = zip.size(`${prefix}data/${storage.key}`);
     if (stored !== storage.byteLength) {
       throw file.error(
-        `tensor ${JSON.stringify(name)}: expected storage data/${storage.key} of ${storage.byteLength} bytes ` +
+        `tensor ${JSON.stringify(name)}: expected storage ${JSON.stringify(`data/${storage.key}`)} of ${storage.byteLength} bytes ` +
           `but found ${stored === undefined ? 'none' : `${stored}`}`,
       );
     }
