@@ -210,13 +210,12 @@ export class Sam implements AsyncDisposable {
     if (typeof image === 'object' && image !== null && 'pixelValues' in image) {
       return this.encodePixels(image, settings, parsed);
     }
-    const rgb = await decodeImage(image, { limitInputPixels: parsed.limitInputPixels });
+    const rgb = await decodeImage(copyOf(image), { limitInputPixels: parsed.limitInputPixels });
     const { longestSide = this.config.trainedSide_px, pad = true } = parsed;
     const { width, height } = rgb;
     const geometry = inputGeometry({ width, height, longestSide, pad, patch: this.config.patch });
     const { scaledWidth, scaledHeight, inputWidth, inputHeight } = geometry;
     const pixels = allocatePixels(3 * inputWidth * inputHeight);
-    // RGB bytes are copied by the call, so a caller's raw image may change afterwards.
     await this.session.track({ signal: parsed.signal }, (token) =>
       native().preprocess(
         rgb.data,
@@ -415,6 +414,13 @@ export class Sam implements AsyncDisposable {
     }
     return decoder;
   }
+}
+
+// The caller may change its buffers as soon as the call returns.
+function copyOf(image: ImageInput): ImageInput {
+  if (typeof image !== 'object' || image === null || image instanceof URL) return image;
+  if (ArrayBuffer.isView(image) || image instanceof ArrayBuffer) return image.slice(0);
+  return ArrayBuffer.isView(image.data) ? { ...image, data: image.data.slice() } : image;
 }
 
 function computeDType(dtype: 'f32' | 'bf16' | 'f16'): ComputeDType {

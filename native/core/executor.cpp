@@ -1,6 +1,7 @@
 // See executor.h.
 #include "executor.h"
 
+#include <dlfcn.h>
 #include <omp.h>
 
 #include <algorithm>
@@ -27,6 +28,15 @@ int default_threads() {
   return std::max(1, std::min(omp_get_num_procs(), kMaxThreads));  // respects the affinity mask
 }
 
+// Node unloads an addon when the last environment that loaded it ends, for example a worker: the compute thread would
+// wake up in unmapped code. This keeps the library mapped for the life of the process.
+void pin_library() {
+  Dl_info info;
+  if (dladdr(reinterpret_cast<void*>(&pin_library), &info) && info.dli_fname) {
+    dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+  }
+}
+
 }  // namespace
 
 struct Executor::State {
@@ -51,6 +61,7 @@ Executor& Executor::instance() {
 }
 
 Executor::Executor() : state_(new State()) {
+  pin_library();
   std::thread([this] { loop(); }).detach();
   // process.exit() runs no environment cleanup hooks. Registered after the static initialisers of oneDNN and
   // OpenMP, this runs before their destructors and leaves nothing running that could use them.
