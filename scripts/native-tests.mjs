@@ -1,0 +1,88 @@
+// Builds and runs test/native/*_test.cpp against the native library without Node:
+//   node scripts/native-tests.mjs [--asan] [name…]
+// Each program prints "N passed, N failed"; the sums close the output.
+import { existsSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { findOneDnn } from './find-onednn.mjs';
+import { compile, link, run } from './native-compile.mjs';
+import { CPU_LIBRARY, nativeSources, root } from './native-sources.mjs';
+
+const COMMON = ['-std=c++17', '-fopenmp', '-Wall', '-Wextra', '-Wno-maybe-uninitialized'];
+/** plain: quick to build. asan: every finding ends the program; frame pointers make the reports readable. */
+const VARIANTS = {
+  plain: { compile: ['-O1'], link: [] },
+  asan: {
+    compile: ['-O1', '-g1', '-fno-omit-frame-pointer', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'],
+    link: ['-fsanitize=address,undefined'],
+  },
+};
+
+export function testNames() {
+  return readdirSync(path.join(root, 'test/native'))
+    .filter((name) => name.endsWith('_test.cpp'))
+    .map((name) => name.slice(0, -'.cpp'.length))
+    .sort();
+}
+
+/** Objects of the native library and flags to link with them. */
+export async function buildLibrary(variant) {
+  const { compile: compileFlags, link: linkFlags } = VARIANTS[variant];
+  const oneDnn = findOneDnn();
+  const cxx = process.env.CXX ?? 'g++';
+  const folder = path.join(root, 'build/native-tests', variant);
+  const options = { folder, cxx, flags: [...COMMON, ...compileFlags, `-I${oneDnn.include}`] };
+  const objects = await compile({ ...options, sources: nativeSources(CPU_LIBRARY) });
+  return { ...options, objects, linkFlags: ['-fopenmp', ...linkFlags, ...oneDnn.linkFlags] };
+}
+
+/** Builds one program from sources of its own and the library; returns its path. */
+export async function buildProgram(library, name, sources) {
+  const { folder, cxx, flags } = library;
+  const own = await compile({ folder, cxx, flags, sources });
+  const program = path.join(folder, name);
+  await link({ objects: [...own, ...library.objects], program, cxx, flags: library.linkFlags });
+  return program;
+}
+
+export const SANITIZER_ENV = {
+  ASAN_OPTIONS: 'detect_stack_use_after_return=1:strict_string_checks=1',
+  UBSAN_OPTIONS: 'print_stacktrace=1',
+  LSAN_OPTIONS: `suppressions=${path.join(root, 'test/native/lsan.supp')}:print_suppressions=0`,
+};
+
+/** Runs a test program. @returns its counts; rejects when it fails or counts nothing */
+export async function runTest(program) {
+  const output = await run(program, [], { env: { ...process.env, ...SANITIZER_ENV } });
+  const [, passed, failed] = output.match(/^(\d+) passed, (\d+) failed$/m) ?? [];
+  if (!(Number(passed) > 0) || Number(failed) !== 0) throw new Error(`${program} counted no passed test:\n${output}`);
+  return { passed: Number(passed), failed: Number(failed), output };
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const args = process.argv.slice(2);
+  const names = args.filter((arg) => !arg.startsWith('-'));
+  let passed = 0;
+  let failed = 0;
+  try {
+    const library = await buildLibrary(args.includes('--asan') ? 'asan' : 'plain');
+    for (const name of names.length > 0 ? names : testNames()) {
+      const source = `test/native/${name}.cpp`;
+      if (!existsSync(path.join(root, source))) throw new Error(`There is no ${source}`);
+      const start = performance.now();
+      try {
+        const counts = await runTest(await buildProgram(library, name, [source]));
+        passed += counts.passed;
+        console.log(`${name}: ${counts.passed} passed, ${Math.round((performance.now() - start) / 100) / 10} s`);
+      } catch (error) {
+        failed++;
+        console.error(error.message);
+      }
+    }
+  } catch (error) {
+    failed++;
+    console.error(error.message);
+  }
+  console.log(`${passed} passed, ${failed} failed`);
+  process.exitCode = failed === 0 ? 0 : 1;
+}
