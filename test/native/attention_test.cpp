@@ -466,9 +466,23 @@ void check_workspace_size(Isa isa) {
   report(attention_workspace_bytes(p, 64, isa) > (size_t{1} << 37), "workspace of 2^30 tokens");
 }
 
+void check_isa_choice() {
+  setenv("BA_SAM_ISA", "sse9", 1);
+  bool threw = false;
+  try {
+    best_isa();
+  } catch (const ba_sam::SamError& error) {
+    threw = error.code() == "ERR_INVALID_ARGUMENT" && std::strstr(error.what(), "sse9") != nullptr;
+  }
+  report(threw, "an unknown BA_SAM_ISA must throw");
+  setenv("BA_SAM_ISA", "scalar", 1);
+  report(best_isa() == Isa::scalar, "BA_SAM_ISA=scalar is obeyed");
+}
+
 }  // namespace
 
 int main() {
+  check_isa_choice();
   std::vector<Isa> isas;
   for (Isa isa : {Isa::scalar, Isa::avx2, Isa::avx512, Isa::avx512_bf16}) {
     if (isa_supported(isa)) {

@@ -22,8 +22,8 @@ namespace ba_sam::cpu {
 
 namespace {
 
-// Packs of one group. 32 MB holds all heads of ViT-B at 64x64 tokens and is the most that helps: a strip reads its
-// unit's packs from the shared cache, and whole groups only wait for each other twice.
+// Packs of one group. 32 MB hold all heads of ViT-B at 64x64 tokens, so that there is one group and threads wait
+// for each other twice; for larger grids, where a wait costs little against the work, they bound the workspace.
 constexpr int64_t kGroupPackBytes = int64_t{32} << 20;
 // A unit whose packs stay in one core's L2.
 constexpr int64_t kSmallUnitBytes = int64_t{512} << 10;
@@ -54,7 +54,6 @@ Plan make_plan(const AttentionParams& p, int threads, const KernelTable& kernels
   plan.lanes = kernels.lanes;
   plan.strip_lanes = kernels.lanes * kernels.vecs;
   plan.pairs = kernels.pairs;
-  plan.elem_bytes = static_cast<int64_t>(dtype_bytes(p.dtype));
 
   const bool grid = p.grid_h > 0 && p.grid_w > 0;
   plan.grid_h = grid ? p.grid_h : 1;

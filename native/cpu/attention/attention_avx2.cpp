@@ -19,12 +19,6 @@ namespace {
 }  // namespace
 }  // namespace ba_sam::cpu
 
-#include "kernel_pack.h"
-// After kernel_pack.h
-#include "kernel_tile.h"
-// After kernel_tile.h
-#include "kernel_bias.h"
-// After kernel_bias.h
 #include "kernel_strip.h"
 
 namespace ba_sam::cpu {

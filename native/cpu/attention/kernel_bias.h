@@ -8,6 +8,8 @@
 // Always f32 and the unscaled q: the bias is no smaller than the logit it is added to.
 #pragma once
 
+#include "kernel_tile.h"
+
 namespace ba_sam::cpu {
 namespace {
 

@@ -4,6 +4,8 @@
 // number of threads nor on who packed the keys.
 #pragma once
 
+#include "kernel_bias.h"
+
 namespace ba_sam::cpu {
 namespace {
 

@@ -6,9 +6,12 @@
 //
 // Everything is transposed: queries lie in the vector lanes, keys and head dimensions in the rows. So keys and
 // values are broadcast from memory, the softmax needs no reduction across lanes, and each bias is one vector load.
-// Registers: kRows x kVecs accumulators in both products. Scores, queries and output of a strip stay in L1 and L2.
+// Registers: kRows x kVecs accumulators in both products, no spills (AVX-512: 24 + 3 + 1). One broadcast serves
+// kVecs products, so that loads never limit: 11 per 24. Scores, queries and output of a strip stay in L1 and L2.
 // Hazards: the first tile must not read the running maximum or output; exp2 sees t ≤ 0 only.
 #pragma once
+
+#include "kernel_pack.h"
 
 namespace ba_sam::cpu {
 namespace {

@@ -32,7 +32,6 @@ struct Plan {
   int rows, lanes, strip_lanes, tile_keys;
   bool pairs;
 
-  int64_t elem_bytes;
   int64_t units, heads, windows_h, windows_w;
   int64_t grid_h, grid_w;  // of the tokens; 1 x Nq without a grid
   int64_t key_h, key_w;    // of a unit's keys: window, grid or 1 x Nk

@@ -8,7 +8,7 @@ struct Avx512 {
 #ifndef TK
 #define TK 96
 #endif
-  static constexpr int kTileKeys = 96;
+  static constexpr int kTileKeys = 96;  // 64 … 256 measured the same within noise; 96 keeps 18 KB of scores in L1
   static constexpr bool kPairs = false;
 
   typedef __m512 F;
