@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import { isMainThread } from 'node:worker_threads';
 import { SamError, type SamErrorCode } from './errors';
 
 /** Cancels a run; without effect once it is over. */
@@ -77,6 +78,7 @@ export interface NativeAddon {
   ): Promise<number>;
   info(): NativeInfo;
   setThreads(threads: number): void;
+  shutDown(): void;
   opTable(): { name: string; requiredInputs: number; maxInputs: number; requiredAttributes: number }[];
   checkGraph(graph: Uint8Array): number;
 }
@@ -97,8 +99,12 @@ export function native(): NativeAddon {
   if (loaded) return loaded;
   if (failure) throw failure;
   try {
-    loaded = load();
-    return loaded;
+    const addon = load();
+    // A run that is still going when the process's static objects are destroyed would crash. Workers need no hook: their
+    // environment's cleanup waits for their runs.
+    if (isMainThread) process.once('exit', () => addon.shutDown());
+    loaded = addon;
+    return addon;
   } catch (error) {
     failure = error as SamError;
     throw error;

@@ -52,6 +52,7 @@ struct Executor::State {
   std::shared_ptr<CancelToken> running_token;
   bool running = false;
   bool started = false;
+  bool shut = false;
   int threads = default_threads();
 };
 
@@ -63,9 +64,8 @@ Executor& Executor::instance() {
 Executor::Executor() : state_(new State()) {
   pin_library();
   std::thread([this] { loop(); }).detach();
-  // process.exit() runs no environment cleanup hooks. Registered after the static initialisers of oneDNN and
-  // OpenMP, this runs before their destructors and leaves nothing running that could use them.
-  std::atexit([] { Executor::instance().drain(nullptr); });
+  // For those who load the addon without the library, whose exit hook calls shut_down() in time.
+  std::atexit([] { Executor::instance().shut_down(); });
 }
 
 void Executor::loop() {
@@ -95,9 +95,24 @@ void Executor::loop() {
 }
 
 void Executor::submit(const void* owner, std::shared_ptr<CancelToken> token, std::function<void()> work) {
-  std::lock_guard<std::mutex> lock(state_->mutex);
-  state_->queue.push_back({owner, std::move(token), std::move(work)});
-  state_->changed.notify_all();
+  {
+    std::lock_guard<std::mutex> lock(state_->mutex);
+    if (!state_->shut) {
+      state_->queue.push_back({owner, std::move(token), std::move(work)});
+      state_->changed.notify_all();
+      return;
+    }
+  }
+  token->cancelled = true;
+  work();
+}
+
+void Executor::shut_down() {
+  {
+    std::lock_guard<std::mutex> lock(state_->mutex);
+    state_->shut = true;
+  }
+  drain(nullptr);
 }
 
 void Executor::drain(const void* owner) {

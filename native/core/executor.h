@@ -28,6 +28,11 @@ class Executor {
   // Cancels every task of this owner (all owners when null) and waits until none is queued or running.
   void drain(const void* owner);
 
+  // drain(nullptr), and from now on submitted work is cancelled at once: the process is about to exit. Must come before
+  // exit(): oneDNN's lazily made statics (its primitive cache) are destroyed before any atexit handler that was
+  // registered earlier, and a run that meets them then crashes or waits for ever.
+  void shut_down();
+
   int threads() const;
   // Throws SamError once work has run: plans are partitioned for a fixed number.
   void set_threads(int threads);

@@ -195,6 +195,12 @@ Napi::Value set_threads(const Napi::CallbackInfo& info) {
   });
 }
 
+// shutDown(): cancels everything and waits; nothing runs afterwards. For the exit hook of the main thread.
+Napi::Value shut_down(const Napi::CallbackInfo& info) {
+  Executor::instance().shut_down();
+  return info.Env().Undefined();
+}
+
 // opTable(): the vocabulary as native code knows it, for the test that compares its homes
 Napi::Value op_table(const Napi::CallbackInfo& info) {
   auto table = Napi::Array::New(info.Env());
@@ -226,6 +232,7 @@ void define_functions(Napi::Env env, Napi::Object exports) {
   exports.Set("attention", Napi::Function::New<attention>(env, "attention"));
   exports.Set("info", Napi::Function::New<machine_info>(env, "info"));
   exports.Set("setThreads", Napi::Function::New<set_threads>(env, "setThreads"));
+  exports.Set("shutDown", Napi::Function::New<shut_down>(env, "shutDown"));
   exports.Set("opTable", Napi::Function::New<op_table>(env, "opTable"));
   exports.Set("checkGraph", Napi::Function::New<check_graph>(env, "checkGraph"));
 }

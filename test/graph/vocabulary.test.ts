@@ -28,7 +28,7 @@ describe('op vocabulary', () => {
   });
 });
 
-describe('a graph of one\'s own', () => {
+describe("a graph of one's own", () => {
   it('runs, with weights that the user sets', async () => {
     const session = new Session();
     const weight = Float32Array.from([1, 2, 3, 4, 5, 6]);
@@ -49,7 +49,9 @@ describe('a graph of one\'s own', () => {
     const build = () => {
       const graph = new Graph();
       const x = graph.input('x', [1, 4, 4, 12]);
-      graph.output(graph.node(ops.OP_NAMES.indexOf('gridAttention'), [x], [5, 0, 1, 0, 0], [1, 4, 4, 4], 'f32'));
+      graph.output(
+        graph.node(ops.OP_NAMES.indexOf('gridAttention'), [x], [5, 0, 1, 0, 0], [1, 4, 4, 4], 'f32'),
+      );
       return graph;
     };
     await expect(session.run('bad', build, [new Float32Array(192)])).rejects.toMatchObject({

@@ -4,7 +4,10 @@ import { Sam } from '../../lib/index';
 
 // Large enough to run for a while (a 96 × 96 grid), so that everything below really happens in flight.
 const SIZE = 1536;
-const pixels = { pixelValues: new Float32Array(3 * SIZE * SIZE).fill(0.25), shape: [1, 3, SIZE, SIZE] as const };
+const pixels = {
+  pixelValues: new Float32Array(3 * SIZE * SIZE).fill(0.25),
+  shape: [1, 3, SIZE, SIZE] as const,
+};
 const small = { pixelValues: new Float32Array(3 * 256 * 256).fill(0.25), shape: [1, 3, 256, 256] as const };
 
 describe('dispose', () => {
@@ -16,7 +19,10 @@ describe('dispose', () => {
     await new Promise((resolve) => setTimeout(resolve, 50));
     await sam.dispose();
     for (const outcome of await outcomes) {
-      expect(outcome).toMatchObject({ status: 'rejected', reason: { name: 'SamError', code: 'ERR_DISPOSED' } });
+      expect(outcome).toMatchObject({
+        status: 'rejected',
+        reason: { name: 'SamError', code: 'ERR_DISPOSED' },
+      });
     }
     await expect(sam.encode(small)).rejects.toMatchObject({ code: 'ERR_DISPOSED' });
     await sam.dispose();
@@ -41,7 +47,7 @@ describe('dispose', () => {
 });
 
 describe('abort', () => {
-  it('rejects at once with the signal\'s reason and leaves the model usable', async () => {
+  it("rejects at once with the signal's reason and leaves the model usable", async () => {
     const sam = await Sam.load();
     const controller = new AbortController();
     const reason = new Error('enough');
@@ -66,7 +72,10 @@ describe('onProgress', () => {
   it('rises to 1', async () => {
     const sam = await Sam.load();
     const seen: number[] = [];
-    await sam.encode({ pixelValues: new Float32Array(3 * 768 * 768), shape: [1, 3, 768, 768] }, { onProgress: (f) => seen.push(f) });
+    await sam.encode(
+      { pixelValues: new Float32Array(3 * 768 * 768), shape: [1, 3, 768, 768] },
+      { onProgress: (f) => seen.push(f) },
+    );
     expect(seen.length).toBeGreaterThan(0);
     expect(seen).toEqual([...seen].sort((x, y) => x - y));
     expect(seen.at(-1)).toBeCloseTo(1, 5);
@@ -95,7 +104,12 @@ describe('inputs', () => {
     const run = sam.encode({ pixelValues: values, shape: [1, 3, 256, 256] });
     values.fill(0);
     expect((await run).data).toEqual(wanted.data);
-    const raw = { data: new Uint8Array(64 * 48 * 3).map((_, i) => i % 251), width: 64, height: 48, channels: 3 as const };
+    const raw = {
+      data: new Uint8Array(64 * 48 * 3).map((_, i) => i % 251),
+      width: 64,
+      height: 48,
+      channels: 3 as const,
+    };
     const first = await sam.encode({ ...raw, data: raw.data.slice() });
     const second = sam.encode(raw);
     raw.data.fill(0);
@@ -108,7 +122,8 @@ describe('inputs', () => {
     const values = Float32Array.from({ length: 3 * 256 * 320 }, (_, i) => Math.sin(0.1 * i));
     const image = { pixelValues: values, shape: [1, 3, 256, 320] as const };
     const first = await sam.encode(image, { lengthScale: true });
-    for (let i = 0; i < 3; i++) expect((await sam.encode(image, { lengthScale: true })).data).toEqual(first.data);
+    for (let i = 0; i < 3; i++)
+      expect((await sam.encode(image, { lengthScale: true })).data).toEqual(first.data);
     await sam.dispose();
   });
 });

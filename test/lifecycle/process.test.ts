@@ -11,7 +11,12 @@ function run(script: string, ...args: string[]) {
     timeout: 120_000,
     env: { ...process.env, BA_SAM_LIB: path.join(__dirname, '..', '..', 'dist', 'index.js') },
   });
-  return { status: result.status, signal: result.signal, stdout: result.stdout.trim(), stderr: result.stderr.trim() };
+  return {
+    status: result.status,
+    signal: result.signal,
+    stdout: result.stdout.trim(),
+    stderr: result.stderr.trim(),
+  };
 }
 
 const clean = { status: 0, signal: null, stderr: '' };
@@ -56,6 +61,14 @@ describe('thread teams', () => {
 });
 
 describe('memory', () => {
+  it('while loading stays below 1.3 × the weights in the chosen dtype', () => {
+    const result = run('load-memory.cjs');
+    expect(result).toMatchObject(clean);
+    const rows = JSON.parse(result.stdout) as { growth: number; weights: number }[];
+    expect(rows.length).toBe(2);
+    for (const { growth, weights } of rows) expect(growth / weights).toBeLessThan(1.3);
+  });
+
   it('of models comes back after dispose', () => {
     const result = run('memory.cjs');
     expect(result).toMatchObject(clean);

@@ -18,7 +18,11 @@ const { Sam } = require(process.env.BA_SAM_LIB);
   clearInterval(timer);
   late.sort((a, b) => a - b);
   console.log(
-    JSON.stringify({ largest: late.at(-1), median99: late[Math.floor(0.99 * (late.length - 1))], ticks: late.length }),
+    JSON.stringify({
+      largest: late.at(-1),
+      median99: late[Math.floor(0.99 * (late.length - 1))],
+      ticks: late.length,
+    }),
   );
   await sam.dispose();
 })();

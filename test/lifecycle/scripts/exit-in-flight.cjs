@@ -9,7 +9,9 @@ async function start() {
   const sam = await Sam.load();
   const image = { pixelValues: new Float32Array(3 * SIZE * SIZE), shape: [1, 3, SIZE, SIZE] };
   let settled = false;
-  const runs = [sam.encode(image), sam.encode(image)].map((run) => run.finally(() => (settled = true)).catch(() => {}));
+  const runs = [sam.encode(image), sam.encode(image)].map((run) =>
+    run.finally(() => (settled = true)).catch(() => {}),
+  );
   await new Promise((resolve) => setTimeout(resolve, 60));
   if (settled) throw new Error('the encode was too fast for this test');
   return { sam, runs };

@@ -4,7 +4,10 @@ const { Sam } = require(process.env.BA_SAM_LIB);
 (async () => {
   const cycle = async () => {
     const sam = await Sam.load();
-    const embedding = await sam.encode({ pixelValues: new Float32Array(3 * 512 * 512), shape: [1, 3, 512, 512] });
+    const embedding = await sam.encode({
+      pixelValues: new Float32Array(3 * 512 * 512),
+      shape: [1, 3, 512, 512],
+    });
     await sam.predict(embedding, { points: [[10, 10]] });
     await sam.dispose();
   };
