@@ -13,7 +13,13 @@ const COMMON = ['-std=c++17', '-fopenmp', '-Wall', '-Wextra', '-Wno-maybe-uninit
 const VARIANTS = {
   plain: { compile: ['-O1'], link: [] },
   asan: {
-    compile: ['-O1', '-g1', '-fno-omit-frame-pointer', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'],
+    compile: [
+      '-O1',
+      '-g1',
+      '-fno-omit-frame-pointer',
+      '-fsanitize=address,undefined',
+      '-fno-sanitize-recover=all',
+    ],
     link: ['-fsanitize=address,undefined'],
   },
 };
@@ -55,7 +61,8 @@ export const SANITIZER_ENV = {
 export async function runTest(program) {
   const output = await run(program, [], { env: { ...process.env, ...SANITIZER_ENV } });
   const [, passed, failed] = output.match(/^(\d+) passed, (\d+) failed$/m) ?? [];
-  if (!(Number(passed) > 0) || Number(failed) !== 0) throw new Error(`${program} counted no passed test:\n${output}`);
+  if (!(Number(passed) > 0) || Number(failed) !== 0)
+    throw new Error(`${program} counted no passed test:\n${output}`);
   return { passed: Number(passed), failed: Number(failed), output };
 }
 
@@ -73,7 +80,9 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       try {
         const counts = await runTest(await buildProgram(library, name, [source]));
         passed += counts.passed;
-        console.log(`${name}: ${counts.passed} passed, ${Math.round((performance.now() - start) / 100) / 10} s`);
+        console.log(
+          `${name}: ${counts.passed} passed, ${Math.round((performance.now() - start) / 100) / 10} s`,
+        );
       } catch (error) {
         failed++;
         console.error(error.message);

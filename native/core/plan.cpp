@@ -149,17 +149,14 @@ void Plan::prepare(const std::atomic<bool>& cancel) {
     check_cancel(cancel);
     const Node& node = graph_.nodes[n];
     cost_.push_back(node_cost(graph_, node));
-    if (node.op != Op::reshape) {
-      kernels_[n] = backend_->make_kernel(graph_, node, *weights_);
-      scratch[n] = kernels_[n]->scratch_bytes();
-    }
+    // An empty output has no kernel: its rows may be as many as the graph likes to declare.
+    if (node.op == Op::reshape || graph_.output(node).elements() == 0) continue;
+    kernels_[n] = backend_->make_kernel(graph_, node, *weights_);
+    scratch[n] = kernels_[n]->scratch_bytes();
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       if (!node.has_input(i)) continue;
       const uint32_t root = view_root(graph_, node.inputs[i]);
-      const bool owned = kernels_[n] && kernels_[n]->owns_weight(i);
-      if (graph_.values[root].kind == ValueKind::weight && !owned && node.op != Op::reshape) {
-        needed_plain[root] = true;
-      }
+      if (graph_.values[root].kind == ValueKind::weight && !kernels_[n]->owns_weight(i)) needed_plain[root] = true;
     }
   }
   for (size_t v = 0; v < graph_.values.size(); ++v) {

@@ -64,26 +64,33 @@ GraphSpec valid(Op op) {
       const auto a = in({1, 2, 4}), b = in({3, 0, 4}), c = in({3, 5, 4});
       return finish({a, b, c}, {}, {3, 7, 4});
     }
-    case Op::slice: return finish({in({2, 7, 4})}, {3, 4}, {2, 4, 4});
+    case Op::slice:
+      return finish({in({2, 7, 4})}, {3, 4}, {2, 4, 4});
     case Op::matmul: {
       const auto a = in({2, 3, 4}), b = in({2, 5, 4});
       return finish({a, b}, {}, {2, 3, 5});
     }
-    case Op::transpose: return finish({in({2, 3, 5, 4})}, {1}, {2, 4, 3, 5});
-    case Op::reshape: return finish({in({2, 3, 4})}, {}, {6, 1, 4});
-    case Op::cast: return finish({in({2, 3})}, {}, {2, 3}, kBf16);
+    case Op::transpose:
+      return finish({in({2, 3, 5, 4})}, {1}, {2, 4, 3, 5});
+    case Op::reshape:
+      return finish({in({2, 3, 4})}, {}, {6, 1, 4});
+    case Op::cast:
+      return finish({in({2, 3})}, {}, {2, 3}, kBf16);
     case Op::point_encoding: {
       std::vector<uint32_t> inputs = {in({2, 3, 2}), in({2, 3}, kI32), w({2, 4})};
       for (int i = 0; i < 5; ++i) inputs.push_back(w({1, 8}));
       return finish(inputs, {64, 32}, {2, 3, 8});
     }
-    case Op::grid_encoding: return finish({w({2, 4})}, {}, {1, 3, 5, 8});
-    case Op::resize_positions: return finish({w({1, 4, 4, 6})}, {}, {1, 3, 7, 6});
+    case Op::grid_encoding:
+      return finish({w({2, 4})}, {}, {1, 3, 5, 8});
+    case Op::resize_positions:
+      return finish({w({1, 4, 4, 6})}, {}, {1, 3, 7, 6});
     case Op::resize_rel_pos: {
       const auto table = w({7, 4}), coefficient = w({1});
       return finish({table, coefficient}, {}, {11, 4});
     }
-    case Op::upsample_masks: return finish({in({2, 3, 4, 4})}, {16, 16, 16, 12}, {2, 3, 24, 32}, kU8);
+    case Op::upsample_masks:
+      return finish({in({2, 3, 4, 4})}, {16, 16, 16, 12}, {2, 3, 24, 32}, kU8);
   }
   return s;
 }
@@ -95,9 +102,9 @@ struct Case {
 };
 
 void expect_error(const Case& c, const std::string& message) {
-  g_counts.check(message.find(c.expected) != std::string::npos,
-                 std::string(op_info(static_cast<uint8_t>(c.op)).name) + ": expected an error with \"" + c.expected +
-                     "\" but received \"" + message + "\"");
+  g_counts.check(message.find(c.expected) != std::string::npos, std::string(op_info(static_cast<uint8_t>(c.op)).name) +
+                                                                    ": expected an error with \"" + c.expected +
+                                                                    "\" but received \"" + message + "\"");
 }
 
 // Shorthands for the table: values are numbered in the order valid() declares them; the output comes last.
@@ -351,7 +358,8 @@ std::vector<Case> op_cases() {
       {Op::slice, "finite attributes", attribute(0, kNaN)},
       {Op::slice, "finite attributes", attribute(1, std::numeric_limits<double>::infinity())},
       {Op::add, "output 0 to be a defined value", [](GraphSpec& s) { s.outputs = {99}; }},
-      {Op::add, "output 1 to be a defined value", [](GraphSpec& s) { s.outputs.push_back(s.value(ValueKind::computed, {1})); }},
+      {Op::add, "output 1 to be a defined value",
+       [](GraphSpec& s) { s.outputs.push_back(s.value(ValueKind::computed, {1})); }},
       {Op::grid_encoding, "not a weight", [](GraphSpec& s) { s.outputs = {0}; }},
       {Op::reshape, "not a weight", [](GraphSpec& s) { s.values[0].kind = static_cast<uint8_t>(ValueKind::weight); }},
   };
@@ -364,10 +372,12 @@ void test_round_trips() {
     const std::string error = decode_error(bytes);
     g_counts.check(error.empty(), name + " decodes: " + error);
     if (!error.empty()) continue;
-    g_counts.check(spec_of(decode_graph(bytes.data(), bytes.size())).encode() == bytes, name + " encodes to the same bytes");
+    g_counts.check(spec_of(decode_graph(bytes.data(), bytes.size())).encode() == bytes,
+                   name + " encodes to the same bytes");
     bool all = true;
     for (size_t size = 0; size < bytes.size(); ++size) {
-      all = all && decode_error({bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(size)}).rfind("Expected", 0) == 0;
+      all =
+          all && decode_error({bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(size)}).rfind("Expected", 0) == 0;
     }
     g_counts.check(all, name + " truncated anywhere is refused");
     auto longer = bytes;
@@ -391,9 +401,9 @@ void test_counts() {
 }
 
 void test_absent_options() {
-  const std::pair<Op, std::vector<size_t>> optional[] = {{Op::linear, {2, 3}},         {Op::grid_attention, {1, 2, 3}},
-                                                         {Op::conv2d, {2}},            {Op::conv_transpose2d, {2}},
-                                                         {Op::patch_embed, {2, 3}},    {Op::resize_rel_pos, {1}}};
+  const std::pair<Op, std::vector<size_t>> optional[] = {{Op::linear, {2, 3}},      {Op::grid_attention, {1, 2, 3}},
+                                                         {Op::conv2d, {2}},         {Op::conv_transpose2d, {2}},
+                                                         {Op::patch_embed, {2, 3}}, {Op::resize_rel_pos, {1}}};
   for (const auto& [op, inputs] : optional) {
     GraphSpec spec = valid(op);
     for (size_t i : inputs) spec.nodes[0].inputs[i] = kAbsent;

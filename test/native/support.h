@@ -122,7 +122,8 @@ struct GraphSpec {
 inline GraphSpec spec_of(const Graph& graph) {
   GraphSpec spec;
   for (const Value& v : graph.values) spec.value(v.kind, v.shape, v.dtype, v.name);
-  for (const Node& n : graph.nodes) spec.nodes.push_back({static_cast<uint8_t>(n.op), n.inputs, n.output, n.attributes});
+  for (const Node& n : graph.nodes)
+    spec.nodes.push_back({static_cast<uint8_t>(n.op), n.inputs, n.output, n.attributes});
   spec.outputs = graph.outputs;
   return spec;
 }
