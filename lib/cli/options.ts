@@ -1,0 +1,136 @@
+// The options that encode and segment share, parsed strictly and checked before a model is loaded.
+import { type Command, Option } from 'commander';
+import type { EncodeOptions, LoadOptions } from '../sam';
+import { UsageError } from './errors';
+
+/** Options as commander hands them over: text, or what a parser below made of it. */
+export interface SharedOptions {
+  model?: string;
+  longestSide?: number;
+  pad: boolean;
+  device: string;
+  dtype: string;
+  lengthScale?: boolean;
+  distance?: string;
+  slopes?: number[] | number | 'alibi';
+  start?: number;
+  mode?: string;
+}
+
+const METRICS = ['manhattan', 'euclidean', 'chebyshev'];
+const DTYPES = ['f32', 'bf16', 'f16'];
+const MODES = ['paper', 'released-code'];
+
+/** Adds the shared options to a command. */
+export function addSharedOptions(command: Command): Command {
+  return command
+    .option('--model <file>', 'checkpoint (default: the small bundled model)')
+    .option(
+      '--longest-side <px>',
+      'length of the longer side (default: the trained side)',
+      integer('--longest-side'),
+    )
+    .option('--no-pad', 'round sides up to whole patches instead of padding to a square')
+    .option('--device <device>', 'auto, cpu, cuda or cuda:<index>', device, 'auto')
+    .option('--dtype <dtype>', DTYPES.join(', '), oneOf('--dtype', DTYPES), 'f32')
+    .option('--length-scale', "BA-SAM's scaling factor ln(N) / ln(N of training)")
+    .addOption(
+      new Option('--distance <metric>', `distance penalty: ${METRICS.join(', ')}`).argParser(
+        oneOf('--distance', METRICS),
+      ),
+    )
+    .option('--slopes <slopes>', 'alibi (default), one number, or one per head: X,X,…', slopes)
+    .option('--start <tokens>', 'distance per axis that costs nothing (default 0)', number('--start', 0))
+    .option('--mode <mode>', MODES.join(', '), oneOf('--mode', MODES));
+}
+
+/** What `Sam.load` gets. */
+export function loadOptions(options: SharedOptions): LoadOptions {
+  return { device: options.device as LoadOptions['device'], dtype: options.dtype as LoadOptions['dtype'] };
+}
+
+/** What `sam.encode` gets. */
+export function encodeOptions(options: SharedOptions): EncodeOptions {
+  const { longestSide, pad, lengthScale, distance, mode } = options;
+  if (distance === undefined && (options.slopes !== undefined || options.start !== undefined)) {
+    throw new UsageError('Expected --distance together with --slopes or --start');
+  }
+  return {
+    longestSide,
+    pad,
+    lengthScale,
+    mode: mode as EncodeOptions['mode'],
+    distance: distance
+      ? { metric: distance as 'manhattan', slopes: options.slopes ?? 'alibi', start: options.start }
+      : undefined,
+  };
+}
+
+/** A finite decimal number and nothing else: "12abc", "0x10", "1e999" and "" are refused. */
+export function parseNumber(text: string, name: string): number {
+  const value = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text.trim()) ? Number(text) : Number.NaN;
+  if (!Number.isFinite(value))
+    throw new UsageError(`Expected a number for ${name} but received ${JSON.stringify(text)}`);
+  return value;
+}
+
+/** Numbers separated by commas, between `low` and `high` of them. */
+export function parseNumbers(text: string, name: string, low: number, high: number): number[] {
+  const parts = text.split(',');
+  if (parts.length < low || parts.length > high) {
+    const count = low === high ? `${low}` : `${low} to ${high}`;
+    throw new UsageError(
+      `Expected ${count} numbers separated by commas for ${name} but received ${JSON.stringify(text)}`,
+    );
+  }
+  return parts.map((part) => parseNumber(part, name));
+}
+
+function number(name: string, low: number) {
+  return (text: string): number => {
+    const value = parseNumber(text, name);
+    if (!(value >= low))
+      throw new UsageError(`Expected a number of at least ${low} for ${name} but received ${text}`);
+    return value;
+  };
+}
+
+function integer(name: string) {
+  return (text: string): number => {
+    const value = parseNumber(text, name);
+    if (!(Number.isInteger(value) && value >= 1 && value <= 16384)) {
+      throw new UsageError(`Expected integer between 1 and 16384 for ${name} but received ${text}`);
+    }
+    return value;
+  };
+}
+
+function oneOf(name: string, allowed: readonly string[]) {
+  return (text: string): string => {
+    if (!allowed.includes(text)) {
+      throw new UsageError(
+        `Expected one of ${allowed.join(', ')} for ${name} but received ${JSON.stringify(text)}`,
+      );
+    }
+    return text;
+  };
+}
+
+function device(text: string): string {
+  if (!/^(auto|cpu|cuda(:\d{1,3})?)$/.test(text)) {
+    throw new UsageError(
+      `Expected auto, cpu, cuda or cuda:<index> for --device but received ${JSON.stringify(text)}`,
+    );
+  }
+  return text;
+}
+
+function slopes(text: string): SharedOptions['slopes'] {
+  if (text === 'alibi') return text;
+  const values = parseNumbers(text, '--slopes', 1, 4096);
+  const negative = values.find((value) => !(value >= 0));
+  if (negative !== undefined) {
+    throw new UsageError(`Expected numbers of at least 0 for --slopes but received ${negative}`);
+  }
+  return values.length === 1 ? values[0] : values;
+}
