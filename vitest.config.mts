@@ -1,3 +1,4 @@
+// How the tests run: one process per file, one file at a time.
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
@@ -8,5 +9,9 @@ export default defineConfig({
     pool: 'forks',
     fileParallelism: false,
     testTimeout: 60_000,
+    // Read by scripts/count-tests.mjs.
+    reporters: process.env.CI
+      ? ['default', ['json', { outputFile: 'build/test-results/vitest.json' }]]
+      : ['default'],
   },
 });
