@@ -1,71 +1,77 @@
-// `ba-sam encode IN -o OUT.safetensors`.
+// `ba-sam encode IN -o OUT.safetensors`: an image or pixel values in, an embedding out.
 import path from 'node:path';
-import { openCheckpoint } from '../checkpoint/checkpoint';
-import { type EncodeOptions, type PixelValues, Sam } from '../sam';
+import { resolveDevice } from '../device';
+import { decodeImage } from '../image/load';
+import { BUNDLED_MODEL, type PixelValues, Sam } from '../sam';
 import { UsageError } from './errors';
-import { encodeOptions, loadOptions, type SharedOptions } from './options';
-import { checkOutputs } from './outputs';
+import { inspectModel, readPixelValues } from './inputs';
+import { loadOptions, type SharedOptions, settingsOf } from './options';
+import { checkOutputs, Outputs, SAFETENSORS } from './outputs';
 import { Progress } from './progress';
 
+/** The options of the command. */
 export interface EncodeCommandOptions extends SharedOptions {
   output: string;
 }
 
-/** @throws UsageError, SamError, or an AbortError on Ctrl-C */
+/**
+ * Runs the command.
+ *
+ * @param input path of an image, or of a `.safetensors` with `pixel_values`
+ * @throws UsageError, SamError; the signal's reason
+ */
 export async function encode(
   input: string,
   options: EncodeCommandOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const encodeWith = encodeOptions(options);
+  // From cheap to dear: what can be refused is refused before the weights are loaded.
+  const settings = settingsOf(options);
+  const { device, dtype } = loadOptions(options);
+  resolveDevice(device ?? 'auto');
+  const { model = BUNDLED_MODEL, output, longestSide, pad } = options;
   await checkOutputs(
-    [{ option: '--output', file: options.output, extensions: ['.safetensors'] }],
-    [input, options.model],
+    [{ option: '--output', path: output, extensions: SAFETENSORS }],
+    [
+      { option: 'IN', path: input },
+      { option: '--model', path: model },
+    ],
   );
-  const image =
-    path.extname(input).toLowerCase() === '.safetensors' ? await readPixels(input, encodeWith) : input;
+  const { patch } = await inspectModel(model, settings);
+  const source =
+    path.extname(input).toLowerCase() === '.safetensors'
+      ? checkSize(await readPixelValues(input, patch), longestSide)
+      : { ...(await decodeImage(input)), channels: 3 as const };
+  signal.throwIfAborted();
+
   const progress = new Progress();
+  const outputs = new Outputs();
   try {
-    const sam = await Sam.load(options.model, {
-      ...loadOptions(options),
-      signal,
-      onProgress: progress.stage('load'),
-    });
+    const onLoad = progress.stage('load');
+    const sam = await Sam.load(model, { ...settings, device, dtype, signal, onProgress: onLoad });
     try {
-      const embedding = await sam.encode(image, {
-        ...encodeWith,
-        signal,
-        onProgress: progress.stage('encode'),
-      });
-      await embedding.save(options.output);
-      progress.wrote(options.output);
+      const onProgress = progress.stage('encode');
+      const embedding = await sam.encode(source, { longestSide, pad, signal, onProgress });
+      await outputs.write(output, (file) => embedding.save(file));
     } finally {
       await sam.dispose();
     }
+    signal.throwIfAborted();
+    for (const file of await outputs.commit()) progress.wrote(file);
   } finally {
     progress.stop();
+    await outputs.discard();
   }
 }
 
-async function readPixels(file: string, options: EncodeOptions): Promise<PixelValues> {
-  if (options.longestSide !== undefined || options.pad === false) {
+// Pixel values are used as they are: another size cannot be had.
+function checkSize(pixels: PixelValues, longestSide: number | undefined): PixelValues {
+  const [, , height, width] = pixels.shape;
+  if (longestSide !== undefined && longestSide !== Math.max(height, width)) {
     throw new UsageError(
-      'Expected no --longest-side or --no-pad with pixel_values: they are used as they are',
+      `Expected no --longest-side with pixel_values of ${width} × ${height} px, which are used as they are, but ` +
+        `received ${longestSide}`,
     );
   }
-  const source = await openCheckpoint(file);
-  try {
-    const tensor = source.tensors.get('pixel_values');
-    if (!tensor) throw new UsageError(`${file}: expected a tensor pixel_values but there is none`);
-    const { dtype, shape } = tensor;
-    if (dtype !== 'f32' || shape.length !== 4 || shape[1] !== 3 || !shape.every((dim) => dim > 0)) {
-      throw new UsageError(
-        `${file}: expected pixel_values as f32 [B, 3, H, W] but found ${dtype} [${shape.join(', ')}]`,
-      );
-    }
-    const bytes = await source.read('pixel_values');
-    return { pixelValues: new Float32Array(bytes.buffer), shape: shape as unknown as PixelValues['shape'] };
-  } finally {
-    await source.close();
-  }
+  return pixels;
 }

@@ -1,16 +1,30 @@
-// How the command line ends: exit 2 with one clear line on bad input, 130 on Ctrl-C, 1 on a defect.
-import { SamError } from '../errors';
+// How the command line ends: exit 2 with one clear line on bad input, 130 on Ctrl-C, 143 on SIGTERM, 1 on a defect.
+import { SamError, type SamErrorCode } from '../errors';
 
 /** Bad input that only the command line can have. */
 export class UsageError extends Error {}
+
+/** The user or the system asked the process to stop. */
+export class Interrupted extends Error {
+  /** 128 + the signal's number, as shells count. */
+  readonly status: number;
+
+  constructor(signal: 'SIGINT' | 'SIGTERM') {
+    super('interrupted');
+    this.status = signal === 'SIGINT' ? 130 : 143;
+  }
+}
+
+/** What only a defect in this package can cause; every other code is about what was passed. */
+const DEFECTS: readonly SamErrorCode[] = ['ERR_INTERNAL', 'ERR_GRAPH', 'ERR_DISPOSED', 'ERR_ABORTED'];
 
 /** Exit status and line for any error; the line has no stack trace. */
 export function outcome(error: unknown): { status: number; line: string } {
   if (error instanceof UsageError) return { status: 2, line: error.message };
   if (error instanceof SamError) {
-    return { status: error.code === 'ERR_INTERNAL' ? 1 : 2, line: error.message };
+    return { status: DEFECTS.includes(error.code) ? 1 : 2, line: error.message };
   }
-  if (error instanceof Error && error.name === 'AbortError') return { status: 130, line: 'interrupted' };
+  if (error instanceof Interrupted) return { status: error.status, line: error.message };
   return {
     status: 1,
     line: `unexpected ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}`,
@@ -19,6 +33,6 @@ export function outcome(error: unknown): { status: number; line: string } {
 
 /** One line, whatever a file name or a library's message contains. */
 export function singleLine(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: a hostile file name must not steer the terminal
-  return text.replace(/[\u0000-\u001f\u007f]+/g, ' ').trim();
+  // A hostile file name must not steer the terminal: control characters, line and direction marks.
+  return text.replace(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]+/gu, ' ').trim();
 }

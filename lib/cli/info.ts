@@ -1,10 +1,17 @@
 // `ba-sam info [MODEL]`: what this machine can do, and what a checkpoint is.
 import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
 import path from 'node:path';
 import { openSamCheckpoint } from '../checkpoint/keys';
 import { inferConfig, type SamConfig } from '../config';
 import { backends } from '../device';
 import { nativeStatus } from '../native';
+import { singleLine } from './errors';
+
+/** Extensions that a kernel of this package or of oneDNN can use, as Linux names them. */
+const FEATURE =
+  /^(sse4_2|avx|avx2|fma|f16c|avx_vnni|avx512\w+|amx_\w+|asimd|asimdhp|asimddp|sve2?|bf16|i8mm)$/;
 
 /** @throws SamError when MODEL cannot be read or is no SAM */
 export async function info(model: string | undefined, options: { json?: boolean }): Promise<void> {
@@ -16,6 +23,7 @@ export async function info(model: string | undefined, options: { json?: boolean 
     version,
     node: process.version,
     backends: backends(),
+    processor: { name: cpus()[0]?.model.trim() || 'unknown', features: await features() },
     cpu: status.addon
       ? (({ isa, supportedIsas, threads, oneDNN, bf16UnavailableReason }) => ({
           isa,
@@ -29,6 +37,13 @@ export async function info(model: string | undefined, options: { json?: boolean 
     ...(model !== undefined && { model: await describeModel(model) }),
   };
   process.stdout.write(options.json ? `${JSON.stringify(report, null, 2)}\n` : text(report));
+}
+
+// Only Linux tells; elsewhere the list is empty.
+async function features(): Promise<string[]> {
+  const text = await readFile('/proc/cpuinfo', 'utf8').catch(() => '');
+  const flags = /^(?:flags|Features)\s*:(.*)$/m.exec(text)?.[1] ?? '';
+  return flags.split(/\s+/).filter((flag) => FEATURE.test(flag));
 }
 
 async function describeModel(file: string) {
@@ -57,30 +72,37 @@ type Report = {
   version: string;
   node: string;
   backends: ReturnType<typeof backends>;
+  processor: { name: string; features: string[] };
   cpu: {
     isa: string;
     supportedIsas: readonly string[];
     threads: number;
     oneDNN: string;
     dtypes: string[];
+    bf16UnavailableReason?: string;
   } | null;
   model?: Awaited<ReturnType<typeof describeModel>>;
 };
 
-function text({ version, node, backends: list, cpu, model }: Report): string {
+function text({ version, node, backends: list, processor, cpu, model }: Report): string {
   const rows: [string, string][] = [['ba-sam', `${version} on Node.js ${node}`]];
   for (const { backend, available, reason } of list) {
     rows.push([backend, available ? 'available' : `unavailable: ${reason}`]);
   }
+  rows.push(['processor', processor.name]);
+  if (processor.features.length > 0) rows.push(['features', processor.features.join(' ')]);
   if (cpu) {
     rows.push(['instructions', `${cpu.isa} (supported: ${cpu.supportedIsas.join(', ')})`]);
-    rows.push(['dtypes', cpu.dtypes.join(', ')]);
+    rows.push([
+      'dtypes',
+      cpu.dtypes.join(', ') + (cpu.bf16UnavailableReason ? ` (${cpu.bf16UnavailableReason})` : ''),
+    ]);
     rows.push(['threads', String(cpu.threads)]);
     rows.push(['oneDNN', cpu.oneDNN]);
   }
   if (model) rows.push(...modelRows(model, model.config));
   const width = Math.max(...rows.map(([name]) => name.length));
-  return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}\n`).join('');
+  return rows.map(([name, value]) => `${name.padEnd(width)}  ${singleLine(value)}\n`).join('');
 }
 
 function modelRows(model: NonNullable<Report['model']>, config: SamConfig): [string, string][] {

@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import type { EncodeCommandOptions } from './encode';
-import { outcome, singleLine, UsageError } from './errors';
-import { addSharedOptions, parseNumbers } from './options';
+import { Interrupted, outcome, singleLine, UsageError } from './errors';
+import { addSharedOptions, filePath, parseNumbers } from './options';
 import type { SegmentCommandOptions } from './segment';
 
 const STATUS_USAGE = 2;
@@ -25,7 +25,7 @@ function program(signal: AbortSignal): Command {
   root
     .command('info')
     .description('backends, processor features, threads; the configuration of a model')
-    .argument('[model]', 'checkpoint')
+    .argument('[model]', 'checkpoint', filePath('MODEL'))
     .option('--json', 'machine-readable')
     .action(async (model: string | undefined, options: { json?: boolean }) => {
       await (await import('./info.js')).info(model, options);
@@ -35,14 +35,19 @@ function program(signal: AbortSignal): Command {
     root
       .command('encode')
       .description('encode an image, or normalised pixel_values [B, 3, H, W] of a .safetensors file')
-      .argument('<in>', 'image or .safetensors'),
+      .argument('<in>', 'image or .safetensors', filePath('IN')),
   )
-    .requiredOption('-o, --output <file>', 'embedding, .safetensors')
+    .requiredOption('-o, --output <file>', 'embedding, .safetensors', filePath('--output'))
     .action(async (input: string, options: EncodeCommandOptions) => {
       await (await import('./encode.js')).encode(input, options, signal);
     });
 
-  addSharedOptions(root.command('segment').description('segment an image').argument('<image>', 'image file'))
+  addSharedOptions(
+    root
+      .command('segment')
+      .description('segment an image')
+      .argument('<image>', 'image file', filePath('IMAGE')),
+  )
     .addOption(
       new Option('--point <x,y[,label]>', 'pixel; label 1 (default) inside, 0 outside; repeatable').argParser(
         (text: string, all: number[][] = []) => [...all, point(text)],
@@ -50,16 +55,28 @@ function program(signal: AbortSignal): Command {
     )
     .addOption(
       new Option('--box <x0,y0,x1,y1>', 'pixels; repeatable, one prompt each').argParser(
-        (text: string, all: number[][] = []) => [...all, parseNumbers(text, '--box', 4, 4)],
+        (text: string, all: number[][] = []) => [...all, box(text)],
       ),
     )
-    .option('--mask-input <file>', 'low-resolution logits of an earlier call (--low-res)')
+    .option(
+      '--mask-input <file>',
+      'low-resolution logits of an earlier call (--low-res)',
+      filePath('--mask-input'),
+    )
     .option('--multimask', 'three masks per prompt')
-    .requiredOption('-o, --output <file>', 'mask, .png or .webp: the best of each prompt, united')
-    .option('--overlay <file>', 'picture with masks and prompts drawn in')
-    .option('--json <file>', 'scores, areas, boxes and run-length encoded masks')
-    .option('--low-res <file>', 'low-resolution logits, .safetensors')
-    .option('--embedding <file>', 'embedding, .safetensors: used when it exists, otherwise written')
+    .requiredOption(
+      '-o, --output <file>',
+      'mask, .png or .webp: the best of each prompt, united',
+      filePath('--output'),
+    )
+    .option('--overlay <file>', 'picture with masks and prompts drawn in', filePath('--overlay'))
+    .option('--json <file>', 'scores, areas, boxes and run-length encoded masks', filePath('--json'))
+    .option('--low-res <file>', 'low-resolution logits, .safetensors', filePath('--low-res'))
+    .option(
+      '--embedding <file>',
+      'embedding, .safetensors: used when it exists, otherwise written',
+      filePath('--embedding'),
+    )
     .action(async (image: string, options: SegmentCommandOptions) => {
       await (await import('./segment.js')).segment(image, options, signal);
     });
@@ -77,21 +94,13 @@ function point(text: string): number[] {
   return values;
 }
 
-// "--point -5,3": commander takes "-5,3" for options. Joined by "=", it is a value.
-function joinNegativeValues(argv: readonly string[]): string[] {
-  const out: string[] = [];
-  for (let i = 0; i < argv.length; i++) {
-    const next = argv[i + 1];
-    if (
-      /^--(point|box|slopes|start|longest-side)$/.test(argv[i]) &&
-      next !== undefined &&
-      /^-[\d.]/.test(next)
-    ) {
-      out.push(`${argv[i]}=${next}`);
-      i++;
-    } else out.push(argv[i]);
+function box(text: string): number[] {
+  const values = parseNumbers(text, '--box', 4, 4);
+  const [x0, y0, x1, y1] = values;
+  if (!(x0 < x1 && y0 < y1)) {
+    throw new UsageError(`Expected X0 < X1 and Y0 < Y1 for --box but received ${JSON.stringify(text)}`);
   }
-  return out;
+  return values;
 }
 
 function fail(status: number, line: string): void {
@@ -101,14 +110,19 @@ function fail(status: number, line: string): void {
 
 async function main(): Promise<void> {
   const controller = new AbortController();
-  process.once('SIGINT', () => controller.abort());
+  // Once: a second Ctrl-C ends the process at once.
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(name, () => controller.abort(new Interrupted(name)));
+  }
   // `ba-sam info | head -1` closes our stdout early: that is the reader's right, not an error.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-  });
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+    });
+  }
   const root = program(controller.signal);
   try {
-    await root.parseAsync(joinNegativeValues(process.argv.slice(2)), { from: 'user' });
+    await root.parseAsync(process.argv.slice(2), { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) {
       if (error.exitCode === 0) return;

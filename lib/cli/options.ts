@@ -1,6 +1,7 @@
 // The options that encode and segment share, parsed strictly and checked before a model is loaded.
 import { type Command, Option } from 'commander';
-import type { EncodeOptions, LoadOptions } from '../sam';
+import type { BaSamSettings } from '../ba-sam';
+import type { LoadOptions } from '../sam';
 import { UsageError } from './errors';
 
 /** Options as commander hands them over: text, or what a parser below made of it. */
@@ -9,7 +10,8 @@ export interface SharedOptions {
   longestSide?: number;
   pad: boolean;
   device: string;
-  dtype: string;
+  /** Undefined unless given: an existing embedding keeps its own. */
+  dtype?: 'f32' | 'bf16' | 'f16';
   lengthScale?: boolean;
   distance?: string;
   slopes?: number[] | number | 'alibi';
@@ -24,7 +26,7 @@ const MODES = ['paper', 'released-code'];
 /** Adds the shared options to a command. */
 export function addSharedOptions(command: Command): Command {
   return command
-    .option('--model <file>', 'checkpoint (default: the small bundled model)')
+    .option('--model <file>', 'checkpoint (default: the small bundled model)', filePath('--model'))
     .option(
       '--longest-side <px>',
       'length of the longer side (default: the trained side)',
@@ -32,7 +34,7 @@ export function addSharedOptions(command: Command): Command {
     )
     .option('--no-pad', 'round sides up to whole patches instead of padding to a square')
     .option('--device <device>', 'auto, cpu, cuda or cuda:<index>', device, 'auto')
-    .option('--dtype <dtype>', DTYPES.join(', '), oneOf('--dtype', DTYPES), 'f32')
+    .option('--dtype <dtype>', `${DTYPES.join(', ')} (default: f32)`, oneOf('--dtype', DTYPES))
     .option('--length-scale', "BA-SAM's scaling factor ln(N) / ln(N of training)")
     .addOption(
       new Option('--distance <metric>', `distance penalty: ${METRICS.join(', ')}`).argParser(
@@ -44,31 +46,47 @@ export function addSharedOptions(command: Command): Command {
     .option('--mode <mode>', MODES.join(', '), oneOf('--mode', MODES));
 }
 
-/** What `Sam.load` gets. */
-export function loadOptions(options: SharedOptions): LoadOptions {
-  return { device: options.device as LoadOptions['device'], dtype: options.dtype as LoadOptions['dtype'] };
+/** What `Sam.load` gets besides the settings. */
+export function loadOptions({ device, dtype }: SharedOptions): Pick<LoadOptions, 'device' | 'dtype'> {
+  return { device: device as LoadOptions['device'], dtype };
 }
 
-/** What `sam.encode` gets. */
-export function encodeOptions(options: SharedOptions): EncodeOptions {
-  const { longestSide, pad, lengthScale, distance, mode } = options;
-  if (distance === undefined && (options.slopes !== undefined || options.start !== undefined)) {
-    throw new UsageError('Expected --distance together with --slopes or --start');
+/**
+ * BA-SAM's settings that the options ask for.
+ *
+ * @throws UsageError for combinations that make no sense with any model
+ */
+export function settingsOf(options: SharedOptions): BaSamSettings {
+  const { lengthScale, distance, slopes, start } = options;
+  const mode = options.mode as BaSamSettings['mode'];
+  if (distance === undefined) {
+    if (slopes === undefined && start === undefined) return { mode, lengthScale };
+    const option = slopes === undefined ? '--start' : '--slopes';
+    throw new UsageError(
+      `Expected --distance together with ${option}: without a metric there is no distance penalty`,
+    );
   }
-  return {
-    longestSide,
-    pad,
-    lengthScale,
-    mode: mode as EncodeOptions['mode'],
-    distance: distance
-      ? { metric: distance as 'manhattan', slopes: options.slopes ?? 'alibi', start: options.start }
-      : undefined,
+  if (mode === 'released-code') {
+    throw new UsageError(
+      'Expected no --distance together with --mode released-code: the released code has no distance penalty',
+    );
+  }
+  const metric = distance as 'manhattan';
+  return { mode, lengthScale, distance: { metric, slopes: slopes ?? 'alibi', start } };
+}
+
+/** A parser for the path of a file. */
+export function filePath(name: string) {
+  return (text: string): string => {
+    if (text === '' || text.includes('\0'))
+      throw new UsageError(`Expected the path of a file for ${name} but received ${JSON.stringify(text)}`);
+    return text;
   };
 }
 
 /** A finite decimal number and nothing else: "12abc", "0x10", "1e999" and "" are refused. */
 export function parseNumber(text: string, name: string): number {
-  const value = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text.trim()) ? Number(text) : Number.NaN;
+  const value = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : Number.NaN;
   if (!Number.isFinite(value))
     throw new UsageError(`Expected a number for ${name} but received ${JSON.stringify(text)}`);
   return value;
@@ -97,9 +115,11 @@ function number(name: string, low: number) {
 
 function integer(name: string) {
   return (text: string): number => {
-    const value = parseNumber(text, name);
-    if (!(Number.isInteger(value) && value >= 1 && value <= 16384)) {
-      throw new UsageError(`Expected integer between 1 and 16384 for ${name} but received ${text}`);
+    const value = /^\d{1,9}$/.test(text) ? Number(text) : 0;
+    if (!(value >= 1 && value <= 16384)) {
+      throw new UsageError(
+        `Expected integer between 1 and 16384 for ${name} but received ${JSON.stringify(text)}`,
+      );
     }
     return value;
   };

@@ -1,39 +1,138 @@
-// Output files are checked before the work starts: nobody should wait for an encode to learn of a typing error.
+// Files that a command writes: checked before the work starts, written beside their place, moved there when all are done.
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { access, realpath, rename, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
+import { SamError } from '../errors';
+import { ioReason } from '../image/load';
 import { assertWritable } from '../image/output';
 import { UsageError } from './errors';
 
-/** An output that the user asked for. */
-export interface Output {
-  option: string;
-  file: string | undefined;
-  /** File endings that the option takes; absent = any. */
-  extensions?: readonly string[];
+/** A path and the option or argument that named it. */
+export interface NamedPath {
+  readonly option: string;
+  readonly path: string;
 }
 
+/** A file to write, with the extensions that it may have. */
+export interface OutputFile extends NamedPath {
+  readonly extensions: readonly string[];
+}
+
+/** Extensions of masks, which must be stored without loss. */
+export const MASK = ['.png', '.webp'];
+/** Extensions of overlays. */
+export const PICTURE = ['.png', '.jpg', '.jpeg', '.webp'];
+export const JSON_FILE = ['.json'];
+export const SAFETENSORS = ['.safetensors'];
+
 /**
- * @param inputs files that are read: none of them may be overwritten
- * @throws UsageError, SamError
+ * Checks that every output can be written and that no file has two roles. Nothing is written.
+ *
+ * @throws SamError ERR_INVALID_ARGUMENT, ERR_IO
  */
 export async function checkOutputs(
-  outputs: readonly Output[],
-  inputs: readonly (string | undefined)[],
+  outputs: readonly OutputFile[],
+  inputs: readonly NamedPath[],
 ): Promise<void> {
-  const seen = new Map<string, string>();
-  for (const input of inputs) if (input !== undefined) seen.set(path.resolve(input), 'an input');
-  for (const { option, file, extensions } of outputs) {
-    if (file === undefined) continue;
-    if (extensions && !extensions.includes(path.extname(file).toLowerCase())) {
+  for (const { option, path: file, extensions } of outputs) {
+    if (!extensions.includes(path.extname(file).toLowerCase())) {
       throw new UsageError(
-        `Expected a file ending in ${extensions.join(', ')} for ${option} but received ${JSON.stringify(file)}`,
+        `Expected path that ends in ${list(extensions)} for ${option} but received ${JSON.stringify(file)}`,
       );
     }
-    const other = seen.get(path.resolve(file));
-    if (other)
-      throw new UsageError(
-        `Expected a file of its own for ${option} but ${JSON.stringify(file)} is ${other} too`,
-      );
-    seen.set(path.resolve(file), `the file of ${option}`);
-    await assertWritable(file);
   }
+  const owners = new Map<string, NamedPath>();
+  for (const input of inputs) owners.set(await identity(input.path), input);
+  for (const output of outputs) {
+    await assertWritable(output.path);
+    await assertReplaceable(output.path);
+    const id = await identity(output.path);
+    const other = owners.get(id);
+    if (other) {
+      throw new UsageError(
+        `Expected different files for ${other.option} and ${output.option} but received ${output.path} for both`,
+      );
+    }
+    owners.set(id, output);
+  }
+}
+
+/** Writes files so that they all appear, complete, or none does. */
+export class Outputs {
+  readonly #pending: { readonly temporary: string; readonly real: string; readonly target: string }[] = [];
+
+  /**
+   * Writes one file under a temporary name with the same extension.
+   *
+   * @param write gets the temporary path; its errors are reported under the real one
+   */
+  async write(target: string, write: (temporary: string) => Promise<void>): Promise<void> {
+    // A link stays a link: what it points to is replaced.
+    const real = await realpath(target).catch(() => target);
+    const { dir, name, ext } = path.parse(real);
+    const temporary = path.join(dir, `.${name.slice(0, 100)}.${randomBytes(6).toString('hex')}.tmp${ext}`);
+    this.#pending.push({ temporary, real, target });
+    try {
+      await write(temporary);
+    } catch (error) {
+      if (!(error instanceof SamError)) throw error;
+      throw new SamError(error.code, error.message.replaceAll(temporary, target), { cause: error });
+    }
+  }
+
+  /**
+   * Moves every written file to its place.
+   *
+   * @returns the paths as they were given
+   * @throws SamError ERR_IO
+   */
+  async commit(): Promise<string[]> {
+    const done: string[] = [];
+    while (this.#pending.length > 0) {
+      const { temporary, real, target } = this.#pending[0]!;
+      try {
+        await rename(temporary, real);
+      } catch (cause) {
+        throw new SamError('ERR_IO', `Cannot write ${target}: ${ioReason(cause)}`, { cause });
+      }
+      this.#pending.shift();
+      done.push(target);
+    }
+    return done;
+  }
+
+  /** Removes what was written and not committed. */
+  async discard(): Promise<void> {
+    for (const { temporary } of this.#pending.splice(0)) await unlink(temporary).catch(() => {});
+  }
+}
+
+// A file is replaced by renaming, which needs a writable directory also when the file exists.
+async function assertReplaceable(file: string): Promise<void> {
+  const fail = (reason: string, cause?: unknown) =>
+    new SamError('ERR_IO', `Cannot write ${file}: ${reason}`, { cause });
+  const info = await stat(file).catch(() => undefined);
+  if (info && !info.isFile()) throw fail('it is not a regular file');
+  const directory = path.dirname(info ? await realpath(file) : file);
+  try {
+    await access(directory, constants.W_OK);
+  } catch (cause) {
+    throw fail(`the directory ${directory} is not writable`, cause);
+  }
+}
+
+// The same file under any name: links and `./a/../b` included.
+async function identity(file: string): Promise<string> {
+  try {
+    const { dev, ino } = await stat(file);
+    return `${dev}:${ino}`;
+  } catch {
+    const directory = path.dirname(path.resolve(file));
+    return path.join(await realpath(directory).catch(() => directory), path.basename(file));
+  }
+}
+
+function list(items: readonly string[]): string {
+  return items.length === 1 ? items[0]! : `${items.slice(0, -1).join(', ')} or ${items.at(-1)}`;
 }

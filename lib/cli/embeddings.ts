@@ -1,0 +1,78 @@
+// `--embedding`: a kept embedding is used when it fits the image and the options, never silently when it does not.
+import { type BaSamSettings, resolveSettings, settingsKey } from '../ba-sam';
+import type { SamConfig } from '../config';
+import { Embedding, type Size } from '../embedding';
+import { SamError } from '../errors';
+import { inputGeometry } from '../image/resize';
+import type { SharedOptions } from './options';
+
+/**
+ * Loads an embedding of `image`.
+ *
+ * @param settings what the options ask for; only what was given on the command line is compared
+ * @throws SamError ERR_IO, ERR_CHECKPOINT; ERR_INVALID_ARGUMENT when it belongs to an image of another size, another
+ *   model's shape, or was made with other options than those given
+ */
+export async function loadEmbedding(
+  path: string,
+  image: Size,
+  config: SamConfig,
+  flags: SharedOptions,
+  settings: BaSamSettings,
+): Promise<Embedding> {
+  const embedding = await Embedding.load(path);
+  const expected = (what: string, found: string) => {
+    throw new SamError('ERR_INVALID_ARGUMENT', `${path}: expected ${what} but found ${found}`);
+  };
+  if (embedding.batch !== 1) expected('an embedding of one image', `${embedding.batch}`);
+  if (embedding.channels !== config.outChannels) {
+    expected(`${config.outChannels} channels, as the model has`, `${embedding.channels}`);
+  }
+  const { content, input, gridH, gridW } = embedding;
+  if (input.width !== gridW * config.patch || input.height !== gridH * config.patch) {
+    expected(
+      `a grid of ${input.width / config.patch} × ${input.height / config.patch} tokens for its input of ` +
+        `${input.width} × ${input.height} px`,
+      `${gridW} × ${gridH}`,
+    );
+  }
+  if (embedding.image.width !== image.width || embedding.image.height !== image.height) {
+    expected(`an embedding of an image of ${size(image)}`, size(embedding.image));
+  }
+
+  const longestSide = Math.max(content.width, content.height);
+  if (flags.longestSide !== undefined && flags.longestSide !== longestSide) {
+    expected(`an embedding made with --longest-side ${flags.longestSide}`, `${longestSide}`);
+  }
+  if (!flags.pad) {
+    const { inputWidth, inputHeight } = inputGeometry({
+      ...image,
+      longestSide,
+      pad: false,
+      patch: config.patch,
+    });
+    if (inputWidth !== input.width || inputHeight !== input.height) {
+      expected('an embedding made with --no-pad', `one padded to ${size(input)}`);
+    }
+  }
+  if (flags.dtype !== undefined && flags.dtype !== embedding.dtype) {
+    expected(`an embedding made with --dtype ${flags.dtype}`, embedding.dtype);
+  }
+  const made = embedding.settings;
+  const wanted = resolveSettings(
+    {
+      mode: settings.mode ?? made.mode,
+      lengthScale: settings.lengthScale ?? made.lengthScale,
+      distance: settings.distance ?? made.distance ?? undefined,
+    },
+    config,
+  );
+  if (settingsKey(wanted) !== settingsKey(made)) {
+    expected(`an embedding made with the settings ${settingsKey(wanted)}`, settingsKey(made));
+  }
+  return embedding;
+}
+
+function size({ width, height }: Size): string {
+  return `${width} × ${height} px`;
+}

@@ -1,0 +1,62 @@
+// How points, boxes and mask prompts of the command line form prompts, and checks against the image.
+import type { Size } from '../embedding';
+import type { Prompt, PromptPoint } from '../prompts';
+import { UsageError } from './errors';
+
+/** What the command line says about what to segment; points are [x, y] or [x, y, label]. */
+export interface PromptOptions {
+  point?: number[][];
+  box?: number[][];
+  maskInput?: string;
+}
+
+/**
+ * How many prompts points and boxes form: all points and at most one box are one prompt, several boxes are several.
+ *
+ * @returns undefined when there is a mask input alone: then its file says
+ * @throws UsageError without any prompt, or for points beside several boxes
+ */
+export function promptCount({ point = [], box = [], maskInput }: PromptOptions): number | undefined {
+  if (point.length + box.length === 0) {
+    if (maskInput !== undefined) return undefined;
+    throw new UsageError('Expected a prompt but received none: give --point, --box or --mask-input');
+  }
+  if (point.length > 0 && box.length > 1) {
+    throw new UsageError(
+      `Expected no --point together with ${box.length} boxes: every box is a prompt of its own`,
+    );
+  }
+  return Math.max(1, box.length);
+}
+
+/** The prompts for `Sam.predict`; `masks` holds a mask prompt for each of them, or nothing. */
+export function buildPrompts(
+  { point = [], box = [] }: PromptOptions,
+  masks: readonly Float32Array[],
+): Prompt[] {
+  const points = point.length > 0 ? (point as unknown as PromptPoint[]) : undefined;
+  return Array.from({ length: Math.max(1, box.length, masks.length) }, (_, i) => ({
+    points,
+    box: box[i] as unknown as Prompt['box'],
+    mask: masks[i],
+  }));
+}
+
+/**
+ * Checks that every coordinate lies inside the image; its right and bottom edge count as inside.
+ *
+ * @throws UsageError
+ */
+export function checkInside({ point = [], box = [] }: PromptOptions, { width, height }: Size): void {
+  const check = (option: string, values: readonly number[], x: number, y: number) => {
+    if (x >= 0 && x <= width && y >= 0 && y <= height) return;
+    throw new UsageError(
+      `Expected coordinates inside the image of ${width} × ${height} px for ${option} but received ${values.join(',')}`,
+    );
+  };
+  for (const [x, y] of point) check('--point', [x, y], x, y);
+  for (const values of box) {
+    check('--box', values, values[0], values[1]);
+    check('--box', values, values[2], values[3]);
+  }
+}
