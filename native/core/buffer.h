@@ -37,9 +37,15 @@ class Buffer {
     data_.reset(static_cast<uint8_t*>(data));
   }
 
-  uint8_t* data() { return data_.get(); }
-  const uint8_t* data() const { return data_.get(); }
-  size_t size() const { return size_; }
+  uint8_t* data() {
+    return data_.get();
+  }
+  const uint8_t* data() const {
+    return data_.get();
+  }
+  size_t size() const {
+    return size_;
+  }
 
  private:
   [[noreturn]] static void out_of_memory(size_t bytes, const char* what) {

@@ -12,7 +12,9 @@ constexpr uint32_t kMaxValues = 100000;
 constexpr int64_t kMaxElements = int64_t{1} << 40;
 constexpr uint16_t kMaxNameBytes = 1024;
 
-[[noreturn]] void fail(const std::string& message) { throw SamError("ERR_GRAPH", message); }
+[[noreturn]] void fail(const std::string& message) {
+  throw SamError("ERR_GRAPH", message);
+}
 
 class Reader {
  public:
@@ -38,8 +40,8 @@ class Reader {
   uint32_t count(uint32_t limit, size_t item_bytes, const char* what) {
     const uint32_t n = read<uint32_t>(what);
     if (n > limit || n > remaining() / item_bytes) {
-      fail("Expected at most " + std::to_string(std::min<size_t>(limit, remaining() / item_bytes)) + " for " +
-           what + " but received " + std::to_string(n));
+      fail("Expected at most " + std::to_string(std::min<size_t>(limit, remaining() / item_bytes)) + " for " + what +
+           " but received " + std::to_string(n));
     }
     return n;
   }
@@ -49,8 +51,8 @@ class Reader {
  private:
   void need(size_t bytes, const char* what) const {
     if (bytes > remaining()) {
-      fail("Expected " + std::to_string(bytes) + " more bytes for " + what + " at offset " +
-           std::to_string(offset_) + " but the graph ends after " + std::to_string(size_));
+      fail("Expected " + std::to_string(bytes) + " more bytes for " + what + " at offset " + std::to_string(offset_) +
+           " but the graph ends after " + std::to_string(size_));
     }
   }
 

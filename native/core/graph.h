@@ -30,7 +30,7 @@ struct Value {
   ValueKind kind = ValueKind::computed;
   DType dtype = DType::f32;
   Shape shape;
-  std::string name;      // inputs and weights
+  std::string name;       // inputs and weights
   int32_t producer = -1;  // node index; computed values only
 
   int64_t elements() const;

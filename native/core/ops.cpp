@@ -14,25 +14,26 @@ constexpr int kMaxSlopes = 4096;
 
 constexpr OpInfo kOps[kOpCount] = {
     // name               inputs  attributes
-    {"linear", 2, 4, 1, 1},              // x, weight, bias?, residual? | activation
-    {"layerNorm", 3, 3, 2, 2},           // x, weight, bias | eps, activation
-    {"gridAttention", 1, 4, 5, 5 + kMaxSlopes},  // qkv, relH?, relW?, qkvBias? | heads, window, scale, metric, start, slopes…
-    {"attention", 3, 3, 2, 2},           // q, k, v | heads, scale
-    {"conv2d", 2, 3, 3, 3},              // x, weight, bias? | stride, padding, activation
-    {"convTranspose2d", 2, 3, 1, 1},     // x, weight, bias? | activation
-    {"patchEmbed", 2, 4, 0, 0},          // pixels, weight, bias?, positions?
-    {"add", 2, 2, 0, 0},                 // a, b
-    {"concat", 1, kMaxInputs, 0, 0},     // x…
-    {"slice", 1, 1, 2, 2},               // x | start, count
-    {"matmul", 2, 2, 0, 0},              // a, b
-    {"transpose", 1, 1, 1, 1},           // x | toChannelsFirst
-    {"reshape", 1, 1, 0, 0},             // x
-    {"cast", 1, 1, 0, 0},                // x
-    {"pointEncoding", 8, 8, 2, 2},       // coords, labels, gaussian, notAPoint, point0 … point3 | inputW, inputH
-    {"gridEncoding", 1, 1, 0, 0},        // gaussian
-    {"resizePositions", 1, 1, 0, 0},     // positions
-    {"resizeRelPos", 1, 2, 0, 0},        // table, coefficient?
-    {"upsampleMasks", 1, 1, 4, 4},       // lowRes | inputW, inputH, contentW, contentH
+    {"linear", 2, 4, 1, 1},     // x, weight, bias?, residual? | activation
+    {"layerNorm", 3, 3, 2, 2},  // x, weight, bias | eps, activation
+    {"gridAttention", 1, 4, 5,
+     5 + kMaxSlopes},                 // qkv, relH?, relW?, qkvBias? | heads, window, scale, metric, start, slopes…
+    {"attention", 3, 3, 2, 2},        // q, k, v | heads, scale
+    {"conv2d", 2, 3, 3, 3},           // x, weight, bias? | stride, padding, activation
+    {"convTranspose2d", 2, 3, 1, 1},  // x, weight, bias? | activation
+    {"patchEmbed", 2, 4, 0, 0},       // pixels, weight, bias?, positions?
+    {"add", 2, 2, 0, 0},              // a, b
+    {"concat", 1, kMaxInputs, 0, 0},  // x…
+    {"slice", 1, 1, 2, 2},            // x | start, count
+    {"matmul", 2, 2, 0, 0},           // a, b
+    {"transpose", 1, 1, 1, 1},        // x | toChannelsFirst
+    {"reshape", 1, 1, 0, 0},          // x
+    {"cast", 1, 1, 0, 0},             // x
+    {"pointEncoding", 8, 8, 2, 2},    // coords, labels, gaussian, notAPoint, point0 … point3 | inputW, inputH
+    {"gridEncoding", 1, 1, 0, 0},     // gaussian
+    {"resizePositions", 1, 1, 0, 0},  // positions
+    {"resizeRelPos", 1, 2, 0, 0},     // table, coefficient?
+    {"upsampleMasks", 1, 1, 4, 4},    // lowRes | inputW, inputH, contentW, contentH
 };
 
 // One node under check; every failure names the op and its place in the graph.
@@ -86,8 +87,8 @@ class Checker {
     require(out_dtype() == DType::f32 || out_dtype() == DType::bf16, "an output of dtype f32 or bf16");
   }
   void expect_rank(size_t i, size_t rank, const char* what) const {
-    require(shape(i).size() == rank, std::string(what) + " of rank " + std::to_string(rank) + ", not " +
-                                         shape_text(shape(i)));
+    require(shape(i).size() == rank,
+            std::string(what) + " of rank " + std::to_string(rank) + ", not " + shape_text(shape(i)));
   }
   void expect_nonempty(size_t i, const char* what) const {
     for (int64_t dim : shape(i)) require(dim > 0, std::string(what) + " without empty dimensions");
@@ -122,8 +123,8 @@ void check_linear(const Checker& c) {
   c.expect_rank(1, 2, "weight");
   c.expect_dtype(1, c.dtype(0), "weight");
   c.expect_nonempty(1, "weight");
-  c.require(c.shape(0).back() == c.shape(1)[1], "x with " + std::to_string(c.shape(1)[1]) +
-                                                    " channels, not " + shape_text(c.shape(0)));
+  c.require(c.shape(0).back() == c.shape(1)[1],
+            "x with " + std::to_string(c.shape(1)[1]) + " channels, not " + shape_text(c.shape(0)));
   Shape expected = c.shape(0);
   expected.back() = c.shape(1)[0];
   c.expect_out(expected);
@@ -312,7 +313,8 @@ void check_matmul(const Checker& c) {
   c.expect_nonempty(0, "a");
   c.expect_nonempty(1, "b");
   const Shape &a = c.shape(0), &b = c.shape(1);
-  c.require(a[0] == b[0] && a[2] == b[2], "a [B, M, K] and b [B, N, K], not " + shape_text(a) + " and " + shape_text(b));
+  c.require(a[0] == b[0] && a[2] == b[2],
+            "a [B, M, K] and b [B, N, K], not " + shape_text(a) + " and " + shape_text(b));
   c.expect_out({a[0], a[1], b[1]});
   c.require(c.out_dtype() == DType::f32 || c.out_dtype() == c.dtype(0), "an output of dtype f32 or that of a");
 }
@@ -421,25 +423,44 @@ const OpInfo& op_info(uint8_t op) {
 void check_node(const Graph& graph, const Node& node) {
   const Checker c(graph, node);
   switch (node.op) {
-    case Op::linear: return check_linear(c);
-    case Op::layer_norm: return check_layer_norm(c);
-    case Op::grid_attention: return check_grid_attention(c, node.attributes.size());
-    case Op::attention: return check_attention(c);
-    case Op::conv2d: return check_conv2d(c);
-    case Op::conv_transpose2d: return check_conv_transpose2d(c);
-    case Op::patch_embed: return check_patch_embed(c);
-    case Op::add: return check_add(c);
-    case Op::concat: return check_concat(c, node.inputs.size());
-    case Op::slice: return check_slice(c);
-    case Op::matmul: return check_matmul(c);
-    case Op::transpose: return check_transpose(c);
-    case Op::reshape: return check_reshape(c);
-    case Op::cast: return check_cast(c);
-    case Op::point_encoding: return check_point_encoding(c);
-    case Op::grid_encoding: return check_grid_encoding(c);
-    case Op::resize_positions: return check_resize_positions(c);
-    case Op::resize_rel_pos: return check_resize_rel_pos(c);
-    case Op::upsample_masks: return check_upsample_masks(c);
+    case Op::linear:
+      return check_linear(c);
+    case Op::layer_norm:
+      return check_layer_norm(c);
+    case Op::grid_attention:
+      return check_grid_attention(c, node.attributes.size());
+    case Op::attention:
+      return check_attention(c);
+    case Op::conv2d:
+      return check_conv2d(c);
+    case Op::conv_transpose2d:
+      return check_conv_transpose2d(c);
+    case Op::patch_embed:
+      return check_patch_embed(c);
+    case Op::add:
+      return check_add(c);
+    case Op::concat:
+      return check_concat(c, node.inputs.size());
+    case Op::slice:
+      return check_slice(c);
+    case Op::matmul:
+      return check_matmul(c);
+    case Op::transpose:
+      return check_transpose(c);
+    case Op::reshape:
+      return check_reshape(c);
+    case Op::cast:
+      return check_cast(c);
+    case Op::point_encoding:
+      return check_point_encoding(c);
+    case Op::grid_encoding:
+      return check_grid_encoding(c);
+    case Op::resize_positions:
+      return check_resize_positions(c);
+    case Op::resize_rel_pos:
+      return check_resize_rel_pos(c);
+    case Op::upsample_masks:
+      return check_upsample_masks(c);
   }
 }
 
@@ -449,14 +470,17 @@ double node_cost(const Graph& graph, const Node& node) {
   // A byte moved costs about as much as 10 flops on the machines this was measured on.
   const double moved = 10.0 * 8.0 * elements;
   switch (node.op) {
-    case Op::linear: return 2.0 * elements * static_cast<double>(graph.input(node, 0).shape.back()) + moved;
+    case Op::linear:
+      return 2.0 * elements * static_cast<double>(graph.input(node, 0).shape.back()) + moved;
     case Op::conv2d:
     case Op::patch_embed: {
       const Shape& w = graph.input(node, 1).shape;
       return 2.0 * elements * static_cast<double>(w[1] * w[2] * w[3]) + moved;
     }
-    case Op::conv_transpose2d: return 2.0 * elements * static_cast<double>(graph.input(node, 0).shape[3]) + moved;
-    case Op::matmul: return 2.0 * elements * static_cast<double>(graph.input(node, 0).shape[2]) + moved;
+    case Op::conv_transpose2d:
+      return 2.0 * elements * static_cast<double>(graph.input(node, 0).shape[3]) + moved;
+    case Op::matmul:
+      return 2.0 * elements * static_cast<double>(graph.input(node, 0).shape[2]) + moved;
     case Op::grid_attention: {
       const double window = node.attributes[1];
       const double keys = window > 0 ? window * window : static_cast<double>(out.shape[1] * out.shape[2]);
@@ -467,7 +491,8 @@ double node_cost(const Graph& graph, const Node& node) {
       const double keys = static_cast<double>(k.elements()) / static_cast<double>(k.shape[0] * k.shape.back());
       return 4.0 * elements * keys * 1.5 + moved;
     }
-    default: return moved;
+    default:
+      return moved;
   }
 }
 

@@ -40,8 +40,8 @@ constexpr int kMaxInputs = 8;
 constexpr uint32_t kAbsent = 0xffffffffu;  // an optional input that is not there
 
 struct OpInfo {
-  const char* name;      // as lib/graph/ops.ts spells it
-  int required_inputs;   // the first ones; the rest up to max_inputs may be absent
+  const char* name;     // as lib/graph/ops.ts spells it
+  int required_inputs;  // the first ones; the rest up to max_inputs may be absent
   int max_inputs;
   int required_attributes;
   int max_attributes;

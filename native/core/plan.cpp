@@ -17,8 +17,8 @@ std::vector<bool> find_constants(const Graph& graph) {
   std::vector<bool> constant(graph.values.size(), false);
   for (size_t v = 0; v < graph.values.size(); ++v) constant[v] = graph.values[v].kind == ValueKind::weight;
   for (const Node& node : graph.nodes) {
-    constant[node.output] = std::all_of(node.inputs.begin(), node.inputs.end(),
-                                        [&](uint32_t v) { return v == kAbsent || constant[v]; });
+    constant[node.output] =
+        std::all_of(node.inputs.begin(), node.inputs.end(), [&](uint32_t v) { return v == kAbsent || constant[v]; });
   }
   return constant;
 }

@@ -23,8 +23,8 @@ struct MemoryLayout {
   };
   std::vector<int32_t> place_of;  // per value: index into places, −1 for inputs, weights and constants
   std::vector<Place> places;
-  std::vector<bool> constant;     // per value: depends on weights alone
-  std::vector<bool> in_place;     // per node: output shares the residual's place
+  std::vector<bool> constant;  // per value: depends on weights alone
+  std::vector<bool> in_place;  // per node: output shares the residual's place
   size_t arena_bytes = 0;
 };
 
@@ -42,9 +42,8 @@ class Plan {
   // inputs and outputs: one pointer per graph input and output, with the declared byte sizes. progress (may be
   // empty) gets a fraction 0…1 after each node. node_ms (may be null) gets the time of each node in milliseconds.
   // Throws SamError; ERR_ABORTED once *cancel is true.
-  void run(const std::vector<const void*>& inputs, const std::vector<void*>& outputs,
-           const std::atomic<bool>& cancel, const std::function<void(double)>& progress,
-           std::vector<double>* node_ms);
+  void run(const std::vector<const void*>& inputs, const std::vector<void*>& outputs, const std::atomic<bool>& cancel,
+           const std::function<void(double)>& progress, std::vector<double>* node_ms);
 
   size_t arena_bytes() const { return layout_.arena_bytes; }
 
@@ -60,10 +59,10 @@ class Plan {
   bool prepared_ = false;
   MemoryLayout layout_;
   std::vector<size_t> scratch_offsets_;
-  std::vector<std::unique_ptr<Kernel>> kernels_;            // null for folded and reshape nodes
-  std::vector<std::shared_ptr<const Tensor>> plain_;        // per value: weights that kernels read as they are
-  std::vector<std::shared_ptr<Buffer>> constants_;          // per value
-  std::vector<const void*> input_of_;                       // per value, set for each run
+  std::vector<std::unique_ptr<Kernel>> kernels_;      // null for folded and reshape nodes
+  std::vector<std::shared_ptr<const Tensor>> plain_;  // per value: weights that kernels read as they are
+  std::vector<std::shared_ptr<Buffer>> constants_;    // per value
+  std::vector<const void*> input_of_;                 // per value, set for each run
   std::vector<double> cost_;
 };
 

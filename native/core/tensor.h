@@ -49,8 +49,7 @@ using Shape = std::vector<int64_t>;
 // The only exception that native code throws on purpose; `code` is a SamErrorCode of lib/errors.ts.
 class SamError : public std::runtime_error {
  public:
-  SamError(std::string code, const std::string& message)
-      : std::runtime_error(message), code_(std::move(code)) {}
+  SamError(std::string code, const std::string& message) : std::runtime_error(message), code_(std::move(code)) {}
   const std::string& code() const noexcept { return code_; }
 
  private:

@@ -53,8 +53,8 @@ void convert_elements(void* out, DType out_dtype, const void* in, DType in_dtype
     auto* target = static_cast<uint16_t*>(out);
     for (size_t i = 0; i < count; ++i) target[i] = f32_to_bf16(load(i));
   } else {
-    throw SamError("ERR_INVALID_ARGUMENT", std::string("Expected f32 or bf16 for a weight's dtype but received ") +
-                                               dtype_name(out_dtype));
+    throw SamError("ERR_INVALID_ARGUMENT",
+                   std::string("Expected f32 or bf16 for a weight's dtype but received ") + dtype_name(out_dtype));
   }
 }
 
@@ -62,21 +62,21 @@ void WeightStore::set(const std::string& name, DType source, DType dtype, const 
                       size_t size) {
   const bool known = source == DType::f32 || source == DType::bf16 || source == DType::f16;
   if (!known) {
-    throw SamError("ERR_INVALID_ARGUMENT", "Expected f32, f16 or bf16 for " + name + " but received " +
-                                               std::string(dtype_name(source)));
+    throw SamError("ERR_INVALID_ARGUMENT",
+                   "Expected f32, f16 or bf16 for " + name + " but received " + std::string(dtype_name(source)));
   }
   size_t count = 1;
   for (int64_t dim : shape) {
     if (dim < 0 || (dim > 0 && count > (size_t{1} << 40) / static_cast<size_t>(dim))) {
-      throw SamError("ERR_INVALID_ARGUMENT", "Expected at most 2^40 elements for " + name + " but received " +
-                                                 shape_text(shape));
+      throw SamError("ERR_INVALID_ARGUMENT",
+                     "Expected at most 2^40 elements for " + name + " but received " + shape_text(shape));
     }
     count *= static_cast<size_t>(dim);
   }
   if (count * dtype_bytes(source) != size) {
-    throw SamError("ERR_INVALID_ARGUMENT",
-                   "Expected " + std::to_string(count * dtype_bytes(source)) + " bytes for " + name + " of shape " +
-                       shape_text(shape) + " but received " + std::to_string(size));
+    throw SamError("ERR_INVALID_ARGUMENT", "Expected " + std::to_string(count * dtype_bytes(source)) + " bytes for " +
+                                               name + " of shape " + shape_text(shape) + " but received " +
+                                               std::to_string(size));
   }
   auto tensor = std::make_shared<Tensor>();
   tensor->dtype = dtype;

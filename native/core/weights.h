@@ -31,8 +31,7 @@ class WeightStore {
  public:
   // Converts `bytes` (row-major, little-endian, any float dtype) to `dtype` and keeps it. Throws SamError when the
   // length does not fit the shape or the name is taken.
-  void set(const std::string& name, DType source, DType dtype, const Shape& shape, const uint8_t* bytes,
-           size_t size);
+  void set(const std::string& name, DType source, DType dtype, const Shape& shape, const uint8_t* bytes, size_t size);
 
   // Throws SamError ERR_GRAPH when the tensor is missing or not of this dtype and shape.
   void check(const std::string& name, DType dtype, const Shape& shape);

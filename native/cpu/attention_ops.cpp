@@ -45,9 +45,8 @@ class GridAttention final : public Kernel {
     const auto* qkv = static_cast<const uint8_t*>(io.in[0]);
     const size_t third = static_cast<size_t>(channels_) * dtype_bytes(params_.dtype);
     const int64_t token = 3 * channels_, batch = params_.q_tokens * token;
-    attention_forward(io.out, params_.q_tokens * channels_, channels_, {qkv, batch, token},
-                      {qkv + third, batch, token}, {qkv + 2 * third, batch, token}, params_, io.scratch, threads_,
-                      isa_, io.cancel);
+    attention_forward(io.out, params_.q_tokens * channels_, channels_, {qkv, batch, token}, {qkv + third, batch, token},
+                      {qkv + 2 * third, batch, token}, params_, io.scratch, threads_, isa_, io.cancel);
   }
 
  private:
@@ -107,7 +106,11 @@ class Attention final : public Kernel {
 
 }  // namespace
 
-KernelPtr make_grid_attention(const KernelContext& c) { return std::make_unique<GridAttention>(c); }
-KernelPtr make_attention(const KernelContext& c) { return std::make_unique<Attention>(c); }
+KernelPtr make_grid_attention(const KernelContext& c) {
+  return std::make_unique<GridAttention>(c);
+}
+KernelPtr make_attention(const KernelContext& c) {
+  return std::make_unique<Attention>(c);
+}
 
 }  // namespace ba_sam::cpu

@@ -1,7 +1,6 @@
 // See backend.h.
 #include "backend.h"
 
-
 #include <dnnl.hpp>
 
 namespace ba_sam::cpu {
@@ -9,25 +8,44 @@ namespace {
 
 KernelPtr make(const KernelContext& c) {
   switch (c.node.op) {
-    case Op::linear: return make_linear(c);
-    case Op::layer_norm: return make_layer_norm(c);
-    case Op::grid_attention: return make_grid_attention(c);
-    case Op::attention: return make_attention(c);
-    case Op::conv2d: return make_conv2d(c);
-    case Op::conv_transpose2d: return make_conv_transpose2d(c);
-    case Op::patch_embed: return make_patch_embed(c);
-    case Op::add: return make_add(c);
-    case Op::concat: return make_concat(c);
-    case Op::slice: return make_slice(c);
-    case Op::matmul: return make_matmul(c);
-    case Op::transpose: return make_transpose(c);
-    case Op::reshape: break;  // a view: plans give it no kernel
-    case Op::cast: return make_cast(c);
-    case Op::point_encoding: return make_point_encoding(c);
-    case Op::grid_encoding: return make_grid_encoding(c);
-    case Op::resize_positions: return make_resize_positions(c);
-    case Op::resize_rel_pos: return make_resize_rel_pos(c);
-    case Op::upsample_masks: return make_upsample_masks(c);
+    case Op::linear:
+      return make_linear(c);
+    case Op::layer_norm:
+      return make_layer_norm(c);
+    case Op::grid_attention:
+      return make_grid_attention(c);
+    case Op::attention:
+      return make_attention(c);
+    case Op::conv2d:
+      return make_conv2d(c);
+    case Op::conv_transpose2d:
+      return make_conv_transpose2d(c);
+    case Op::patch_embed:
+      return make_patch_embed(c);
+    case Op::add:
+      return make_add(c);
+    case Op::concat:
+      return make_concat(c);
+    case Op::slice:
+      return make_slice(c);
+    case Op::matmul:
+      return make_matmul(c);
+    case Op::transpose:
+      return make_transpose(c);
+    case Op::reshape:
+      break;  // a view: plans give it no kernel
+    case Op::cast:
+      return make_cast(c);
+    case Op::point_encoding:
+      return make_point_encoding(c);
+    case Op::grid_encoding:
+      return make_grid_encoding(c);
+    case Op::resize_positions:
+      return make_resize_positions(c);
+    case Op::resize_rel_pos:
+      return make_resize_rel_pos(c);
+    case Op::upsample_masks:
+      return make_upsample_masks(c);
   }
   throw SamError("ERR_INTERNAL", std::string("No CPU kernel for ") + op_info(static_cast<uint8_t>(c.node.op)).name);
 }
@@ -79,6 +97,8 @@ std::string bf16_unavailable_reason() {
   return "Expected a processor with AVX-512 for dtype bf16 on the CPU but this one has none; use dtype f32";
 }
 
-std::shared_ptr<Backend> make_cpu_backend(int threads) { return std::make_shared<CpuBackend>(threads); }
+std::shared_ptr<Backend> make_cpu_backend(int threads) {
+  return std::make_shared<CpuBackend>(threads);
+}
 
 }  // namespace ba_sam::cpu

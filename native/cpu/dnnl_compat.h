@@ -51,16 +51,18 @@ inline dnnl::matmul::primitive_desc matmul_desc(const dnnl::memory::desc& src, c
                                                 const dnnl::primitive_attr& attr) {
 #if DNNL_VERSION_MAJOR >= 3
   return !bias.is_zero() ? dnnl::matmul::primitive_desc(dnnl_engine(), src, weights, bias, dst, attr)
-                          : dnnl::matmul::primitive_desc(dnnl_engine(), src, weights, dst, attr);
+                         : dnnl::matmul::primitive_desc(dnnl_engine(), src, weights, dst, attr);
 #else
   return !bias.is_zero() ? dnnl::matmul::primitive_desc({src, weights, bias, dst}, attr, dnnl_engine())
-                            : dnnl::matmul::primitive_desc({src, weights, dst}, attr, dnnl_engine());
+                         : dnnl::matmul::primitive_desc({src, weights, dst}, attr, dnnl_engine());
 #endif
 }
 
-inline dnnl::convolution_forward::primitive_desc convolution_desc(
-    const dnnl::memory::desc& src, const dnnl::memory::desc& weights, const dnnl::memory::desc& bias,
-    const dnnl::memory::desc& dst, int64_t stride, int64_t padding, const dnnl::primitive_attr& attr) {
+inline dnnl::convolution_forward::primitive_desc convolution_desc(const dnnl::memory::desc& src,
+                                                                  const dnnl::memory::desc& weights,
+                                                                  const dnnl::memory::desc& bias,
+                                                                  const dnnl::memory::desc& dst, int64_t stride,
+                                                                  int64_t padding, const dnnl::primitive_attr& attr) {
   using dnnl::convolution_forward;
   const dnnl::memory::dims strides = {stride, stride}, pads = {padding, padding};
   const auto kind = dnnl::prop_kind::forward_inference;
@@ -68,14 +70,13 @@ inline dnnl::convolution_forward::primitive_desc convolution_desc(
 #if DNNL_VERSION_MAJOR >= 3
   return !bias.is_zero() ? convolution_forward::primitive_desc(dnnl_engine(), kind, algorithm, src, weights, bias, dst,
                                                                strides, pads, pads, attr)
-                          : convolution_forward::primitive_desc(dnnl_engine(), kind, algorithm, src, weights, dst,
+                         : convolution_forward::primitive_desc(dnnl_engine(), kind, algorithm, src, weights, dst,
                                                                strides, pads, pads, attr);
 #else
-  return !bias.is_zero()
-             ? convolution_forward::primitive_desc({kind, algorithm, src, weights, bias, dst, strides, pads, pads},
-                                                   attr, dnnl_engine())
-             : convolution_forward::primitive_desc({kind, algorithm, src, weights, dst, strides, pads, pads}, attr,
-                                                   dnnl_engine());
+  return !bias.is_zero() ? convolution_forward::primitive_desc(
+                               {kind, algorithm, src, weights, bias, dst, strides, pads, pads}, attr, dnnl_engine())
+                         : convolution_forward::primitive_desc(
+                               {kind, algorithm, src, weights, dst, strides, pads, pads}, attr, dnnl_engine());
 #endif
 }
 

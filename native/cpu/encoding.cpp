@@ -154,8 +154,10 @@ KernelPtr make_upsample_masks(const KernelContext& c) {
   const int threads = c.threads;
   return kernel([=](const KernelIo& io) {
     const auto* in = static_cast<const float*>(io.in[0]);
-    if (logits) upsample_logits(static_cast<float*>(io.out), in, params, threads, io.cancel);
-    else upsample_masks(static_cast<uint8_t*>(io.out), nullptr, in, params, 0.0f, threads, io.cancel);
+    if (logits)
+      upsample_logits(static_cast<float*>(io.out), in, params, threads, io.cancel);
+    else
+      upsample_masks(static_cast<uint8_t*>(io.out), nullptr, in, params, 0.0f, threads, io.cancel);
   });
 }
 

@@ -26,9 +26,7 @@ class Primitive {
     if (scratch_bytes_) bind(DNNL_ARG_SCRATCHPAD, desc.scratchpad_desc());
   }
   void set_primitive(dnnl::primitive primitive) { primitive_ = std::move(primitive); }
-  void bind(int argument, const memory::desc& desc) {
-    arguments_[argument] = memory(desc, dnnl_engine(), nullptr);
-  }
+  void bind(int argument, const memory::desc& desc) { arguments_[argument] = memory(desc, dnnl_engine(), nullptr); }
   void bind(int argument, const memory& fixed) { arguments_[argument] = fixed; }
   void point(int argument, const void* data) { arguments_.at(argument).set_data_handle(const_cast<void*>(data)); }
   size_t scratch_bytes() const { return scratch_bytes_; }
@@ -104,10 +102,9 @@ class Linear final : public Kernel {
       : rows_(rows_of(c.in(0).shape)), residual_(c.has(3)), out_bytes_(c.out().bytes()) {
     if (rows_ == 0) return;
     const Shape& w = c.in(1).shape;
-    product_ = std::make_unique<Product>(
-        rows_, c.in(0).dtype, c.out().dtype,
-        packed_linear(c.weights, c.weight_name(1), c.in(1).dtype, w[0], w[1]), c.has(2),
-        static_cast<Activation>(c.integer(0)), residual_);
+    product_ = std::make_unique<Product>(rows_, c.in(0).dtype, c.out().dtype,
+                                         packed_linear(c.weights, c.weight_name(1), c.in(1).dtype, w[0], w[1]),
+                                         c.has(2), static_cast<Activation>(c.integer(0)), residual_);
   }
   bool owns_weight(size_t input) const override { return input == 1; }
   size_t scratch_bytes() const override { return product_ ? product_->scratch_bytes() : 0; }
@@ -228,8 +225,8 @@ class ConvTranspose2d final : public Kernel {
         threads_(c.threads),
         product_bytes_(align_up(c.out().bytes())),
         bias_(replicated_bias(c)),
-        product_(rows_of(in_), c.in(0).dtype, c.out().dtype, packed(c), c.has(2),
-                 static_cast<Activation>(c.integer(0)), false) {}
+        product_(rows_of(in_), c.in(0).dtype, c.out().dtype, packed(c), c.has(2), static_cast<Activation>(c.integer(0)),
+                 false) {}
   bool owns_weight(size_t input) const override { return input >= 1; }
   size_t scratch_bytes() const override { return product_bytes_ + product_.scratch_bytes(); }
 
@@ -258,7 +255,8 @@ class ConvTranspose2d final : public Kernel {
     if (!c.has(2)) return bias;
     const auto tensor = c.weights.plain(c.weight_name(2));
     const auto* data = reinterpret_cast<const float*>(tensor->data.data());
-    for (int64_t i = 0; i < c.in(1).shape[2] * c.in(1).shape[3]; ++i) bias.insert(bias.end(), data, data + c.out().shape[3]);
+    for (int64_t i = 0; i < c.in(1).shape[2] * c.in(1).shape[3]; ++i)
+      bias.insert(bias.end(), data, data + c.out().shape[3]);
     return bias;
   }
 
@@ -329,8 +327,7 @@ class Conv2d final : public Kernel {
       packed->shape = tensor->shape;
       return packed;
     };
-    weights_ =
-        std::dynamic_pointer_cast<const PackedWeights>(c.weights.packed(c.weight_name(1), accepts, pack));
+    weights_ = std::dynamic_pointer_cast<const PackedWeights>(c.weights.packed(c.weight_name(1), accepts, pack));
     primitive_.init(desc);
     primitive_.set_primitive(dnnl::convolution_forward(desc));
     primitive_.bind(DNNL_ARG_SRC, src);
@@ -355,10 +352,20 @@ class Conv2d final : public Kernel {
 
 }  // namespace
 
-KernelPtr make_linear(const KernelContext& c) { return std::make_unique<Linear>(c); }
-KernelPtr make_matmul(const KernelContext& c) { return std::make_unique<Matmul>(c); }
-KernelPtr make_patch_embed(const KernelContext& c) { return std::make_unique<PatchEmbed>(c); }
-KernelPtr make_conv_transpose2d(const KernelContext& c) { return std::make_unique<ConvTranspose2d>(c); }
-KernelPtr make_conv2d(const KernelContext& c) { return std::make_unique<Conv2d>(c); }
+KernelPtr make_linear(const KernelContext& c) {
+  return std::make_unique<Linear>(c);
+}
+KernelPtr make_matmul(const KernelContext& c) {
+  return std::make_unique<Matmul>(c);
+}
+KernelPtr make_patch_embed(const KernelContext& c) {
+  return std::make_unique<PatchEmbed>(c);
+}
+KernelPtr make_conv_transpose2d(const KernelContext& c) {
+  return std::make_unique<ConvTranspose2d>(c);
+}
+KernelPtr make_conv2d(const KernelContext& c) {
+  return std::make_unique<Conv2d>(c);
+}
 
 }  // namespace ba_sam::cpu

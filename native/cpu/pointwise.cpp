@@ -39,10 +39,14 @@ int64_t rows_of(const Shape& shape) {
 // Calls f(In{}, Out{}) with the element types of the two dtypes.
 template <typename F>
 void dispatch(DType in, DType out, F f) {
-  if (in == DType::f32 && out == DType::f32) f(F32{}, F32{});
-  else if (in == DType::f32) f(F32{}, Bf16{});
-  else if (out == DType::f32) f(Bf16{}, F32{});
-  else f(Bf16{}, Bf16{});
+  if (in == DType::f32 && out == DType::f32)
+    f(F32{}, F32{});
+  else if (in == DType::f32)
+    f(F32{}, Bf16{});
+  else if (out == DType::f32)
+    f(Bf16{}, F32{});
+  else
+    f(Bf16{}, Bf16{});
 }
 
 constexpr int kLanes = 16;  // independent partial sums: vectorisable, and the same result on every machine
@@ -144,8 +148,8 @@ class LayerNorm final : public Kernel {
 
 // One output row of `add`; a step of 0 repeats a single element.
 template <typename T>
-void add_row(typename T::type* out, const typename T::type* a, const typename T::type* b, int64_t count,
-             int64_t a_step, int64_t b_step) {
+void add_row(typename T::type* out, const typename T::type* a, const typename T::type* b, int64_t count, int64_t a_step,
+             int64_t b_step) {
   if (a_step && b_step) {
     for (int64_t i = 0; i < count; ++i) out[i] = T::store(T::load(a[i]) + T::load(b[i]));
   } else {
@@ -167,7 +171,9 @@ int64_t broadcast_offset(int64_t row, const Shape& out, const Shape& operand) {
 
 }  // namespace
 
-KernelPtr make_layer_norm(const KernelContext& c) { return std::make_unique<LayerNorm>(c); }
+KernelPtr make_layer_norm(const KernelContext& c) {
+  return std::make_unique<LayerNorm>(c);
+}
 
 // out = a + b, numpy broadcasting over equal ranks.
 KernelPtr make_add(const KernelContext& c) {

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <new>
 
-
 namespace ba_sam::node {
 namespace {
 
@@ -118,7 +117,9 @@ struct EnvironmentTag {
   char unused = 0;
 };
 
-const void* owner_of(Napi::Env env) { return env.GetInstanceData<EnvironmentTag>(); }
+const void* owner_of(Napi::Env env) {
+  return env.GetInstanceData<EnvironmentTag>();
+}
 
 }  // namespace
 

@@ -1,7 +1,6 @@
 // The addon's free functions: image preprocessing, bare attention, and what the machine can do.
 #include <chrono>
 #include <cstring>
-
 #include <dnnl.hpp>
 
 #include "../cpu/attention/attention.h"
@@ -26,7 +25,8 @@ void read_triple(const Napi::Value& value, float out[3], const char* name) {
 //            out: Float32Array [3, inputH, inputW], token?): Promise<void>
 Napi::Value preprocess(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const int64_t width = to_integer(info[1], 1, kMaxSide, "width"), height = to_integer(info[2], 1, kMaxSide, "height");
+    const int64_t width = to_integer(info[1], 1, kMaxSide, "width"),
+                  height = to_integer(info[2], 1, kMaxSide, "height");
     const int64_t input_w = to_integer(info[5], 1, kMaxSide, "inputWidth");
     const int64_t input_h = to_integer(info[6], 1, kMaxSide, "inputHeight");
     const int64_t scaled_w = to_integer(info[3], 1, input_w, "scaledWidth");
@@ -131,7 +131,8 @@ Napi::Value attention(const Napi::CallbackInfo& info) {
       p.rel_w = reinterpret_cast<const float*>(call->rel_w.data());
     }
     if (p.metric != cpu::DistanceMetric::none) {
-      call->slopes = copy_of(to_array(o.Get("slopes"), DType::f32, static_cast<size_t>(p.heads) * 4, "slopes"), "slopes");
+      call->slopes =
+          copy_of(to_array(o.Get("slopes"), DType::f32, static_cast<size_t>(p.heads) * 4, "slopes"), "slopes");
       p.slopes = reinterpret_cast<const float*>(call->slopes.data());
     }
     if (p.window) {

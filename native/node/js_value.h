@@ -73,8 +73,8 @@ inline ArrayView to_array(const Napi::Value& value, DType dtype, size_t bytes, c
                        : dtype == DType::u8  ? view.type == napi_uint8_array || view.type == napi_uint8_clamped_array
                                              : view.type == napi_uint16_array;
   if (!matches || view.bytes != bytes) {
-    bad_argument(name, "a typed array of dtype " + std::string(dtype_name(dtype)) + " with " + std::to_string(bytes) +
-                           " bytes");
+    bad_argument(
+        name, "a typed array of dtype " + std::string(dtype_name(dtype)) + " with " + std::to_string(bytes) + " bytes");
   }
   return view;
 }
