@@ -50,11 +50,12 @@ class TokenObject : public Napi::ObjectWrap<TokenObject> {
 // Conversion of one weight on libuv's pool: it needs no compute thread and must not wait behind an encode.
 class SetWeight : public Napi::AsyncWorker {
  public:
-  SetWeight(Napi::Env env, std::shared_ptr<WeightStore> store, std::string name, DType source, DType dtype,
-            Shape shape, const Napi::Value& bytes, const ArrayView& view)
+  SetWeight(Napi::Env env, std::shared_ptr<WeightStore> store, std::shared_ptr<int64_t> reported, std::string name,
+            DType source, DType dtype, Shape shape, const Napi::Value& bytes, const ArrayView& view)
       : AsyncWorker(env, "ba-sam weights"),
         deferred_(Napi::Promise::Deferred::New(env)),
         store_(std::move(store)),
+        reported_(std::move(reported)),
         name_(std::move(name)),
         source_(source),
         dtype_(dtype),
@@ -74,7 +75,13 @@ class SetWeight : public Napi::AsyncWorker {
       SetError("Out of memory");
     }
   }
-  void OnOK() override { deferred_.Resolve(Env().Undefined()); }
+  void OnOK() override {
+    // Tells the garbage collector what an abandoned model holds, so that it is worth collecting.
+    const auto bytes = static_cast<int64_t>(view_.bytes / dtype_bytes(source_) * dtype_bytes(dtype_));
+    *reported_ += bytes;
+    Napi::MemoryManagement::AdjustExternalMemory(Env(), bytes);
+    deferred_.Resolve(Env().Undefined());
+  }
   void OnError(const Napi::Error& error) override {
     deferred_.Reject(make_error(Env(), code_, error.Message()).Value());
   }
@@ -82,6 +89,7 @@ class SetWeight : public Napi::AsyncWorker {
  private:
   Napi::Promise::Deferred deferred_;
   std::shared_ptr<WeightStore> store_;
+  std::shared_ptr<int64_t> reported_;
   std::string name_;
   DType source_, dtype_;
   Shape shape_;
@@ -106,7 +114,7 @@ class WeightsObject : public Napi::ObjectWrap<WeightsObject> {
   Napi::Value set(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       const DType source = to_dtype(info[1], "source dtype"), dtype = to_dtype(info[2], "dtype");
-      auto* worker = new SetWeight(info.Env(), store(), to_text(info[0], "name"), source, dtype,
+      auto* worker = new SetWeight(info.Env(), store(), reported_, to_text(info[0], "name"), source, dtype,
                                    to_shape(info[3], "shape"), info[4], to_array(info[4], "bytes"));
       worker->Queue();
       return worker->promise();
@@ -115,8 +123,8 @@ class WeightsObject : public Napi::ObjectWrap<WeightsObject> {
   Napi::Value byte_length(const Napi::CallbackInfo& info) {
     return Napi::Number::New(info.Env(), store_ ? static_cast<double>(store_->bytes()) : 0.0);
   }
-  void dispose(const Napi::CallbackInfo&) { release(std::move(store_)); }
-  ~WeightsObject() override { release(std::move(store_)); }
+  void dispose(const Napi::CallbackInfo&) { free(); }
+  ~WeightsObject() override { free(); }
 
   const std::shared_ptr<WeightStore>& store() const {
     if (!store_) throw SamError("ERR_DISPOSED", "The weights are disposed");
@@ -124,7 +132,14 @@ class WeightsObject : public Napi::ObjectWrap<WeightsObject> {
   }
 
  private:
+  void free() {
+    Napi::MemoryManagement::AdjustExternalMemory(Env(), -*reported_);
+    *reported_ = 0;
+    release(std::move(store_));
+  }
+
   std::shared_ptr<WeightStore> store_;
+  std::shared_ptr<int64_t> reported_ = std::make_shared<int64_t>(0);  // bytes; touched on the event loop only
 };
 
 class PlanObject : public Napi::ObjectWrap<PlanObject> {
