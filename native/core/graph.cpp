@@ -135,6 +135,8 @@ Node read_node(Reader& in, uint32_t index, Graph& graph, std::vector<bool>& defi
     node.attributes.push_back(attribute);
   }
   graph.values[node.output].producer = static_cast<int32_t>(index);
+  // Kept rather than walked: a graph may be one chain of fifty thousand views.
+  if (node.op == Op::reshape) graph.values[node.output].root = graph.values[node.inputs[0]].root;
   defined[node.output] = true;
   return node;
 }
@@ -148,11 +150,7 @@ int64_t Value::elements() const {
 }
 
 uint32_t view_root(const Graph& graph, uint32_t value) {
-  for (;;) {
-    const int32_t producer = graph.values[value].producer;
-    if (producer < 0 || graph.nodes[producer].op != Op::reshape) return value;
-    value = graph.nodes[producer].inputs[0];
-  }
+  return graph.values[value].root;
 }
 
 std::string shape_text(const Shape& shape) {
@@ -175,6 +173,7 @@ Graph decode_graph(const uint8_t* bytes, size_t size) {
   graph.values.reserve(value_count);
   for (uint32_t i = 0; i < value_count; ++i) {
     graph.values.push_back(read_value(in, i));
+    graph.values.back().root = i;
     const ValueKind kind = graph.values.back().kind;
     if (kind == ValueKind::input) graph.inputs.push_back(i);
     defined[i] = kind != ValueKind::computed;

@@ -32,6 +32,7 @@ struct Value {
   Shape shape;
   std::string name;       // inputs and weights
   int32_t producer = -1;  // node index; computed values only
+  uint32_t root = 0;      // see view_root
 
   int64_t elements() const;
   size_t bytes() const { return static_cast<size_t>(elements()) * dtype_bytes(dtype); }
