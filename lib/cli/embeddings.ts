@@ -40,6 +40,8 @@ export async function loadEmbedding(
     expected(`an embedding of an image of ${size(image)}`, size(embedding.image));
   }
 
+  if (!embedding.data.every(Number.isFinite)) expected('finite values', 'others');
+
   const longestSide = Math.max(content.width, content.height);
   if (flags.longestSide !== undefined && flags.longestSide !== longestSide) {
     expected(`an embedding made with --longest-side ${flags.longestSide}`, `${longestSide}`);

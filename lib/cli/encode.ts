@@ -1,10 +1,14 @@
 // `ba-sam encode IN -o OUT.safetensors`: an image or pixel values in, an embedding out.
 import path from 'node:path';
+import type { SamConfig } from '../config';
 import { resolveDevice } from '../device';
+import type { Size } from '../embedding';
 import { decodeImage } from '../image/load';
+import { inputGeometry } from '../image/resize';
+import type { RgbImage } from '../image/types';
 import { BUNDLED_MODEL, type PixelValues, Sam } from '../sam';
 import { UsageError } from './errors';
-import { inspectModel, readPixelValues } from './inputs';
+import { checkScale, inspectModel, readPixelValues } from './inputs';
 import { loadOptions, type SharedOptions, settingsOf } from './options';
 import { checkOutputs, Outputs, SAFETENSORS } from './outputs';
 import { Progress } from './progress';
@@ -37,11 +41,12 @@ export async function encode(
       { option: '--model', path: model },
     ],
   );
-  const { patch } = await inspectModel(model, settings);
+  const config = await inspectModel(model, settings);
   const source =
     path.extname(input).toLowerCase() === '.safetensors'
-      ? checkSize(await readPixelValues(input, patch), longestSide)
+      ? checkSize(await readPixelValues(input, config.patch), longestSide)
       : { ...(await decodeImage(input)), channels: 3 as const };
+  checkScale(settings, config, inputSize(source, config, options));
   signal.throwIfAborted();
 
   const progress = new Progress();
@@ -62,6 +67,17 @@ export async function encode(
     progress.stop();
     await outputs.discard();
   }
+}
+
+function inputSize(
+  source: PixelValues | RgbImage,
+  { trainedSide_px, patch }: SamConfig,
+  { longestSide = trainedSide_px, pad }: SharedOptions,
+): Size {
+  if ('pixelValues' in source) return { width: source.shape[3], height: source.shape[2] };
+  const { width, height } = source;
+  const { inputWidth, inputHeight } = inputGeometry({ width, height, longestSide, pad, patch });
+  return { width: inputWidth, height: inputHeight };
 }
 
 // Pixel values are used as they are: another size cannot be had.

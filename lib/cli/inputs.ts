@@ -1,9 +1,9 @@
 // What commands read: the model's configuration before its weights, pixel values, mask prompts.
-import type { BaSamSettings } from '../ba-sam';
-import { resolveSettings } from '../ba-sam';
+import { type BaSamSettings, globalScale, resolveSettings } from '../ba-sam';
 import { type Checkpoint, openCheckpoint, type TensorInfo } from '../checkpoint/checkpoint';
 import { openSamCheckpoint } from '../checkpoint/keys';
 import { inferConfig, type SamConfig } from '../config';
+import type { Size } from '../embedding';
 import { SamError } from '../errors';
 import type { PixelValues } from '../sam';
 
@@ -21,6 +21,16 @@ export async function inspectModel(path: string, settings: BaSamSettings): Promi
   } finally {
     await file.close();
   }
+}
+
+/**
+ * Checks that the settings go with the size of an encoder's input.
+ *
+ * @throws SamError ERR_INVALID_ARGUMENT
+ */
+export function checkScale(settings: BaSamSettings, config: SamConfig, input: Size): void {
+  const grid = { h: input.height / config.patch, w: input.width / config.patch };
+  globalScale(resolveSettings(settings, config), config, grid, input);
 }
 
 /**

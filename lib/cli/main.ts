@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import type { EncodeCommandOptions } from './encode';
-import { Interrupted, outcome, singleLine, UsageError } from './errors';
+import { badValue, Interrupted, outcome, SIGNALS, singleLine } from './errors';
 import { addSharedOptions, filePath, parseNumbers } from './options';
 import type { SegmentCommandOptions } from './segment';
 
@@ -89,7 +89,7 @@ function program(signal: AbortSignal): Command {
 function point(text: string): number[] {
   const values = parseNumbers(text, '--point', 2, 3);
   if (values.length === 3 && values[2] !== 0 && values[2] !== 1) {
-    throw new UsageError(`Expected label 0 or 1 for --point but received ${JSON.stringify(text)}`);
+    throw badValue('--point', 'label 0 or 1', text);
   }
   return values;
 }
@@ -98,7 +98,7 @@ function box(text: string): number[] {
   const values = parseNumbers(text, '--box', 4, 4);
   const [x0, y0, x1, y1] = values;
   if (!(x0 < x1 && y0 < y1)) {
-    throw new UsageError(`Expected X0 < X1 and Y0 < Y1 for --box but received ${JSON.stringify(text)}`);
+    throw badValue('--box', 'X0 < X1 and Y0 < Y1', text);
   }
   return values;
 }
@@ -111,15 +111,15 @@ function fail(status: number, line: string): void {
 async function main(): Promise<void> {
   const controller = new AbortController();
   // Once: a second Ctrl-C ends the process at once.
-  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+  for (const name of Object.keys(SIGNALS) as (keyof typeof SIGNALS)[]) {
     process.once(name, () => controller.abort(new Interrupted(name)));
   }
   // `ba-sam info | head -1` closes our stdout early: that is the reader's right, not an error.
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-    });
-  }
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') fail(STATUS_USAGE, `Cannot write to stdout: ${error.message}`);
+  });
+  // Where nothing can be said, the exit status still is.
+  process.stderr.on('error', () => {});
   const root = program(controller.signal);
   try {
     await root.parseAsync(process.argv.slice(2), { from: 'user' });

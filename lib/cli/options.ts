@@ -1,8 +1,9 @@
 // The options that encode and segment share, parsed strictly and checked before a model is loaded.
 import { type Command, Option } from 'commander';
 import type { BaSamSettings } from '../ba-sam';
+import { MAX_LONGEST_SIDE } from '../image/resize';
 import type { LoadOptions } from '../sam';
-import { UsageError } from './errors';
+import { badValue, UsageError } from './errors';
 
 /** Options as commander hands them over: text, or what a parser below made of it. */
 export interface SharedOptions {
@@ -42,7 +43,9 @@ export function addSharedOptions(command: Command): Command {
       ),
     )
     .option('--slopes <slopes>', 'alibi (default), one number, or one per head: X,X,…', slopes)
-    .option('--start <tokens>', 'distance per axis that costs nothing (default 0)', number('--start', 0))
+    .option('--start <tokens>', 'distance per axis that costs nothing (default 0)', (text) =>
+      penalty('--start', text),
+    )
     .option('--mode <mode>', MODES.join(', '), oneOf('--mode', MODES));
 }
 
@@ -78,17 +81,18 @@ export function settingsOf(options: SharedOptions): BaSamSettings {
 /** A parser for the path of a file. */
 export function filePath(name: string) {
   return (text: string): string => {
-    if (text === '' || text.includes('\0'))
-      throw new UsageError(`Expected the path of a file for ${name} but received ${JSON.stringify(text)}`);
+    if (text === '' || text.includes('\0')) throw badValue(name, 'the path of a file', text);
     return text;
   };
 }
 
+// Slopes and starts: far beyond any use, and their products are still finite in f32.
+const LARGEST_PENALTY = 1e30;
+
 /** A finite decimal number and nothing else: "12abc", "0x10", "1e999" and "" are refused. */
 export function parseNumber(text: string, name: string): number {
   const value = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : Number.NaN;
-  if (!Number.isFinite(value))
-    throw new UsageError(`Expected a number for ${name} but received ${JSON.stringify(text)}`);
+  if (!Number.isFinite(value)) throw badValue(name, 'a number', text);
   return value;
 }
 
@@ -97,29 +101,22 @@ export function parseNumbers(text: string, name: string, low: number, high: numb
   const parts = text.split(',');
   if (parts.length < low || parts.length > high) {
     const count = low === high ? `${low}` : `${low} to ${high}`;
-    throw new UsageError(
-      `Expected ${count} numbers separated by commas for ${name} but received ${JSON.stringify(text)}`,
-    );
+    throw badValue(name, `${count} numbers separated by commas`, text);
   }
   return parts.map((part) => parseNumber(part, name));
 }
 
-function number(name: string, low: number) {
-  return (text: string): number => {
-    const value = parseNumber(text, name);
-    if (!(value >= low))
-      throw new UsageError(`Expected a number of at least ${low} for ${name} but received ${text}`);
-    return value;
-  };
+function penalty(name: string, text: string): number {
+  const value = parseNumber(text, name);
+  if (!(value >= 0 && value <= LARGEST_PENALTY)) throw badValue(name, 'a number between 0 and 1e30', text);
+  return value;
 }
 
 function integer(name: string) {
   return (text: string): number => {
     const value = /^\d{1,9}$/.test(text) ? Number(text) : 0;
-    if (!(value >= 1 && value <= 16384)) {
-      throw new UsageError(
-        `Expected integer between 1 and 16384 for ${name} but received ${JSON.stringify(text)}`,
-      );
+    if (!(value >= 1 && value <= MAX_LONGEST_SIDE)) {
+      throw badValue(name, `integer between 1 and ${MAX_LONGEST_SIDE}`, text);
     }
     return value;
   };
@@ -127,30 +124,20 @@ function integer(name: string) {
 
 function oneOf(name: string, allowed: readonly string[]) {
   return (text: string): string => {
-    if (!allowed.includes(text)) {
-      throw new UsageError(
-        `Expected one of ${allowed.join(', ')} for ${name} but received ${JSON.stringify(text)}`,
-      );
-    }
+    if (!allowed.includes(text)) throw badValue(name, `one of ${allowed.join(', ')}`, text);
     return text;
   };
 }
 
 function device(text: string): string {
   if (!/^(auto|cpu|cuda(:\d{1,3})?)$/.test(text)) {
-    throw new UsageError(
-      `Expected auto, cpu, cuda or cuda:<index> for --device but received ${JSON.stringify(text)}`,
-    );
+    throw badValue('--device', 'auto, cpu, cuda or cuda:<index>', text);
   }
   return text;
 }
 
 function slopes(text: string): SharedOptions['slopes'] {
   if (text === 'alibi') return text;
-  const values = parseNumbers(text, '--slopes', 1, 4096);
-  const negative = values.find((value) => !(value >= 0));
-  if (negative !== undefined) {
-    throw new UsageError(`Expected numbers of at least 0 for --slopes but received ${negative}`);
-  }
+  const values = text.split(',').map((part) => penalty('--slopes', part));
   return values.length === 1 ? values[0] : values;
 }

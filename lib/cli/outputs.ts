@@ -1,12 +1,12 @@
 // Files that a command writes: checked before the work starts, written beside their place, moved there when all are done.
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, realpath, rename, stat, unlink } from 'node:fs/promises';
+import { access, chmod, realpath, rename, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { SamError } from '../errors';
 import { ioReason } from '../image/load';
 import { assertWritable } from '../image/output';
-import { UsageError } from './errors';
+import { badValue, UsageError } from './errors';
 
 /** A path and the option or argument that named it. */
 export interface NamedPath {
@@ -37,9 +37,7 @@ export async function checkOutputs(
 ): Promise<void> {
   for (const { option, path: file, extensions } of outputs) {
     if (!extensions.includes(path.extname(file).toLowerCase())) {
-      throw new UsageError(
-        `Expected path that ends in ${list(extensions)} for ${option} but received ${JSON.stringify(file)}`,
-      );
+      throw badValue(option, `path that ends in ${list(extensions)}`, file);
     }
   }
   const owners = new Map<string, NamedPath>();
@@ -70,11 +68,14 @@ export class Outputs {
   async write(target: string, write: (temporary: string) => Promise<void>): Promise<void> {
     // A link stays a link: what it points to is replaced.
     const real = await realpath(target).catch(() => target);
-    const { dir, name, ext } = path.parse(real);
-    const temporary = path.join(dir, `.${name.slice(0, 100)}.${randomBytes(6).toString('hex')}.tmp${ext}`);
+    // A short name: one made from the target's could be too long for the file system.
+    const name = `.ba-sam-${randomBytes(6).toString('hex')}${path.extname(target)}`;
+    const temporary = path.join(path.dirname(real), name);
     this.#pending.push({ temporary, real, target });
     try {
       await write(temporary);
+      const old = await stat(real).catch(() => undefined);
+      if (old) await chmod(temporary, old.mode & 0o777);
     } catch (error) {
       if (!(error instanceof SamError)) throw error;
       throw new SamError(error.code, error.message.replaceAll(temporary, target), { cause: error });

@@ -1,5 +1,6 @@
 // Progress on a terminal, silence in a pipe.
 import { Presets, SingleBar } from 'cli-progress';
+import { singleLine } from './errors';
 
 /** A bar on stderr for one stage of work at a time. */
 export class Progress {
@@ -16,6 +17,8 @@ export class Progress {
         format: `${title.padEnd(8)} [{bar}] {percentage}% {duration_formatted}`,
         hideCursor: true,
         clearOnComplete: true,
+        // Signals are handled in one place, main().
+        gracefulExit: false,
       },
       Presets.rect,
     );
@@ -32,6 +35,6 @@ export class Progress {
   /** Tells a person what was written; a pipe hears nothing. */
   wrote(file: string): void {
     this.stop();
-    if (this.enabled) process.stderr.write(`wrote ${file}\n`);
+    if (this.enabled) process.stderr.write(`wrote ${singleLine(file)}\n`);
   }
 }

@@ -1,5 +1,6 @@
 // `ba-sam segment IMAGE …`: an image and prompts in; masks, overlay, JSON and low-resolution logits out.
 import { stat } from 'node:fs/promises';
+import type { BaSamSettings } from '../ba-sam';
 import type { SamConfig } from '../config';
 import { resolveDevice } from '../device';
 import type { Size } from '../embedding';
@@ -8,7 +9,7 @@ import { decodeImage } from '../image/load';
 import { inputGeometry } from '../image/resize';
 import { BUNDLED_MODEL, Sam } from '../sam';
 import { loadEmbedding } from './embeddings';
-import { inspectModel, readMaskInput } from './inputs';
+import { checkScale, inspectModel, readMaskInput } from './inputs';
 import { loadOptions, type SharedOptions, settingsOf } from './options';
 import { checkOutputs, JSON_FILE, MASK, type NamedPath, Outputs, PICTURE, SAFETENSORS } from './outputs';
 import { Progress } from './progress';
@@ -50,7 +51,7 @@ export async function segment(
   const image = await decodeImage(imagePath);
   checkInside(options, image);
   const known = reuse ? await loadEmbedding(options.embedding!, image, config, options, settings) : undefined;
-  const grid = known ?? gridOf(image, config, options);
+  const grid = known ?? gridOf(image, config, settings, options);
   const masks = options.maskInput === undefined ? [] : await readMaskInput(options.maskInput, grid, count);
   signal.throwIfAborted();
 
@@ -114,9 +115,12 @@ async function checkFiles(
 function gridOf(
   { width, height }: Size,
   config: SamConfig,
+  settings: BaSamSettings,
   { longestSide = config.trainedSide_px, pad }: SharedOptions,
 ): { gridH: number; gridW: number } {
-  return inputGeometry({ width, height, longestSide, pad, patch: config.patch });
+  const geometry = inputGeometry({ width, height, longestSide, pad, patch: config.patch });
+  checkScale(settings, config, { width: geometry.inputWidth, height: geometry.inputHeight });
+  return geometry;
 }
 
 async function exists(file: string): Promise<boolean> {
