@@ -18,7 +18,7 @@ using test::Random;
 
 constexpr int64_t kMaxElements = 1000000;
 constexpr size_t kMaxNodes = 64;
-constexpr double kMaxCost = 2e9;  // about a second of one core under sanitizers
+constexpr double kMaxCost = 2e8;  // about a second of one core under sanitizers
 
 // Graphs from which mutations are drawn; also where two graphs are spliced.
 struct Report {

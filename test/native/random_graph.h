@@ -248,6 +248,11 @@ class GraphMaker {
       if (random_.chance(0.8)) return weight({rows, columns}, type);
       return add(Op::reshape, {weight({rows, columns, 1, 1}, type)}, {}, {rows, columns}, type);  // a 1×1 convolution's
     };
+    if (random_.chance(0.15)) {  // x is operand and residual at once: never in place
+      const auto square = matrix(k, k, dtype(x));
+      add(Op::linear, {x, square, maybe_weight({k}), x}, {0}, at(x).shape, dtype(x));
+      return;
+    }
     const auto w = matrix(n, k, dtype(x));
     const bool residual = random_.chance(0.5);
     const auto y = add(Op::linear, {x, w, maybe_weight({n})}, {activation()}, hidden, residual ? dtype(x) : wide(x));
