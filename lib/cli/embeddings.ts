@@ -26,7 +26,7 @@ export async function loadEmbedding(
   };
   if (embedding.batch !== 1) expected('an embedding of one image', `${embedding.batch}`);
   if (embedding.channels !== config.outChannels) {
-    expected(`${config.outChannels} channels, as the model has`, `${embedding.channels}`);
+    expected(`${config.outChannels} channels like the model's`, `${embedding.channels}`);
   }
   const { content, input, gridH, gridW } = embedding;
   if (input.width !== gridW * config.patch || input.height !== gridH * config.patch) {

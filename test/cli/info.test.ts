@@ -1,0 +1,84 @@
+// `ba-sam info`: the machine, and the configuration of every kind of checkpoint.
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { baSam, GOLDEN, place, ROOT, refused, temporaryFolder } from './run';
+
+const folder = temporaryFolder();
+const NANO = path.join(ROOT, 'models', 'sam-nano.safetensors');
+
+async function json(args: string[], env?: NodeJS.ProcessEnv) {
+  const { status, stdout, stderr } = await baSam(['info', '--json', ...args], { env });
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  return JSON.parse(stdout);
+}
+
+describe('the machine', () => {
+  it('is described as JSON', async () => {
+    const report = await json([]);
+    expect(report).toMatchObject({
+      version: expect.stringMatching(/^\d+\.\d+\.\d+/),
+      node: process.version,
+      backends: [
+        { backend: 'cpu', available: true },
+        { backend: 'cuda', available: expect.any(Boolean) },
+      ],
+      processor: { name: expect.any(String), features: expect.any(Array) },
+      cpu: { isa: expect.any(String), threads: expect.any(Number), oneDNN: expect.stringMatching(/^\d/) },
+    });
+    expect(report.cpu.supportedIsas).toContain(report.cpu.isa);
+    expect(report).not.toHaveProperty('model');
+    for (const { available, reason } of report.backends) expect(reason === undefined).toBe(available);
+  });
+
+  it('is described in aligned lines', async () => {
+    const { status, stdout } = await baSam(['info']);
+    expect(status).toBe(0);
+    const lines = stdout.trimEnd().split('\n');
+    expect(lines.length).toBeGreaterThan(6);
+    const column = lines[0].search(/ {2}\S/) + 2;
+    for (const line of lines) expect(line.slice(0, column)).toMatch(/^\S+( \S+)* {2,}$/);
+  });
+
+  it('is described without the addon too, with the reason', async () => {
+    const report = await json([NANO], { BA_SAM_ADDON: '/nowhere/ba_sam.node' });
+    expect(report.backends[0]).toMatchObject({ available: false });
+    expect(report.backends[0].reason).toContain('/nowhere/ba_sam.node: not there');
+    expect(report.cpu).toBeNull();
+    expect(report.model.config.depth).toBe(6);
+  });
+});
+
+describe('a model', () => {
+  it('has its configuration inferred', async () => {
+    const { model } = await json([NANO]);
+    expect(model).toMatchObject({
+      file: NANO,
+      format: 'safetensors',
+      naming: 'official',
+      ignored: 0,
+      config: {
+        ...{ patch: 16, width: 192, heads: 3, headDim: 64, depth: 6, window: 8, globalBlocks: [2, 5] },
+        ...{ trainedGrid: 16, trainedSide_px: 256, hasDecoder: true },
+      },
+    });
+    const { stdout } = await baSam(['info', NANO]);
+    expect(stdout).toMatch(/encoder +6 blocks, 192 channels, 3 heads × 64, patch 16\n/);
+    expect(stdout).toMatch(/attention +global in blocks 2 5, otherwise windows of 8 × 8\n/);
+  });
+
+  it('may be an encoder only, with a learned coefficient', async () => {
+    const { model } = await json([path.join(GOLDEN, 'coefficient.safetensors')]);
+    expect(model.config).toMatchObject({ hasDecoder: false, decoder: null, hasCoefficient: true });
+    const { stdout } = await baSam(['info', path.join(GOLDEN, 'coefficient.safetensors')]);
+    expect(stdout).toMatch(/decoder +none: encoder only\n/);
+  });
+
+  it.each([
+    ['missing.safetensors', undefined, /missing\.safetensors: cannot be opened/],
+    ['text.pth', 'hello, world, this is no checkpoint', /text\.pth: is neither a safetensors file nor/],
+    ['empty.safetensors', '', /empty\.safetensors: is empty/],
+  ] as const)('%s is refused', async (name, bytes, message) => {
+    if (bytes !== undefined) place(folder, name, bytes);
+    await refused(['info', name], message, folder);
+  });
+});
