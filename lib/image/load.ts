@@ -191,7 +191,7 @@ function decodeError(name: string, cause: unknown): SamError {
   if (cause instanceof SamError) return cause;
   const message = cause instanceof Error ? cause.message : String(cause);
   const lines = message
-    .replace(/^Input (buffer|file) (has corrupt header: )?/, '')
+    .replace(/^Input (buffer|file) (has corrupt header:?\s*)?/, '')
     .split('\n')
     .map((line) => line.replace(/^(VipsJpeg|vipspng|tiff2vips|webp|heif|\w+load_buffer): /, '').trim())
     .filter((line) => line !== '' && !line.startsWith('source: bad seek'));
