@@ -1,12 +1,12 @@
 // Files that must be refused: damaged, hostile, of another kind or for another image. Exit code 2, one line, no file left.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { copyFileSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { deflateSync } from 'node:zlib';
 import sharp from 'sharp';
 import { beforeAll, describe, it } from 'vitest';
 import { writeSafetensors } from '../../lib/checkpoint/safetensors';
-import { DEMO, GOLDEN, POINT, place, quiet, ROOT, refused, STRIPED, temporaryFolder } from './run';
+import { DEMO, GOLDEN, POINT, place, quiet, refused, STRIPED, temporaryFolder } from './run';
 
 const folder = temporaryFolder();
 const OUT = ['-o', 'new.png'];
@@ -30,7 +30,7 @@ describe('images', () => {
     execFileSync('mkfifo', [path.join(folder, 'waiting.png')]);
   });
 
-  it.each([
+  it.concurrent.each([
     ['nothing.png', /Cannot read nothing\.png: no such file or directory/],
     ['directory', /Cannot read directory: it is a directory/],
     ['waiting.png', /Cannot read waiting\.png: it is not a regular file/],
@@ -72,6 +72,7 @@ describe('images', () => {
 
 describe('checkpoints', () => {
   beforeAll(() => {
+    copyFileSync(DEMO, path.join(folder, 'picture.png'));
     place(folder, 'words.pth', 'these are words and no weights at all');
     const huge = Buffer.alloc(64, ' ');
     huge.writeBigUInt64LE(1n << 62n);
@@ -81,23 +82,18 @@ describe('checkpoints', () => {
     place(folder, 'evil.pt', Buffer.from('\x80\x02cos\nsystem\nX\x04\0\0\0true\x85R.', 'latin1'));
   });
 
-  it.each([
+  it.concurrent.each([
     ['gone.pth', /gone\.pth: cannot be opened/],
-    [DEMO, /demo\.png: is a PNG image; expected a safetensors file or a PyTorch checkpoint/],
+    ['picture.png', /picture\.png: is a PNG image; expected a safetensors file or a PyTorch checkpoint/],
     ['words.pth', /words\.pth: is neither a safetensors file nor a PyTorch zip checkpoint/],
     ['huge.safetensors', /huge\.safetensors: .*header/],
     ['evil.pt', /evil\.pt: is a bare Python pickle/],
     ['directory', /directory: is a directory/],
     [path.join(GOLDEN, 'demo.expected.safetensors'), /holds no SAM image encoder/],
   ])('%s', async (model, message) => {
-    const photo = path.join(ROOT, 'examples', 'images', 'demo.png');
-    const args = [
-      '--model',
-      model === DEMO ? place(folder, 'demo.png', await sharp(photo).png().toBuffer()) : model,
-    ];
-    await segment(args, message);
-    await encode(args, message);
-    await refused(['info', args[1]], message, folder);
+    await segment(['--model', model], message);
+    await encode(['--model', model], message);
+    await refused(['info', model], message, folder);
   });
 
   it('an encoder only cannot segment', () =>
@@ -128,7 +124,7 @@ describe('pixel values', () => {
     place(folder, 'photo.safetensors', await sharp(DEMO).png().toBuffer());
   });
 
-  it.each([
+  it.concurrent.each([
     ['absent.safetensors', /absent\.safetensors: cannot be opened/],
     [
       'named.safetensors',
@@ -179,7 +175,7 @@ describe('mask inputs', () => {
     await write('fits.safetensors', [1, 1, 64, 64]);
   });
 
-  it.each([
+  it.concurrent.each([
     ['two.safetensors', /two\.safetensors: expected low_res_logits of 1 prompt but found 2/],
     [
       'grid.safetensors',
@@ -224,7 +220,7 @@ describe('embeddings', () => {
     await quiet(['encode', 'batch-in.safetensors', '-o', 'batch.safetensors'], { cwd: folder });
   });
 
-  it.each([
+  it.concurrent.each([
     ['other.safetensors', [], /expected an embedding of an image of 768 × 576 px but found 100 × 80 px/],
     ['d64.safetensors', [], /d64\.safetensors: expected 256 channels like the model's but found 32/],
     ['batch.safetensors', [], /batch\.safetensors: expected an embedding of one image but found 2/],

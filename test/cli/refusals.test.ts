@@ -15,7 +15,7 @@ const encode = (args: readonly string[], message: RegExp) =>
   refused(['encode', DEMO, '-o', 'new.safetensors', ...args], message, folder);
 
 describe('prompts', () => {
-  it.each([
+  it.concurrent.each([
     [[], /Expected a prompt but received none/],
     [['--multimask'], /Expected a prompt but received none/],
     [['--point', '769,3'], /inside the image of 768 × 576 px for --point but received 769,3/],
@@ -48,7 +48,7 @@ describe('prompts', () => {
 });
 
 describe('settings', () => {
-  it.each([
+  it.concurrent.each([
     [['--longest-side', '0'], /Expected integer between 1 and 16384 for --longest-side but received "0"/],
     [['--longest-side', '-256'], /Expected integer between 1 and 16384/],
     [['--longest-side', '1.5'], /Expected integer between 1 and 16384/],
@@ -109,7 +109,7 @@ describe('outputs', () => {
     execFileSync('mkfifo', [path.join(folder, 'pipe.png')]);
   });
 
-  it.each([
+  it.concurrent.each([
     [['-o', 'missing/m.png'], /Cannot write missing\/m\.png: the directory missing does not exist/],
     [['-o', 'photo.png/m.png'], /Cannot write photo\.png\/m\.png: .*not a directory/],
     [['-o', 'folder.png'], /Cannot write folder\.png: it is a directory/],
@@ -138,15 +138,17 @@ describe('outputs', () => {
     ],
   ] as [string[], RegExp][])('%j', segment);
 
-  it.each(['photo.png', './photo.png', 'here/photo.png', 'hard.png', 'soft.png'])('the image as %s', (file) =>
-    refused(
-      ['segment', 'photo.png', ...POINT, '-o', file],
-      /Expected different files for IMAGE and --output/,
-      folder,
-    ),
+  it.concurrent.each(['photo.png', './photo.png', 'here/photo.png', 'hard.png', 'soft.png'])(
+    'the image as %s',
+    (file) =>
+      refused(
+        ['segment', 'photo.png', ...POINT, '-o', file],
+        /Expected different files for IMAGE and --output/,
+        folder,
+      ),
   );
 
-  it.each([
+  it.concurrent.each([
     [['-o', 'folder.safetensors'], /Cannot write folder\.safetensors: it is a directory/],
     [['-o', 'missing/e.safetensors'], /the directory missing does not exist/],
     [['-o', 'e.png'], /ends in \.safetensors for --output but received "e\.png"/],

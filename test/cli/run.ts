@@ -1,11 +1,12 @@
-// Runs the built command line tool the way a shell does; builds it first when a source is newer.
-import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+// Runs the built command line tool the way a shell does.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, expect } from 'vitest';
 import { openCheckpoint } from '../../lib/checkpoint/checkpoint';
+import { buildLibrary } from '../support/library';
 
 export const ROOT = path.join(__dirname, '..', '..');
 export const MAIN = path.join(ROOT, 'dist', 'cli', 'main.js');
@@ -16,21 +17,7 @@ export const POINT = ['--point', '200,200'];
 export const STRIPED = ['--box', '385,36,555,362'];
 export const BLOTCHED = ['--box', '430,320,685,505'];
 
-function newest(folder: string): number {
-  return Math.max(
-    ...readdirSync(folder, { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile())
-      .map((entry) => statSync(path.join(entry.parentPath, entry.name)).mtimeMs),
-  );
-}
-
-function build(): void {
-  const built = statSync(MAIN, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  if (newest(path.join(ROOT, 'lib')) <= built) return;
-  const tsc = path.join(ROOT, 'node_modules', '.bin', 'tsc');
-  execFileSync(tsc, ['-p', 'tsconfig.build.json'], { cwd: ROOT, stdio: 'inherit' });
-}
-build();
+buildLibrary();
 
 export interface Result {
   /** Null when a signal ended the process. */
@@ -51,7 +38,8 @@ export function baSam(args: readonly string[], { cwd, env, started }: RunOptions
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [MAIN, ...args], {
       cwd,
-      env: { ...process.env, ...env },
+      // Waiting threads sleep: on a busy machine, threads that spin make a short run take several times as long.
+      env: { ...process.env, OMP_WAIT_POLICY: 'PASSIVE', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const result = { stdout: '', stderr: '' };
@@ -63,6 +51,15 @@ export function baSam(args: readonly string[], { cwd, env, started }: RunOptions
     child.on('error', reject).on('close', (status) => resolve({ status, ...result }));
     started?.(child);
   });
+}
+
+/** Resident memory of a process; 0 when it has ended. */
+export function residentMB(pid: number): number {
+  try {
+    return Number(/^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
+  } catch {
+    return 0;
+  }
 }
 
 /** A folder that is removed after the tests of the file. */

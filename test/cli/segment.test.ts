@@ -78,7 +78,7 @@ describe('golden predictions', async () => {
       const actual = written.get(name)!;
       const wanted = expected.get(`${i}.${name}`)!;
       expect(actual.shape).toEqual(wanted.shape);
-      expect(largestRelativeError(actual.data, wanted.data)).toBeLessThanOrEqual(2e-3);
+      expect(largestRelativeError(actual.data, wanted.data)).toBeLessThanOrEqual(2e-4);
     }
     const areas = c.areas.flat();
     const { masks } = json('golden.json');
@@ -86,7 +86,8 @@ describe('golden predictions', async () => {
       c.areas.flatMap((list, prompt) => list.map(() => prompt)),
     );
     for (const [m, { area }] of masks.entries()) {
-      expect(Math.abs(area - areas[m])).toBeLessThanOrEqual(areas[m] / 1000);
+      // A pixel whose logit is within rounding of 0 may fall on either side.
+      expect(Math.abs(area - areas[m])).toBeLessThanOrEqual(3);
     }
   });
 });
@@ -201,7 +202,7 @@ describe('--embedding', () => {
     await segment(...POINT, ...made, '-o', 'single.png');
     await quiet(['encode', DEMO, ...made, '-o', 'kept.safetensors'], { cwd: folder });
     // With the options it was made with, or with none.
-    for (const again of [made, [], ['--longest-side', '320'], ['--distance', 'manhattan', '--start', '3']]) {
+    for (const again of [made, [], ['--distance', 'manhattan', '--start', '3']]) {
       await segment(...POINT, ...again, '--embedding', 'kept.safetensors', '-o', 'reused.png');
       expect(await pixels('reused.png')).toEqual(await pixels('single.png'));
     }

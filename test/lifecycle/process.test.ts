@@ -2,6 +2,9 @@
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { buildLibrary } from '../support/library';
+
+buildLibrary();
 
 const SCRIPTS = path.join(__dirname, 'scripts');
 
