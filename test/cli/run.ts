@@ -38,8 +38,7 @@ export function baSam(args: readonly string[], { cwd, env, started }: RunOptions
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [MAIN, ...args], {
       cwd,
-      // Waiting threads sleep: on a busy machine, threads that spin make a short run take several times as long.
-      env: { ...process.env, OMP_WAIT_POLICY: 'PASSIVE', ...env },
+      env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const result = { stdout: '', stderr: '' };
