@@ -31,7 +31,9 @@ export interface BaSamSettings {
   distance?: DistancePenalty;
 }
 
-const slope = z.number().min(0);
+// Beyond this, slope · distance overflows f32 and the attention would give NaN.
+const MAX_PENALTY = 1e30;
+const slope = z.number().min(0).max(MAX_PENALTY);
 const METRIC_NAMES = METRICS.filter((name) => name !== 'none') as Exclude<Metric, 'none'>[];
 
 /** Shape of {@link BaSamSettings}, to be spread into the option objects that carry it. */
@@ -44,7 +46,7 @@ export const settingsShape = {
       slopes: z.union([slope, z.array(slope).min(1).readonly(), z.literal('alibi')], {
         error: 'Expected a number of at least 0, an array of them (one per head) or "alibi"',
       }),
-      start: z.number().min(0).optional(),
+      start: z.number().min(0).max(MAX_PENALTY).optional(),
     })
     .optional(),
 };

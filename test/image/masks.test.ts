@@ -165,7 +165,7 @@ describe('overlay', () => {
     await bad(overlay(gray(), [], { boxes: [[0, 0, Number.POSITIVE_INFINITY, 1]] }), 'for boxes');
   });
 
-  test('12 megapixels do not stall the event loop', async () => {
+  test('12 megapixels do not stall the event loop', { retry: 2 }, async () => {
     const [width, height] = [4000, 3000];
     const image = { data: new Uint8Array(width * height * 3).fill(90), width, height };
     const masks = [0, 1].map((prompt) => ({ data: new Uint8Array(width * height).fill(1), prompt }));

@@ -42,7 +42,8 @@ describe('worker threads', () => {
 });
 
 describe('event loop', () => {
-  it('does not stall for more than 20 ms during an encode', () => {
+  // Retried: what a busy machine does to a process now and then is not the library's doing.
+  it('does not stall for more than 20 ms during an encode', { retry: 2 }, () => {
     const result = run('event-loop.cjs');
     expect(result).toMatchObject(clean);
     const { largest, median99, ticks } = JSON.parse(result.stdout) as Record<string, number>;

@@ -133,6 +133,11 @@ describe('bad settings', () => {
       /Expected one of: manhattan, euclidean, chebyshev for options.distance.metric/,
     ],
     [
+      'a slope that overflows',
+      { distance: { metric: 'manhattan', slopes: 1e38 } },
+      /at most 1e\+30 for .*slopes/,
+    ],
+    [
       'a negative start',
       { distance: { metric: 'manhattan', slopes: 1, start: -1 } },
       /number of at least 0 for options.distance.start/,
