@@ -49,7 +49,6 @@ class Plan {
 
  private:
   void prepare(const std::atomic<bool>& cancel);
-  void fold_constants(const std::atomic<bool>& cancel);
   void run_node(size_t index, uint8_t* arena, const std::atomic<bool>& cancel);
   const void* address(uint32_t value, uint8_t* arena) const;
 

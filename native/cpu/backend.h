@@ -27,6 +27,13 @@ struct KernelContext {
 
 using KernelPtr = std::unique_ptr<Kernel>;
 
+// Rows of a tensor seen as a matrix: the product of all axes but the last.
+inline int64_t rows_of(const Shape& shape) {
+  int64_t rows = 1;
+  for (size_t i = 0; i + 1 < shape.size(); ++i) rows *= shape[i];
+  return rows;
+}
+
 // matrix.cpp: oneDNN
 KernelPtr make_linear(const KernelContext&);
 KernelPtr make_matmul(const KernelContext&);

@@ -2,9 +2,6 @@
 //
 // All are channels-last, so that a convolution's output is the next layer's [tokens, C] matrix. Bias, activation
 // and residual are post-ops of the product; scratchpads come from the arena (no allocation during a run).
-#include <omp.h>
-
-#include <algorithm>
 #include <cstring>
 #include <unordered_map>
 
@@ -88,12 +85,6 @@ class Product {
   bool bias_;
   Primitive primitive_;
 };
-
-int64_t rows_of(const Shape& shape) {
-  int64_t rows = 1;
-  for (size_t i = 0; i + 1 < shape.size(); ++i) rows *= shape[i];
-  return rows;
-}
 
 // out [..., N] = activation(x [..., K] · weightᵀ + bias) + residual. Reference: torch.nn.functional.linear.
 class Linear final : public Kernel {

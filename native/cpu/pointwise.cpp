@@ -30,12 +30,6 @@ struct Bf16 {
   static uint16_t store(float v) { return f32_to_bf16(v); }
 };
 
-int64_t rows_of(const Shape& shape) {
-  int64_t rows = 1;
-  for (size_t i = 0; i + 1 < shape.size(); ++i) rows *= shape[i];
-  return rows;
-}
-
 // Calls f(In{}, Out{}) with the element types of the two dtypes.
 template <typename F>
 void dispatch(DType in, DType out, F f) {

@@ -6,6 +6,7 @@ import { openCheckpoint } from '../../lib/checkpoint/checkpoint';
 import { writeSafetensors } from '../../lib/checkpoint/safetensors';
 import { native } from '../../lib/native';
 import { largestRelativeError, relativeL2 } from '../support/compare';
+import { goldenImage } from '../support/golden';
 import { baSam, DEMO, GOLDEN, quiet, temporaryFolder, tensors } from './run';
 
 const folder = temporaryFolder();
@@ -16,21 +17,6 @@ interface GoldenCase {
   width: number;
   imageSeed: number;
   ba?: { length_scale?: boolean; distance?: { metric: string; slopes: number[]; start: number } };
-}
-
-/** The formula of test/reference/make_golden.py: [1, 3, h, w]. */
-function goldenImage({ height, width, imageSeed }: GoldenCase): Float32Array {
-  const out = new Float32Array(3 * height * width);
-  let at = 0;
-  for (let c = 0; c < 3; c++) {
-    for (let i = 0; i < height; i++) {
-      for (let j = 0; j < width; j++) {
-        const wave = Math.sin(0.37 * (c + 1) + 0.051 * i + 0.083 * j + imageSeed);
-        out[at++] = 1.5 * wave * Math.cos(0.029 * i - 0.041 * j * (c + 1));
-      }
-    }
-  }
-  return out;
 }
 
 function settings({ ba = {} }: GoldenCase): string[] {
