@@ -60,7 +60,7 @@ Napi::Value preprocess(const Napi::CallbackInfo& info) {
 
 // Owns everything that AttentionParams points to.
 struct AttentionCall {
-  cpu::AttentionParams params;
+  AttentionParams params;
   cpu::Isa isa = cpu::Isa::scalar;
   int threads = 1;
   Buffer q, k, v, rel_h, rel_w, slopes, pad_k, pad_v;
@@ -104,15 +104,15 @@ Napi::Value attention(const Napi::CallbackInfo& info) {
     p.grid_h = to_integer(o.Get("gridH"), 0, 65536, "gridH");
     p.grid_w = to_integer(o.Get("gridW"), 0, 65536, "gridW");
     p.window = to_integer(o.Get("window"), 0, 1024, "window");
-    p.metric = static_cast<cpu::DistanceMetric>(to_integer(o.Get("metric"), 0, 3, "metric"));
+    p.metric = static_cast<DistanceMetric>(to_integer(o.Get("metric"), 0, 3, "metric"));
     p.start = static_cast<float>(to_number(o.Get("start"), "start"));
     const bool grid = p.grid_h > 0;
     if (grid != (p.grid_w > 0) || (grid && (p.grid_h * p.grid_w != p.q_tokens || p.q_tokens != p.k_tokens))) {
       bad_argument("grid", "gridH × gridW equal to the tokens of q and k");
     }
     const bool rel = !o.Get("relH").IsUndefined();
-    if (!grid && (p.window || rel || p.metric != cpu::DistanceMetric::none)) bad_argument("grid", "a token grid");
-    if (p.window && p.metric != cpu::DistanceMetric::none) bad_argument("metric", "no metric in windows");
+    if (!grid && (p.window || rel || p.metric != DistanceMetric::none)) bad_argument("grid", "a token grid");
+    if (p.window && p.metric != DistanceMetric::none) bad_argument("metric", "no metric in windows");
 
     const size_t bytes = dtype_bytes(p.dtype);
     const auto channels = static_cast<size_t>(p.heads * p.head_dim);
@@ -130,7 +130,7 @@ Napi::Value attention(const Napi::CallbackInfo& info) {
       p.rel_h = reinterpret_cast<const float*>(call->rel_h.data());
       p.rel_w = reinterpret_cast<const float*>(call->rel_w.data());
     }
-    if (p.metric != cpu::DistanceMetric::none) {
+    if (p.metric != DistanceMetric::none) {
       call->slopes =
           copy_of(to_array(o.Get("slopes"), DType::f32, static_cast<size_t>(p.heads) * 4, "slopes"), "slopes");
       p.slopes = reinterpret_cast<const float*>(call->slopes.data());
