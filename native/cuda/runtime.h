@@ -30,6 +30,19 @@ inline void check(cudaError_t error, const char* what) {
 // Makes `device` current on this thread; remembers nothing, because a thread serves one device.
 void use_device(int device);
 
+// Makes `device` current for a scope on a thread that may serve another one: freeing, reading a weight back. Silent, since
+// destructors need it.
+class DeviceScope {
+ public:
+  explicit DeviceScope(int device) noexcept;
+  ~DeviceScope();
+  DeviceScope(const DeviceScope&) = delete;
+  DeviceScope& operator=(const DeviceScope&) = delete;
+
+ private:
+  int previous_ = -1;
+};
+
 // Starts `kernel` with `shared_bytes` of dynamic shared memory, more than 48 KB included.
 template <typename... Params, typename... Args>
 void launch(const char* name, void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
