@@ -1,0 +1,86 @@
+// Builds the CUDA addon and libba_sam_attention.so into build-cuda/Release: `npm run build:cuda`
+//   -- --arch 80,90     machine code for these only (default: all that the toolkit knows of 80 86 89 90 100 120)
+//   -- --tests          the native GPU tests and benchmarks, too (build-cuda/Release/tests)
+//   -- --clean          from scratch
+//   -- --out DIR        another folder than build-cuda
+//   -- --emulated       the same sources compiled by g++ against the host emulation, into build-cuda-emulated/Release
+// Needs no GPU. Says in one line what is missing.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { chosenArchitectures, findCudaToolkit } from './cuda-toolkit.mjs';
+import { root } from './native-sources.mjs';
+
+const { values: args } = parseArgs({
+  options: {
+    arch: { type: 'string' },
+    tests: { type: 'boolean', default: false },
+    clean: { type: 'boolean', default: false },
+    out: { type: 'string' },
+    emulated: { type: 'boolean', default: false },
+  },
+});
+
+function fail(line) {
+  console.error(line);
+  process.exit(1);
+}
+
+function report(folder) {
+  for (const name of readdirSync(folder)
+    .filter((file) => /\.(node|so)$/.test(file))
+    .sort()) {
+    const bytes = statSync(path.join(folder, name)).size;
+    console.log(`${path.relative(root, path.join(folder, name))}: ${(bytes / 2 ** 20).toFixed(1)} MiB`);
+  }
+}
+
+function build() {
+  const toolkit = findCudaToolkit();
+  if (toolkit.reason) fail(toolkit.reason);
+  for (const tool of ['cmake', 'make']) {
+    if (spawnSync(tool, ['--version'], { stdio: 'ignore' }).status !== 0) {
+      fail(`ba-sam: ${tool} was not found. Install it: sudo apt-get install ${tool}`);
+    }
+  }
+  const cmakeJs = path.join(root, 'node_modules/cmake-js/bin/cmake-js');
+  if (!existsSync(cmakeJs)) fail('ba-sam: cmake-js was not found. Install it: npm ci');
+  let codes;
+  try {
+    codes = chosenArchitectures(args.arch, toolkit);
+  } catch (error) {
+    fail(error.message);
+  }
+  const out = path.resolve(root, args.out ?? 'build-cuda');
+  if (args.clean) rmSync(out, { recursive: true, force: true });
+  const jobs = String(os.availableParallelism());
+  const start = performance.now();
+  console.log(`CUDA ${toolkit.version}: sm_${codes.join(', sm_')}, PTX of compute_${codes.at(-1)}`);
+  const { status } = spawnSync(
+    process.execPath,
+    [
+      cmakeJs,
+      'build',
+      '--out',
+      out,
+      '--log-level',
+      'warn',
+      '--CDBA_SAM_CUDA=ON',
+      `--CDBA_SAM_CUDA_ARCH=${codes.join(',')}`,
+      `--CDBA_SAM_CUDA_TESTS=${args.tests ? 'ON' : 'OFF'}`,
+      `--CDCMAKE_CUDA_COMPILER=${toolkit.nvcc}`,
+    ],
+    {
+      cwd: root,
+      stdio: 'inherit',
+      env: { JOBS: jobs, CMAKE_BUILD_PARALLEL_LEVEL: jobs, ...process.env },
+    },
+  );
+  if (status !== 0) process.exit(status ?? 1);
+  console.log(`built in ${((performance.now() - start) / 1000).toFixed(0)} s`);
+  report(path.join(out, 'Release'));
+}
+
+build();

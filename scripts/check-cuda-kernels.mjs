@@ -1,0 +1,262 @@
+// Compiles every .cu for every architecture and reads what came out; needs nvcc but no GPU:
+//   node scripts/check-cuda-kernels.mjs [--arch 80,90] [--update] [--table]
+// A kernel fails when it spills, has a stack frame, touches local memory, when ptxas says that it serialises, when it is
+// named after mma but has no tensor-core instruction, or when it takes more than 8 registers over the baseline
+// (bench/results/cuda-registers.json; --update writes it). Results lie in build/cuda-kernels.json; --table prints them.
+// Objects are kept by content: an unchanged tree takes a second. Closes with "N passed, N failed", one a kernel and
+// architecture; without nvcc all of them are skipped.
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { countOpcodes } from './cuda-opcodes.mjs';
+import { ARCHITECTURES, chosenArchitectures, findCudaToolkit, nvccOptions } from './cuda-toolkit.mjs';
+import { run } from './native-compile.mjs';
+import { CUDA_LIBRARY, nativeSources, root } from './native-sources.mjs';
+
+const BASELINE = path.join(root, 'bench/results/cuda-registers.json');
+const CACHE = path.join(root, 'build/cuda-kernels');
+const ALLOWED_GROWTH = 8;
+
+const { values: args } = parseArgs({
+  options: {
+    arch: { type: 'string' },
+    update: { type: 'boolean', default: false },
+    table: { type: 'boolean', default: false },
+  },
+});
+
+/** A file and everything of ours that it includes, directly or not. */
+function withIncludes(file, seen = new Set()) {
+  if (seen.has(file) || !existsSync(file)) return seen;
+  seen.add(file);
+  for (const [, name] of readFileSync(file, 'utf8').matchAll(/^\s*#include "([^"]+)"/gm)) {
+    withIncludes(path.resolve(path.dirname(file), name), seen);
+  }
+  return seen;
+}
+
+function cacheKey(source, target, toolkit) {
+  const hash = createHash('sha256');
+  hash.update(JSON.stringify([target, toolkit.version, nvccOptions()]));
+  for (const script of ['check-cuda-kernels.mjs', 'cuda-opcodes.mjs']) {
+    hash.update(readFileSync(path.join(root, 'scripts', script)));
+  }
+  for (const file of withIncludes(path.join(root, source))) hash.update(file).update(readFileSync(file));
+  return hash.digest('hex').slice(0, 32);
+}
+
+/** Demangled, without what every kernel's name shares and without parameters. */
+function shortNames(mangled) {
+  if (mangled.length === 0) return [];
+  const { stdout, status } = spawnSync('c++filt', [], { input: mangled.join('\n'), encoding: 'utf8' });
+  const names = status === 0 ? stdout.trimEnd().split('\n') : mangled;
+  return names.map((name) => {
+    const short = name.replaceAll('(anonymous namespace)::', '').replaceAll('ba_sam::cuda::', '');
+    let depth = 0;
+    for (let i = 0; i < short.length; i++) {
+      if (short[i] === '<') depth++;
+      else if (short[i] === '>') depth--;
+      else if (short[i] === '(' && depth === 0) return short.slice(0, i).replace(/^void /, '');
+    }
+    return short;
+  });
+}
+
+/** What `ptxas -v` said of each function, and everything it complained of. */
+function readReport(text) {
+  const functions = new Map();
+  const warnings = [];
+  let entry;
+  for (const line of text.split('\n')) {
+    const compiling = line.match(/Compiling entry function '(\S+)' for/);
+    const properties = line.match(/Function properties for (\S+)/);
+    const frame = line.match(/(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads/);
+    const used = line.match(/Used (\d+) registers/);
+    if (compiling) entry = compiling[1];
+    if (properties) entry = properties[1];
+    if (frame && entry) {
+      const [stackBytes, spillStoreBytes, spillLoadBytes] = frame.slice(1).map(Number);
+      functions.set(entry, { ...functions.get(entry), stackBytes, spillStoreBytes, spillLoadBytes });
+    }
+    if (used && entry) {
+      const sharedBytes = Number(line.match(/(\d+) bytes smem/)?.[1] ?? 0);
+      functions.set(entry, { ...functions.get(entry), registers: Number(used[1]), sharedBytes });
+    }
+    if (/warning|Potential Performance Loss|\(C\d{4}\)/.test(line)) warnings.push(line.trim());
+  }
+  return { functions, warnings };
+}
+
+async function compileOne(toolkit, { source, target, key }) {
+  const result = path.join(CACHE, `${key}.json`);
+  if (existsSync(result)) return JSON.parse(readFileSync(result, 'utf8'));
+  const cubin = path.join(CACHE, `${key}.cubin`);
+  const arch = `sm_${target}`;
+  const start = performance.now();
+  const output = await run(toolkit.nvcc, [
+    ...nvccOptions(),
+    ...['-DNDEBUG', '-cubin', `-arch=${arch}`, '-Xptxas=-v', source, '-o', cubin],
+  ]);
+  const { functions, warnings } = readReport(output);
+  const opcodes = countOpcodes(readFileSync(cubin));
+  rmSync(cubin);
+  const mangled = [...functions.keys()].filter((name) => functions.get(name).registers !== undefined);
+  const names = shortNames(mangled);
+  const kernels = mangled.map((name, i) => ({
+    kernel: names[i],
+    source,
+    target,
+    ...functions.get(name),
+    opcodes: opcodes.get(name),
+  }));
+  // Device functions that were not inlined have frames of their own, which kernels do not show.
+  const called = [...functions.keys()].filter((name) => !mangled.includes(name));
+  for (const [i, name] of shortNames(called).entries()) {
+    const { stackBytes, spillStoreBytes } = functions.get(called[i]);
+    if (stackBytes + spillStoreBytes > 0)
+      warnings.push(`${name}: a stack frame in a function that is called`);
+  }
+  const seconds = (performance.now() - start) / 1000;
+  const record = { source, target, seconds: Number(seconds.toFixed(1)), warnings, kernels };
+  writeFileSync(result, JSON.stringify(record));
+  return record;
+}
+
+/** Why a kernel fails; empty when it passes. */
+function faults(kernel, baseline) {
+  const found = [];
+  const { opcodes } = kernel;
+  if (kernel.spillStoreBytes + kernel.spillLoadBytes > 0) {
+    found.push(`spills ${kernel.spillStoreBytes} bytes, reloads ${kernel.spillLoadBytes}`);
+  }
+  if (kernel.stackBytes > 0) found.push(`a stack frame of ${kernel.stackBytes} bytes`);
+  if (!opcodes) found.push('no machine code found in the cubin');
+  else {
+    if (opcodes.STL + opcodes.LDL > 0) found.push(`local memory: ${opcodes.STL} STL, ${opcodes.LDL} LDL`);
+    if (/mma/.test(kernel.kernel) && opcodes.HMMA === 0) found.push('no tensor-core instruction');
+  }
+  const before = baseline?.kernels[kernel.kernel]?.[kernel.target];
+  if (before !== undefined && kernel.registers > before + ALLOWED_GROWTH) {
+    found.push(`${kernel.registers} registers, ${before} in the baseline`);
+  }
+  return found;
+}
+
+function readBaseline(toolkit) {
+  if (!existsSync(BASELINE)) return undefined;
+  const baseline = JSON.parse(readFileSync(BASELINE, 'utf8'));
+  if (baseline.cuda === toolkit.version) return baseline;
+  console.log(
+    `The baseline of register counts is of CUDA ${baseline.cuda}: not compared with ${toolkit.version}`,
+  );
+  return undefined;
+}
+
+/** One line a kernel, so that a difference reads well. Entries of architectures not compiled now are kept. */
+function writeBaseline(kernels, toolkit, old) {
+  const registers = {};
+  for (const { kernel, target, registers: count } of kernels) {
+    registers[kernel] ??= { ...old?.kernels[kernel] };
+    registers[kernel][target] = count;
+  }
+  const lines = Object.keys(registers)
+    .sort()
+    .map((name) => `  ${JSON.stringify(name)}: ${JSON.stringify(registers[name])}`);
+  writeFileSync(BASELINE, `{\n "cuda": "${toolkit.version}",\n "kernels": {\n${lines.join(',\n')}\n }\n}\n`);
+}
+
+function printTable(kernels) {
+  for (const k of kernels) {
+    const { HMMA, MUFU, LDSM, LDGSTS } = k.opcodes ?? {};
+    console.log(
+      `sm_${k.target}  ${String(k.registers).padStart(3)} registers  ${String(k.sharedBytes).padStart(6)} B shared  ` +
+        `${HMMA} HMMA  ${MUFU} MUFU  ${LDSM} LDSM  ${LDGSTS} LDGSTS  ${k.kernel}`,
+    );
+  }
+}
+
+function finish(counts) {
+  const results = path.join(root, 'build/test-results');
+  mkdirSync(results, { recursive: true });
+  writeFileSync(path.join(results, 'cuda-kernels.json'), JSON.stringify({ all: counts }));
+  const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : '';
+  console.log(`${counts.passed} passed, ${counts.failed} failed${skipped}`);
+  process.exitCode = counts.failed > 0 ? 1 : 0;
+}
+
+async function check() {
+  const sources = nativeSources(CUDA_LIBRARY).filter((file) => file.endsWith('.cu'));
+  const toolkit = findCudaToolkit();
+  if (toolkit.reason) {
+    console.log(`${toolkit.reason} CUDA kernels are not checked.`);
+    return finish({ passed: 0, failed: 0, skipped: sources.length * ARCHITECTURES.length });
+  }
+  const codes = chosenArchitectures(args.arch, toolkit);
+  mkdirSync(CACHE, { recursive: true });
+  const jobs = sources.flatMap((source) =>
+    (source.endsWith('_sm90.cu') ? (codes.includes(90) ? ['90a'] : []) : codes.map(String)).map((target) => ({
+      source,
+      target,
+      key: cacheKey(source, target, toolkit),
+    })),
+  );
+  const counts = { passed: 0, failed: 0, skipped: 0 };
+  const records = [];
+  const queue = [...jobs];
+  const workers = Array.from({ length: os.availableParallelism() }, async () => {
+    for (let job = queue.shift(); job; job = queue.shift()) {
+      try {
+        records.push(await compileOne(toolkit, job));
+      } catch (error) {
+        counts.failed++;
+        console.error(`${job.source} for sm_${job.target} does not compile: ${error.message}`);
+      }
+    }
+  });
+  await Promise.all(workers);
+  if (!args.arch && counts.failed === 0) {
+    const wanted = new Set(jobs.map((job) => `${job.key}.json`));
+    for (const name of readdirSync(CACHE)) if (!wanted.has(name)) rmSync(path.join(CACHE, name));
+  }
+  report(records, counts, toolkit);
+  finish(counts);
+}
+
+function report(records, counts, toolkit) {
+  records.sort((a, b) => a.source.localeCompare(b.source) || parseInt(a.target, 10) - parseInt(b.target, 10));
+  const kernels = records.flatMap((record) => record.kernels);
+  const baseline = readBaseline(toolkit);
+  for (const { source, target, warnings } of records) {
+    for (const warning of new Set(warnings)) {
+      const serious = /Potential Performance Loss|\(C7\d{3}\)|stack frame|local memory|spill/i.test(warning);
+      console[serious ? 'error' : 'log'](`${source} for sm_${target}: ${warning}`);
+      if (serious) counts.failed++;
+    }
+  }
+  for (const kernel of kernels) {
+    const found = faults(kernel, args.update ? undefined : baseline);
+    if (found.length === 0) counts.passed++;
+    else {
+      counts.failed++;
+      console.error(`${kernel.kernel} for sm_${kernel.target}: ${found.join('; ')}`);
+    }
+  }
+  writeFileSync(
+    path.join(root, 'build/cuda-kernels.json'),
+    `${JSON.stringify({ cuda: toolkit.version, kernels }, null, 1)}\n`,
+  );
+  if (args.table) printTable(kernels);
+  if (args.update) writeBaseline(kernels, toolkit, baseline);
+  else {
+    const unknown = kernels.filter((k) => baseline?.kernels[k.kernel]?.[k.target] === undefined).length;
+    if (unknown > 0 && baseline) console.log(`${unknown} are not in the baseline yet: --update adds them`);
+  }
+  const files = new Set(records.map((record) => record.source)).size;
+  const targets = [...new Set(records.map((record) => `sm_${record.target}`))].join(', ');
+  console.log(`CUDA ${toolkit.version}: ${kernels.length} kernels of ${files} files for ${targets}`);
+}
+
+await check();

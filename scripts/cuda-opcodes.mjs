@@ -1,0 +1,44 @@
+// Counts machine instructions per kernel in a cubin, without a disassembler. Since sm_70 an instruction is 16 bytes, and its
+// lowest 12 bits say what it does; bits 9 … 11 of these tell the kinds of operands apart. The numbers below were read from
+// nvdisasm's output for sm_80 … sm_120.
+const OPCODES = {
+  HMMA: (op) => op === 0x23c,
+  MUFU: (op) => (op & 0x1ff) === 0x108,
+  LDSM: (op) => op === 0x83b,
+  LDGSTS: (op) => op === 0xfae,
+  STL: (op) => (op & 0x1ff) === 0x187,
+  LDL: (op) => (op & 0x1ff) === 0x183,
+};
+const INSTRUCTION_BYTES = 16;
+const TEXT = '.text.';
+
+/** @param {Buffer} elf a cubin @returns {Map<string, Record<string, number>>} by mangled name; `total` counts everything */
+export function countOpcodes(elf) {
+  if (elf.readUInt32BE(0) !== 0x7f454c46 || elf[4] !== 2) throw new Error('Expected a 64-bit ELF file');
+  const sectionsAt = Number(elf.readBigUInt64LE(0x28));
+  const sectionBytes = elf.readUInt16LE(0x3a);
+  const sectionCount = elf.readUInt16LE(0x3c);
+  const section = (index) => {
+    const at = sectionsAt + index * sectionBytes;
+    const start = Number(elf.readBigUInt64LE(at + 0x18));
+    return { name: elf.readUInt32LE(at), start, end: start + Number(elf.readBigUInt64LE(at + 0x20)) };
+  };
+  const names = section(elf.readUInt16LE(0x3e));
+  const kernels = new Map();
+  for (let i = 0; i < sectionCount; i++) {
+    const { name, start, end } = section(i);
+    const nameAt = names.start + name;
+    const text = elf.toString('latin1', nameAt, elf.indexOf(0, nameAt));
+    if (text.startsWith(TEXT)) kernels.set(text.slice(TEXT.length), count(elf, start, end));
+  }
+  return kernels;
+}
+
+function count(elf, start, end) {
+  const counts = Object.fromEntries(Object.keys(OPCODES).map((name) => [name, 0]));
+  for (let at = start; at < end; at += INSTRUCTION_BYTES) {
+    const op = elf.readUInt16LE(at) & 0xfff;
+    for (const [name, matches] of Object.entries(OPCODES)) if (matches(op)) counts[name]++;
+  }
+  return { ...counts, total: (end - start) / INSTRUCTION_BYTES };
+}
