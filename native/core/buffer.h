@@ -1,4 +1,4 @@
-// Cache-line aligned memory that reports failure as SamError ERR_OUT_OF_MEMORY.
+// Aligned host memory that reports failure as SamError ERR_OUT_OF_MEMORY.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,9 @@
 
 namespace ba_sam {
 
-constexpr size_t kAlignment = 64;
+// Of every block of memory that a kernel gets, on any backend: a multiple of the cache lines of processors (64 bytes) and
+// of what cudaMalloc gives (256 bytes).
+constexpr size_t kAlignment = 256;
 constexpr size_t kHugePage = size_t{2} << 20;
 
 constexpr size_t align_up(size_t bytes, size_t alignment = kAlignment) {

@@ -2,17 +2,23 @@
 #include "executor.h"
 
 #include <dlfcn.h>
-#include <omp.h>
 
 #include <algorithm>
 #include <condition_variable>
 #include <cstdlib>
 #include <deque>
+#include <map>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <thread>
 
 #include "tensor.h"
+
+// Without OpenMP there are lanes without teams: a backend that computes elsewhere needs no more.
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 namespace ba_sam {
 namespace {
@@ -25,7 +31,11 @@ int default_threads() {
     const long value = std::strtol(text, &end, 10);
     if (end != text && *end == '\0' && value >= 1 && value <= kMaxThreads) return static_cast<int>(value);
   }
+#ifdef _OPENMP
   return std::max(1, std::min(omp_get_num_procs(), kMaxThreads));  // respects the affinity mask
+#else
+  return 1;
+#endif
 }
 
 // Node unloads an addon when the last environment that loaded it ends, for example a worker: the compute thread would
@@ -39,19 +49,25 @@ void pin_library() {
 
 }  // namespace
 
-struct Executor::State {
+struct Executor::Lane {
   struct Task {
     const void* owner;
     std::shared_ptr<CancelToken> token;
     std::function<void()> work;
   };
-  std::mutex mutex;
-  std::condition_variable changed;
+  std::condition_variable queued;
   std::deque<Task> queue;
   const void* running_owner = nullptr;
   std::shared_ptr<CancelToken> running_token;
   bool running = false;
+  bool has_team = false;
   bool started = false;
+};
+
+struct Executor::State {
+  std::mutex mutex;
+  std::condition_variable finished;
+  std::map<int, Lane> lanes;  // a lane never moves: its thread holds a reference
   bool shut = false;
   int threads = default_threads();
 };
@@ -63,43 +79,57 @@ Executor& Executor::instance() {
 
 Executor::Executor() : state_(new State()) {
   pin_library();
-  std::thread([this] { loop(); }).detach();
   // For those who load the addon without the library, whose exit hook calls shut_down() in time.
   std::atexit([] { Executor::instance().shut_down(); });
 }
 
-void Executor::loop() {
+void Executor::loop(Lane& lane) {
   State& s = *state_;
   std::unique_lock<std::mutex> lock(s.mutex);
   for (;;) {
-    s.changed.wait(lock, [&] { return !s.queue.empty(); });
-    State::Task task = std::move(s.queue.front());
-    s.queue.pop_front();
-    if (!s.started) {
-      s.started = true;
+    lane.queued.wait(lock, [&] { return !lane.queue.empty(); });
+    Lane::Task task = std::move(lane.queue.front());
+    lane.queue.pop_front();
+    if (!lane.started) {
+      lane.started = true;
+#ifdef _OPENMP
       omp_set_dynamic(0);
-      omp_set_num_threads(s.threads);  // per calling thread: this one is the only one that computes
+      omp_set_num_threads(lane.has_team ? s.threads : 1);  // per calling thread
+#endif
     }
-    s.running = true;
-    s.running_owner = task.owner;
-    s.running_token = task.token;
+    lane.running = true;
+    lane.running_owner = task.owner;
+    lane.running_token = task.token;
     lock.unlock();
     task.work();
     task.work = nullptr;  // frees what it captured before drain() may return
     lock.lock();
-    s.running = false;
-    s.running_owner = nullptr;
-    s.running_token.reset();
-    s.changed.notify_all();
+    lane.running = false;
+    lane.running_owner = nullptr;
+    lane.running_token.reset();
+    s.finished.notify_all();
   }
 }
 
-void Executor::submit(const void* owner, std::shared_ptr<CancelToken> token, std::function<void()> work) {
+void Executor::submit(int lane_index, const void* owner, std::shared_ptr<CancelToken> token,
+                      std::function<void()> work) {
   {
     std::lock_guard<std::mutex> lock(state_->mutex);
     if (!state_->shut) {
-      state_->queue.push_back({owner, std::move(token), std::move(work)});
-      state_->changed.notify_all();
+      auto found = state_->lanes.find(lane_index);
+      if (found == state_->lanes.end()) {
+        found = state_->lanes.try_emplace(lane_index).first;
+        Lane& lane = found->second;
+        lane.has_team = lane_index == 0;
+        try {
+          std::thread([this, &lane] { loop(lane); }).detach();
+        } catch (const std::system_error& error) {
+          state_->lanes.erase(found);
+          throw SamError("ERR_OUT_OF_MEMORY", std::string("Could not start a compute thread: ") + error.what());
+        }
+      }
+      found->second.queue.push_back({owner, std::move(token), std::move(work)});
+      found->second.queued.notify_one();
       return;
     }
   }
@@ -120,17 +150,23 @@ void Executor::drain(const void* owner) {
   std::unique_lock<std::mutex> lock(s.mutex);
   auto is_mine = [&](const void* o) { return owner == nullptr || o == owner; };
   // Queued work would wait behind other owners' runs: take it out and let it report its cancellation from here.
-  std::deque<State::Task> mine, others;
-  for (auto& task : s.queue) (is_mine(task.owner) ? mine : others).push_back(std::move(task));
-  s.queue.swap(others);
-  if (s.running && is_mine(s.running_owner)) s.running_token->cancelled = true;
+  std::deque<Lane::Task> mine;
+  for (auto& [index, lane] : s.lanes) {
+    std::deque<Lane::Task> others;
+    for (auto& task : lane.queue) (is_mine(task.owner) ? mine : others).push_back(std::move(task));
+    lane.queue.swap(others);
+    if (lane.running && is_mine(lane.running_owner)) lane.running_token->cancelled = true;
+  }
   lock.unlock();
   for (auto& task : mine) {
     task.token->cancelled = true;
     task.work();
   }
   lock.lock();
-  s.changed.wait(lock, [&] { return !(s.running && is_mine(s.running_owner)); });
+  s.finished.wait(lock, [&] {
+    return std::none_of(s.lanes.begin(), s.lanes.end(),
+                        [&](const auto& entry) { return entry.second.running && is_mine(entry.second.running_owner); });
+  });
 }
 
 int Executor::threads() const {
@@ -144,7 +180,8 @@ void Executor::set_threads(int threads) {
                    "Expected integer between 1 and 1024 for threads but received " + std::to_string(threads));
   }
   std::lock_guard<std::mutex> lock(state_->mutex);
-  if (state_->started && threads != state_->threads) {
+  const auto lane = state_->lanes.find(0);
+  if (lane != state_->lanes.end() && lane->second.started && threads != state_->threads) {
     throw SamError("ERR_INVALID_ARGUMENT", "Expected threads to be set before the first run; it is " +
                                                std::to_string(state_->threads) + " now");
   }

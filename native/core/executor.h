@@ -1,8 +1,10 @@
-// The compute thread: one per process, shared by every model, environment and worker thread.
+// The compute threads: one per lane, shared by every model, environment and worker thread of the process. The CPU is
+// lane 0 of the CPU addon; in another backend's addon each device has a lane of its own.
 //
-// Why one: OpenMP runtimes keep a team of threads per calling thread. Work that hopped between libuv's pool threads
-// would grow one team each, and two teams would fight for the same cores. Here oneDNN and our kernels always meet
-// the same team, and run after run reuses it.
+// Why one for the CPU: OpenMP runtimes keep a team of threads per calling thread. Work that hopped between libuv's pool
+// threads would grow one team each, and two teams would fight for the same cores. Here oneDNN and our kernels always meet
+// the same team, and run after run reuses it. Why one per device: work for different devices runs at the same time, work
+// for one device in order.
 #pragma once
 
 #include <atomic>
@@ -20,12 +22,13 @@ class Executor {
  public:
   static Executor& instance();
 
-  // Queues `work`; it runs on the compute thread in order of submission. `owner` names a group (an environment)
-  // for drain(). Work must catch its own errors, and report ERR_ABORTED without computing once its token is
-  // cancelled: drain() runs cancelled work on the draining thread.
-  void submit(const void* owner, std::shared_ptr<CancelToken> token, std::function<void()> work);
+  // Queues `work`; it runs on the lane's thread, which starts at the lane's first work, in order of submission. `owner`
+  // names a group (an environment) for drain(). Work must catch its own errors, and report ERR_ABORTED without computing
+  // once its token is cancelled: drain() runs cancelled work on the draining thread. Throws SamError ERR_OUT_OF_MEMORY
+  // when no thread can be had; `work` has not run then.
+  void submit(int lane, const void* owner, std::shared_ptr<CancelToken> token, std::function<void()> work);
 
-  // Cancels every task of this owner (all owners when null) and waits until none is queued or running.
+  // Cancels every task of this owner (all owners when null) in every lane and waits until none is queued or running.
   void drain(const void* owner);
 
   // drain(nullptr), and from now on submitted work is cancelled at once: the process is about to exit. Must come before
@@ -33,15 +36,17 @@ class Executor {
   // registered earlier, and a run that meets them then crashes or waits for ever.
   void shut_down();
 
+  // Size of lane 0's OpenMP team.
   int threads() const;
-  // Throws SamError once work has run: plans are partitioned for a fixed number.
+  // Throws SamError once work has run in lane 0: plans are partitioned for a fixed number.
   void set_threads(int threads);
 
  private:
-  Executor();
-  void loop();
   struct State;
-  State* state_;  // leaked on purpose: the thread may outlive static destructors
+  struct Lane;
+  Executor();
+  void loop(Lane& lane);
+  State* state_;  // leaked on purpose: the threads may outlive static destructors
 };
 
 }  // namespace ba_sam

@@ -2,16 +2,10 @@
 #include "plan.h"
 
 #include <algorithm>
-#include <chrono>
-#include <cstring>
 #include <numeric>
 
 namespace ba_sam {
 namespace {
-
-void check_cancel(const std::atomic<bool>& cancel) {
-  if (cancel.load(std::memory_order_relaxed)) throw SamError("ERR_ABORTED", "The run was aborted");
-}
 
 std::vector<bool> find_constants(const Graph& graph) {
   std::vector<bool> constant(graph.values.size(), false);
@@ -51,7 +45,7 @@ size_t assign_offsets(std::vector<MemoryLayout::Place>& places) {
 
 }  // namespace
 
-MemoryLayout plan_memory(const Graph& graph, const std::vector<size_t>& scratch_bytes,
+MemoryLayout plan_memory(const Graph& graph, const std::vector<size_t>& scratch_bytes, bool stage_inputs,
                          std::vector<size_t>* scratch_offsets) {
   const int node_count = static_cast<int>(graph.nodes.size());
   MemoryLayout layout;
@@ -68,6 +62,12 @@ MemoryLayout plan_memory(const Graph& graph, const std::vector<size_t>& scratch_
   }
   for (uint32_t v : graph.outputs) last[view_root(graph, v)] = node_count;
 
+  // Before node 0 every input is there at once, whenever it is read.
+  for (uint32_t v : graph.inputs) {
+    if (!stage_inputs || last[v] < 0) continue;
+    layout.place_of[v] = static_cast<int32_t>(layout.places.size());
+    layout.places.push_back({0, align_up(graph.values[v].bytes()), -1, last[v]});
+  }
   for (int n = 0; n < node_count; ++n) {
     const Node& node = graph.nodes[n];
     if (layout.constant[node.output]) continue;
@@ -107,36 +107,23 @@ MemoryLayout plan_memory(const Graph& graph, const std::vector<size_t>& scratch_
   return layout;
 }
 
-Plan::Plan(std::shared_ptr<WeightStore> weights, std::shared_ptr<Backend> backend, Graph graph)
-    : weights_(std::move(weights)), backend_(std::move(backend)), graph_(std::move(graph)) {
+Plan::Plan(std::shared_ptr<WeightStore> weights, Graph graph) : weights_(std::move(weights)), graph_(std::move(graph)) {
   for (const Value& value : graph_.values) {
     if (value.kind == ValueKind::weight) weights_->check(value.name, value.dtype, value.shape);
   }
 }
 
-const void* Plan::address(uint32_t value, uint8_t* arena) const {
+const void* Plan::address(uint32_t value) const {
   if (value == kAbsent) return nullptr;
-  if (layout_.place_of[value] >= 0) return arena + layout_.places[layout_.place_of[value]].offset;
+  if (layout_.place_of[value] >= 0) return arena_ + layout_.places[layout_.place_of[value]].offset;
   const uint32_t root = view_root(graph_, value);
   if (constants_[root]) return constants_[root]->data();
-  if (plain_[root]) return plain_[root]->data.data();
+  if (plain_[root]) return plain_[root]->data();
   return input_of_[root];
 }
 
-void Plan::run_node(size_t index, uint8_t* arena, const std::atomic<bool>& cancel) {
-  const Node& node = graph_.nodes[index];
-  if (!kernels_[index]) return;
-  const void* in[kMaxInputs] = {};
-  for (size_t i = 0; i < node.inputs.size(); ++i) in[i] = address(node.inputs[i], arena);
-  KernelIo io;
-  io.in = in;
-  io.cancel = &cancel;
-  io.out = const_cast<void*>(address(node.output, arena));
-  io.scratch = arena ? arena + scratch_offsets_[index] : nullptr;
-  kernels_[index]->run(io);
-}
-
 void Plan::prepare(const std::atomic<bool>& cancel) {
+  Backend& backend = *weights_->backend();
   kernels_.clear();
   kernels_.resize(graph_.nodes.size());
   plain_.assign(graph_.values.size(), nullptr);
@@ -148,10 +135,9 @@ void Plan::prepare(const std::atomic<bool>& cancel) {
   for (size_t n = 0; n < graph_.nodes.size(); ++n) {
     check_cancel(cancel);
     const Node& node = graph_.nodes[n];
-    cost_.push_back(node_cost(graph_, node));
     // An empty output has no kernel: its rows may be as many as the graph likes to declare.
     if (node.op == Op::reshape || graph_.output(node).elements() == 0) continue;
-    kernels_[n] = backend_->make_kernel(graph_, node, *weights_);
+    kernels_[n] = backend.make_kernel(graph_, node, *weights_);
     scratch[n] = kernels_[n]->scratch_bytes();
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       if (!node.has_input(i)) continue;
@@ -160,7 +146,7 @@ void Plan::prepare(const std::atomic<bool>& cancel) {
     }
   }
   for (size_t v = 0; v < graph_.values.size(); ++v) {
-    if (needed_plain[v]) plain_[v] = weights_->plain(graph_.values[v].name);
+    if (needed_plain[v]) plain_[v] = backend.weight(*weights_, graph_.values[v].name);
   }
 
   // Folded nodes need scratch only here, so it is not part of the arena.
@@ -169,49 +155,109 @@ void Plan::prepare(const std::atomic<bool>& cancel) {
   for (size_t n = 0; n < graph_.nodes.size(); ++n) {
     if (constant[graph_.nodes[n].output]) run_scratch[n] = 0;
   }
-  layout_ = plan_memory(graph_, run_scratch, &scratch_offsets_);
-  for (size_t n = 0; n < graph_.nodes.size(); ++n) {
-    const Node& node = graph_.nodes[n];
-    if (!layout_.constant[node.output] || node.op == Op::reshape) continue;
-    check_cancel(cancel);
-    constants_[node.output] = std::make_shared<Buffer>(graph_.output(node).bytes(), "a folded constant");
-    Buffer fold_scratch(scratch[n], "scratch");
-    run_node(n, fold_scratch.data(), cancel);
-    check_cancel(cancel);  // a cancelled kernel leaves its output unspecified
-    kernels_[n].reset();
-    cost_[n] = 0;
-  }
+  layout_ = plan_memory(graph_, run_scratch, backend.stages_inputs(), &scratch_offsets_);
+  fold_constants(scratch, cancel);
   prepared_ = true;
+}
+
+void Plan::fold_constants(const std::vector<size_t>& scratch_bytes, const std::atomic<bool>& cancel) {
+  Backend& backend = *weights_->backend();
+  std::vector<size_t> folded;
+  size_t largest = 0;
+  for (size_t n = 0; n < graph_.nodes.size(); ++n) {
+    if (!kernels_[n] || !layout_.constant[graph_.nodes[n].output]) continue;
+    folded.push_back(n);
+    largest = std::max(largest, scratch_bytes[n]);
+  }
+  if (folded.empty()) return;
+  const auto scratch = largest ? backend.allocate(largest, "scratch") : nullptr;
+  try {
+    for (size_t n : folded) {
+      check_cancel(cancel);
+      const Node& node = graph_.nodes[n];
+      constants_[node.output] = backend.allocate(graph_.output(node).bytes(), "a folded constant");
+      const void* in[kMaxInputs] = {};
+      for (size_t i = 0; i < node.inputs.size(); ++i) in[i] = address(node.inputs[i]);
+      KernelIo io;
+      io.out = constants_[node.output]->data();
+      io.in = in;
+      io.scratch = scratch ? scratch->data() : nullptr;
+      io.cancel = &cancel;
+      kernels_[n]->run(io);
+    }
+  } catch (...) {
+    try {
+      backend.finish();  // what is queued still uses the scratch and the constants
+    } catch (...) {
+    }
+    throw;
+  }
+  backend.finish();
+  check_cancel(cancel);  // a cancelled kernel leaves its output unspecified
+  for (size_t n : folded) kernels_[n].reset();
+}
+
+void Plan::resolve(uint8_t* arena, const std::vector<const void*>& inputs) {
+  resolved_ = false;
+  execution_ = {};
+  arena_ = arena;
+  for (size_t i = 0; i < graph_.inputs.size(); ++i) {
+    const uint32_t v = graph_.inputs[i];
+    const size_t bytes = graph_.values[v].bytes();
+    if (layout_.place_of[v] < 0) {
+      input_of_[v] = inputs[i];
+    } else if (bytes) {
+      execution_.uploads.push_back({const_cast<void*>(address(v)), nullptr, bytes});
+    }
+  }
+  for (size_t n = 0; n < graph_.nodes.size(); ++n) {
+    if (!kernels_[n]) continue;
+    const Node& node = graph_.nodes[n];
+    Execution::Step step;
+    step.kernel = kernels_[n].get();
+    for (size_t i = 0; i < node.inputs.size(); ++i) step.in[i] = address(node.inputs[i]);
+    step.io.out = const_cast<void*>(address(node.output));
+    step.io.scratch = arena ? arena + scratch_offsets_[n] : nullptr;
+    step.node = n;
+    step.cost = node_cost(graph_, node);
+    execution_.steps.push_back(step);
+  }
+  for (Execution::Step& step : execution_.steps) step.io.in = step.in.data();
+  for (uint32_t v : graph_.outputs) {
+    const size_t bytes = graph_.values[v].bytes();
+    if (bytes) execution_.downloads.push_back({nullptr, address(v), bytes});
+  }
+  resolved_ = true;
 }
 
 void Plan::run(const std::vector<const void*>& inputs, const std::vector<void*>& outputs,
                const std::atomic<bool>& cancel, const std::function<void(double)>& progress,
                std::vector<double>* node_ms) {
-  using Clock = std::chrono::steady_clock;
+  Backend& backend = *weights_->backend();
+  backend.enter();
   check_cancel(cancel);
-  if (!prepared_) {
-    cost_.clear();
-    prepare(cancel);
-  }
-  for (size_t i = 0; i < graph_.inputs.size(); ++i) input_of_[graph_.inputs[i]] = inputs[i];
+  if (!prepared_) prepare(cancel);
 
   uint8_t* arena = weights_->arena(layout_.arena_bytes);
-  const double total = std::max(1.0, std::accumulate(cost_.begin(), cost_.end(), 0.0));
-  double done = 0;
-  if (node_ms) node_ms->assign(graph_.nodes.size(), 0.0);
-  for (size_t n = 0; n < graph_.nodes.size(); ++n) {
-    check_cancel(cancel);
-    const auto start = Clock::now();
-    run_node(n, arena, cancel);
-    if (node_ms) (*node_ms)[n] = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-    done += cost_[n];
-    if (progress && cost_[n] > 0) progress(done / total);
+  bool moved = !resolved_ || arena != arena_;
+  const bool staged = backend.stages_inputs();
+  for (size_t i = 0; i < graph_.inputs.size() && !staged && !moved; ++i) {
+    moved = input_of_[graph_.inputs[i]] != inputs[i];
   }
-  check_cancel(cancel);
+  if (moved) resolve(arena, inputs);
+
+  for (Execution::Step& step : execution_.steps) step.io.cancel = &cancel;
+  auto upload = execution_.uploads.begin();
+  for (size_t i = 0; i < graph_.inputs.size(); ++i) {
+    const uint32_t v = graph_.inputs[i];
+    if (layout_.place_of[v] >= 0 && graph_.values[v].bytes()) (upload++)->host = inputs[i];
+  }
+  auto download = execution_.downloads.begin();
   for (size_t i = 0; i < graph_.outputs.size(); ++i) {
-    const size_t bytes = graph_.values[graph_.outputs[i]].bytes();
-    if (bytes) std::memcpy(outputs[i], address(graph_.outputs[i], arena), bytes);
+    if (graph_.values[graph_.outputs[i]].bytes()) (download++)->host = outputs[i];
   }
+  if (node_ms) node_ms->assign(graph_.nodes.size(), 0.0);
+  backend.run(execution_, {cancel, progress, node_ms});
 }
 
 }  // namespace ba_sam

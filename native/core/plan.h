@@ -1,5 +1,6 @@
 // A plan: a graph made runnable. Constant subgraphs are folded, every other value gets a place in one arena by
-// liveness, every node a kernel. Preparing happens on the compute thread at the first run.
+// liveness, every node a kernel; then a run is a list of steps with resolved addresses, which the backend executes.
+// Preparing happens on the compute thread at the first run.
 #pragma once
 
 #include <atomic>
@@ -18,10 +19,10 @@ struct MemoryLayout {
   struct Place {
     size_t offset = 0;
     size_t bytes = 0;
-    int first = 0;  // node that writes it
+    int first = 0;  // node that writes it; −1 for inputs, which are there before node 0
     int last = 0;   // last node that reads it; node count for outputs
   };
-  std::vector<int32_t> place_of;  // per value: index into places, −1 for inputs, weights and constants
+  std::vector<int32_t> place_of;  // per value: index into places, −1 for weights, constants and inputs without a place
   std::vector<Place> places;
   std::vector<bool> constant;  // per value: depends on weights alone
   std::vector<bool> in_place;  // per node: output shares the residual's place
@@ -29,17 +30,20 @@ struct MemoryLayout {
 };
 
 // scratch_bytes: per node, memory needed only while it runs; appended to `places` after the values' places.
-MemoryLayout plan_memory(const Graph& graph, const std::vector<size_t>& scratch_bytes,
+// stage_inputs: inputs that anything reads get places, too.
+MemoryLayout plan_memory(const Graph& graph, const std::vector<size_t>& scratch_bytes, bool stage_inputs,
                          std::vector<size_t>* scratch_offsets);
 
 class Plan {
  public:
-  // Checks that every weight exists with the declared dtype and shape; throws SamError ERR_GRAPH otherwise.
-  Plan(std::shared_ptr<WeightStore> weights, std::shared_ptr<Backend> backend, Graph graph);
+  // Runs on the weights' backend. Checks that every weight exists with the declared dtype and shape; throws SamError
+  // ERR_GRAPH otherwise.
+  Plan(std::shared_ptr<WeightStore> weights, Graph graph);
 
   const Graph& graph() const { return graph_; }
+  const std::shared_ptr<Backend>& backend() const { return weights_->backend(); }
 
-  // inputs and outputs: one pointer per graph input and output, with the declared byte sizes. progress (may be
+  // inputs and outputs: one host pointer per graph input and output, with the declared byte sizes. progress (may be
   // empty) gets a fraction 0…1 after each node. node_ms (may be null) gets the time of each node in milliseconds.
   // Throws SamError; ERR_ABORTED once *cancel is true.
   void run(const std::vector<const void*>& inputs, const std::vector<void*>& outputs, const std::atomic<bool>& cancel,
@@ -49,20 +53,24 @@ class Plan {
 
  private:
   void prepare(const std::atomic<bool>& cancel);
-  void run_node(size_t index, uint8_t* arena, const std::atomic<bool>& cancel);
-  const void* address(uint32_t value, uint8_t* arena) const;
+  void fold_constants(const std::vector<size_t>& scratch_bytes, const std::atomic<bool>& cancel);
+  void resolve(uint8_t* arena, const std::vector<const void*>& inputs);
+  const void* address(uint32_t value) const;
 
   std::shared_ptr<WeightStore> weights_;
-  std::shared_ptr<Backend> backend_;
   Graph graph_;
   bool prepared_ = false;
   MemoryLayout layout_;
   std::vector<size_t> scratch_offsets_;
-  std::vector<std::unique_ptr<Kernel>> kernels_;      // null for folded and reshape nodes
-  std::vector<std::shared_ptr<const Tensor>> plain_;  // per value: weights that kernels read as they are
-  std::vector<std::shared_ptr<Buffer>> constants_;    // per value
-  std::vector<const void*> input_of_;                 // per value, set for each run
-  std::vector<double> cost_;
+  std::vector<std::unique_ptr<Kernel>> kernels_;      // null for nodes that are folded, views or empty
+  std::vector<std::shared_ptr<const Memory>> plain_;  // per value: weights that kernels read as they are
+  std::vector<std::shared_ptr<Memory>> constants_;    // per value
+
+  // What the addresses in execution_ were resolved from; they hold until one of these changes.
+  uint8_t* arena_ = nullptr;
+  std::vector<const void*> input_of_;  // per value: host pointers of inputs that are not staged
+  bool resolved_ = false;
+  Execution execution_;
 };
 
 }  // namespace ba_sam

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "backend.h"
 #include "bf16.h"
 #include "graph.h"
 
@@ -57,6 +58,8 @@ void convert_elements(void* out, DType out_dtype, const void* in, DType in_dtype
                    std::string("Expected f32 or bf16 for a weight's dtype but received ") + dtype_name(out_dtype));
   }
 }
+
+WeightStore::WeightStore(std::shared_ptr<Backend> backend) : backend_(std::move(backend)) {}
 
 void WeightStore::set(const std::string& name, DType source, DType dtype, const Shape& shape, const uint8_t* bytes,
                       size_t size) {
@@ -136,11 +139,12 @@ size_t WeightStore::bytes() const {
 }
 
 uint8_t* WeightStore::arena(size_t bytes) {
-  if (arena_.size() < bytes) {
-    arena_ = Buffer();  // free first: the peak is the larger of the two, not their sum
-    arena_ = Buffer(bytes, "the arena of a plan");
+  if (bytes == 0) return nullptr;
+  if (!arena_ || arena_->size() < bytes) {
+    arena_.reset();  // free first: the peak is the larger of the two, not their sum
+    arena_ = backend_->allocate(bytes, "the arena of a plan");
   }
-  return arena_.data();
+  return arena_->data();
 }
 
 }  // namespace ba_sam

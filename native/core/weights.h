@@ -1,5 +1,5 @@
-// The tensors of one model, by name. A backend may replace a tensor by a packed form of its own; the plain form is
-// then freed, so that memory stays at one copy, and rebuilt if somebody asks for it again.
+// The tensors of one model on one device, by name. A backend may replace a tensor by a packed form of its own; the plain
+// form is then freed, so that memory stays at one copy, and rebuilt if somebody asks for it again.
 #pragma once
 
 #include <atomic>
@@ -20,7 +20,10 @@ struct Tensor {
   Buffer data;
 };
 
-// A backend's own layout of one tensor (oneDNN's blocked formats).
+class Backend;
+class Memory;
+
+// A backend's own form of one tensor: oneDNN's blocked formats, a copy on a device.
 struct PackedTensor {
   virtual ~PackedTensor() = default;
   virtual size_t bytes() const = 0;
@@ -29,6 +32,10 @@ struct PackedTensor {
 
 class WeightStore {
  public:
+  explicit WeightStore(std::shared_ptr<Backend> backend);
+
+  const std::shared_ptr<Backend>& backend() const { return backend_; }
+
   // Converts `bytes` (row-major, little-endian, any float dtype) to `dtype` and keeps it. Throws SamError when the
   // length does not fit the shape or the name is taken.
   void set(const std::string& name, DType source, DType dtype, const Shape& shape, const uint8_t* bytes, size_t size);
@@ -45,7 +52,8 @@ class WeightStore {
 
   size_t bytes() const;
 
-  // Scratch of the plans of this model: one run at a time per process, so one buffer serves them all.
+  // Memory of the plans of this model, in the backend. They run one at a time, on the backend's lane: one block serves them
+  // all. It only grows, and moves when it does.
   uint8_t* arena(size_t bytes);
 
  private:
@@ -55,9 +63,10 @@ class WeightStore {
     std::shared_ptr<const Tensor> plain;
     std::shared_ptr<const PackedTensor> packed;
   };
-  mutable std::mutex mutex_;  // loading runs on other threads than plans
+  std::shared_ptr<Backend> backend_;  // outlives what it made
+  mutable std::mutex mutex_;          // loading runs on other threads than plans
   std::unordered_map<std::string, Entry> entries_;
-  Buffer arena_;
+  std::shared_ptr<Memory> arena_;
 
   Entry& find(const std::string& name);
   static std::shared_ptr<const Tensor> plain_of(Entry& entry);

@@ -1,6 +1,10 @@
 // See backend.h.
 #include "backend.h"
 
+#include <omp.h>
+
+#include <chrono>
+#include <cstring>
 #include <dnnl.hpp>
 
 namespace ba_sam::cpu {
@@ -58,12 +62,34 @@ bool uses_bf16(const KernelContext& c) {
   return false;
 }
 
+class HostMemory final : public Memory {
+ public:
+  HostMemory(size_t bytes, const char* what) : buffer_(bytes, what) {
+    data_ = buffer_.data();
+    size_ = buffer_.size();
+  }
+
+ private:
+  Buffer buffer_;
+};
+
+class TensorMemory final : public Memory {
+ public:
+  explicit TensorMemory(std::shared_ptr<const Tensor> tensor) : tensor_(std::move(tensor)) {
+    data_ = const_cast<uint8_t*>(tensor_->data.data());  // given away as const Memory only
+    size_ = tensor_->data.size();
+  }
+
+ private:
+  std::shared_ptr<const Tensor> tensor_;
+};
+
 class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(int threads) : threads_(threads) {}
 
   std::unique_ptr<Kernel> make_kernel(const Graph& graph, const Node& node, WeightStore& weights) override {
-    const KernelContext c{graph, node, weights, threads_, best_isa()};
+    const KernelContext c{graph, node, weights, threads_ ? threads_ : omp_get_max_threads(), best_isa()};
     if (uses_bf16(c)) {
       const std::string reason = bf16_unavailable_reason();
       if (!reason.empty()) throw SamError("ERR_DEVICE_UNAVAILABLE", reason);
@@ -75,6 +101,32 @@ class CpuBackend final : public Backend {
                      std::string("oneDNN refused ") + op_info(static_cast<uint8_t>(node.op)).name + " to " +
                          shape_text(c.out().shape) + ": " + error.what());
     }
+  }
+
+  std::shared_ptr<Memory> allocate(size_t bytes, const char* what) override {
+    return std::make_shared<HostMemory>(bytes, what);
+  }
+
+  std::shared_ptr<const Memory> weight(WeightStore& weights, const std::string& name) override {
+    return std::make_shared<TensorMemory>(weights.plain(name));
+  }
+
+  void run(Execution& execution, const RunControl& control) override {
+    using Clock = std::chrono::steady_clock;
+    double total = 0, done = 0;
+    for (const Execution::Step& step : execution.steps) total += step.cost;
+    for (const Execution::Step& step : execution.steps) {
+      check_cancel(control.cancel);
+      const auto start = Clock::now();
+      step.kernel->run(step.io);
+      done += step.cost;
+      if (control.node_ms) {
+        (*control.node_ms)[step.node] = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+      }
+      if (control.progress) control.progress(done / total);
+    }
+    check_cancel(control.cancel);
+    for (const Execution::Download& d : execution.downloads) std::memcpy(d.host, d.memory, d.bytes);
   }
 
  private:

@@ -1,7 +1,8 @@
-// Entry point of the addon: loaded once per environment (main thread and workers).
+// Entry point of the addons, whichever backend they are linked with: loaded once per environment (main thread and workers).
 #include <napi.h>
 
 #include "async_task.h"
+#include "backend_entry.h"
 #include "objects.h"
 
 namespace {
@@ -13,6 +14,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   ba_sam::node::install_cleanup(env);
   ba_sam::node::define_classes(env, exports);
   ba_sam::node::define_functions(env, exports);
+  ba_sam::node::define_backend_functions(env, exports);
   exports.Set("version", kAddonVersion);
   return exports;
 }

@@ -153,8 +153,12 @@ Napi::Value start_task(Napi::Env env, AsyncTaskOptions options) {
                                       nullptr, nullptr, on_event, &task->channel);
   if (status != napi_ok) throw make_error(env, "ERR_INTERNAL", "Could not create a thread-safe function");
   Task* raw = task.release();
-  auto token = raw->token;
-  Executor::instance().submit(owner_of(env), std::move(token), [raw] { execute(raw); });
+  try {
+    Executor::instance().submit(options.lane, owner_of(env), raw->token, [raw] { execute(raw); });
+  } catch (const SamError& error) {
+    raw->work = [error](const std::function<void(double)>&) { throw error; };
+    execute(raw);
+  }
   return Napi::Value(env, promise);
 }
 

@@ -15,6 +15,7 @@ namespace ba_sam::node {
 
 struct AsyncTaskOptions {
   const char* name = "ba-sam";
+  int lane = 0;  // whose compute thread does the work
   std::shared_ptr<CancelToken> token;
   // Objects whose memory the work uses; they stay alive until the promise is settled.
   std::vector<Napi::Object> keep_alive;

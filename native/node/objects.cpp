@@ -4,8 +4,8 @@
 #include <atomic>
 #include <cstring>
 
-#include "../cpu/backend.h"
 #include "async_task.h"
+#include "backend_entry.h"
 #include "js_value.h"
 
 namespace ba_sam::node {
@@ -15,13 +15,25 @@ constexpr napi_type_tag kTokenTag = {0x6b1f0e4cd6d74a01, 0x9c0ba5a000000001};
 constexpr napi_type_tag kWeightsTag = {0x6b1f0e4cd6d74a02, 0x9c0ba5a000000002};
 constexpr napi_type_tag kPlanTag = {0x6b1f0e4cd6d74a03, 0x9c0ba5a000000003};
 
-// Frees the last reference on the compute thread: unmapping a model's memory takes tens of milliseconds.
+// Frees the last reference on the backend's compute thread: unmapping a model's memory takes tens of milliseconds.
 template <typename T>
 void release(std::shared_ptr<T> object) {
   static const char owner = 0;
   if (!object) return;
-  Executor::instance().submit(&owner, std::make_shared<CancelToken>(),
-                              [object = std::move(object)]() mutable { object.reset(); });
+  const std::shared_ptr<Backend> backend = object->backend();
+  try {
+    Executor::instance().submit(backend->lane(), &owner, std::make_shared<CancelToken>(),
+                                [backend, object = std::move(object)]() mutable {
+                                  try {
+                                    backend->enter();
+                                  } catch (const SamError&) {
+                                    // A lost device has nothing left to be entered for, and its memory is gone.
+                                  }
+                                  object.reset();
+                                });
+  } catch (const SamError&) {
+    // No thread to be had: what the task captured has been freed here.
+  }
 }
 
 template <typename T>
@@ -106,8 +118,11 @@ class WeightsObject : public Napi::ObjectWrap<WeightsObject> {
                                         InstanceAccessor<&WeightsObject::byte_length>("byteLength"),
                                         InstanceMethod<&WeightsObject::dispose>("dispose")}));
   }
-  explicit WeightsObject(const Napi::CallbackInfo& info) : ObjectWrap(info), store_(std::make_shared<WeightStore>()) {
+
+  // new Weights(options?): what the backend is to be, see make_backend
+  explicit WeightsObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     info.This().As<Napi::Object>().TypeTag(&kWeightsTag);
+    guarded(info.Env(), [&] { store_ = std::make_shared<WeightStore>(make_backend(info[0])); });
   }
 
   // set(name, sourceDtype, dtype, shape, bytes): Promise<void>
@@ -157,8 +172,8 @@ class PlanObject : public Napi::ObjectWrap<PlanObject> {
     guarded(info.Env(), [&] {
       auto* weights = unwrap<WeightsObject>(info[0], kWeightsTag, "Weights");
       const ArrayView bytes = to_array(info[1], "graph");
-      plan_ = std::make_shared<Plan>(weights->store(), cpu::make_cpu_backend(Executor::instance().threads()),
-                                     decode_graph(static_cast<const uint8_t*>(bytes.data), bytes.bytes));
+      plan_ =
+          std::make_shared<Plan>(weights->store(), decode_graph(static_cast<const uint8_t*>(bytes.data), bytes.bytes));
       arena_bytes_ = std::make_shared<std::atomic<size_t>>(0);
     });
   }
@@ -171,6 +186,7 @@ class PlanObject : public Napi::ObjectWrap<PlanObject> {
       const Graph& graph = plan_->graph();
       AsyncTaskOptions options;
       options.name = "ba-sam run";
+      options.lane = plan_->backend()->lane();
       options.token = to_token(info[2]);
       if (info[3].IsFunction()) options.on_progress = info[3].As<Napi::Function>();
 

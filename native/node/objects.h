@@ -17,7 +17,7 @@ void define_classes(Napi::Env env, Napi::Object exports);
 // Throws SamError when the value is not a CancelToken; null for undefined.
 std::shared_ptr<CancelToken> to_token(const Napi::Value& value);
 
-// functions.cpp: preprocess, attention, info, setThreads, graph inspection
+// functions.cpp: shutDown and graph inspection
 void define_functions(Napi::Env env, Napi::Object exports);
 
 }  // namespace ba_sam::node

@@ -61,7 +61,7 @@ inline void run_graph(Graph graph, uint64_t seed) {
 
   Random random(seed);
   const int mode = static_cast<int>(random.integer(0, 4));
-  auto weights = std::make_shared<WeightStore>();
+  auto weights = std::make_shared<WeightStore>(cpu::make_cpu_backend(1 + static_cast<int>(seed & 1)));
   for (const Value& v : graph.values) {
     if (v.kind != ValueKind::weight) continue;
     const auto bytes = synthetic(v, mode, random);
@@ -76,7 +76,7 @@ inline void run_graph(Graph graph, uint64_t seed) {
   std::vector<std::vector<uint8_t>> results;
   for (uint32_t v : graph.outputs) results.emplace_back(graph.values[v].bytes());
   for (auto& bytes : results) out.push_back(bytes.data());
-  Plan plan(weights, cpu::make_cpu_backend(1 + static_cast<int>(seed & 1)), std::move(graph));
+  Plan plan(weights, std::move(graph));
   ++report().planned;
   const std::atomic<bool> cancel{false};
   for (int repeat = 0; repeat < 2; ++repeat) plan.run(in, out, cancel, {}, nullptr);

@@ -1,0 +1,151 @@
+// What the CPU addon has of its own: its backend, image preprocessing, bare attention, and what the machine can do.
+#include <chrono>
+#include <cstring>
+#include <dnnl.hpp>
+
+#include "../../cpu/backend.h"
+#include "../../image/resize.h"
+#include "../async_task.h"
+#include "../attention_call.h"
+#include "../backend_entry.h"
+#include "../js_value.h"
+#include "../objects.h"
+
+namespace ba_sam::node {
+namespace {
+
+constexpr int64_t kMaxSide = int64_t{1} << 20;
+
+void read_triple(const Napi::Value& value, float out[3], const char* name) {
+  if (!value.IsArray() || value.As<Napi::Array>().Length() != 3) bad_argument(name, "an array of three numbers");
+  for (uint32_t i = 0; i < 3; ++i) out[i] = static_cast<float>(to_number(value.As<Napi::Array>().Get(i), name));
+}
+
+// preprocess(rgb: Uint8Array [h, w, 3], width, height, scaledW, scaledH, inputW, inputH, mean, std,
+//            out: Float32Array [3, inputH, inputW], token?): Promise<void>
+Napi::Value preprocess(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const int64_t width = to_integer(info[1], 1, kMaxSide, "width"),
+                  height = to_integer(info[2], 1, kMaxSide, "height");
+    const int64_t input_w = to_integer(info[5], 1, kMaxSide, "inputWidth");
+    const int64_t input_h = to_integer(info[6], 1, kMaxSide, "inputHeight");
+    const int64_t scaled_w = to_integer(info[3], 1, input_w, "scaledWidth");
+    const int64_t scaled_h = to_integer(info[4], 1, input_h, "scaledHeight");
+    struct Normalisation {
+      float mean[3], std[3];
+    } n;
+    read_triple(info[7], n.mean, "pixelMean");
+    read_triple(info[8], n.std, "pixelStd");
+    const ArrayView rgb = to_array(info[0], DType::u8, static_cast<size_t>(width * height * 3), "image");
+    const ArrayView out = to_array(info[9], DType::f32, static_cast<size_t>(input_w * input_h * 3) * 4, "out");
+    auto copy = std::make_shared<Buffer>(rgb.bytes, "an image");
+    std::memcpy(copy->data(), rgb.data, rgb.bytes);
+
+    AsyncTaskOptions options;
+    options.name = "ba-sam preprocess";
+    options.token = to_token(info[10]);
+    if (!options.token) options.token = std::make_shared<CancelToken>();
+    options.keep_alive.push_back(info[9].As<Napi::Object>());
+    options.work = [=, token = options.token](const std::function<void(double)>&) {
+      const int threads = Executor::instance().threads();
+      Buffer scaled(static_cast<size_t>(scaled_w * scaled_h * 3), "a resized image");
+      resize_bilinear_rgb8(scaled.data(), scaled_w, scaled_h, copy->data(), width, height, threads, &token->cancelled);
+      normalize_pad(static_cast<float*>(out.data), scaled.data(), scaled_w, scaled_h, input_w, input_h, n.mean, n.std,
+                    threads, &token->cancelled);
+      if (token->cancelled) throw SamError("ERR_ABORTED", "The run was aborted");
+    };
+    return start_task(info.Env(), std::move(options));
+  });
+}
+
+cpu::Isa to_isa(const Napi::Value& value) {
+  if (value.IsUndefined()) return cpu::best_isa();
+  const std::string text = to_text(value, "isa");
+  for (int i = 0; i <= static_cast<int>(cpu::Isa::avx512_bf16); ++i) {
+    const auto isa = static_cast<cpu::Isa>(i);
+    if (text == cpu::isa_name(isa)) {
+      if (!cpu::isa_supported(isa)) bad_argument("isa", "an instruction set that this processor has");
+      return isa;
+    }
+  }
+  bad_argument("isa", "one of scalar, avx2, avx512, avx512_bf16");
+}
+
+// attention(q, k, v, out, options with isa?, threads?, token?): Promise<number>, milliseconds; see read_attention_call
+Napi::Value attention(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const std::shared_ptr<AttentionCall> call = read_attention_call(info);
+    if (call->params.dtype == DType::f16) bad_argument("dtype", "f32 or bf16");
+    const auto o = info[4].As<Napi::Object>();
+    const cpu::Isa isa = to_isa(o.Get("isa"));
+    const int threads = o.Get("threads").IsUndefined()
+                            ? Executor::instance().threads()
+                            : static_cast<int>(to_integer(o.Get("threads"), 1, 1024, "threads"));
+
+    AsyncTaskOptions options;
+    options.name = "ba-sam attention";
+    options.token = to_token(info[5]);
+    if (!options.token) options.token = std::make_shared<CancelToken>();
+    options.keep_alive.push_back(info[3].As<Napi::Object>());
+    auto milliseconds = std::make_shared<double>(0);
+    options.work = [call, threads, isa, milliseconds, token = options.token](const std::function<void(double)>&) {
+      const auto& p = call->params;
+      const int64_t c = call->channels(), q_batch = p.q_tokens * c, k_batch = p.k_tokens * c;
+      Buffer workspace(cpu::attention_workspace_bytes(p, threads, isa), "the attention's workspace");
+      const auto start = std::chrono::steady_clock::now();
+      cpu::attention_forward(call->out.data, q_batch, c, {call->q.data(), q_batch, c}, {call->k.data(), k_batch, c},
+                             {call->v.data(), k_batch, c}, p, workspace.data(), threads, isa, &token->cancelled);
+      *milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+      if (token->cancelled) throw SamError("ERR_ABORTED", "The run was aborted");
+    };
+    options.result = [milliseconds](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, *milliseconds); };
+    return start_task(info.Env(), std::move(options));
+  });
+}
+
+// info(): what this build and this machine can do
+Napi::Value machine_info(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    auto result = Napi::Object::New(info.Env());
+    auto isas = Napi::Array::New(info.Env());
+    for (int i = 0; i <= static_cast<int>(cpu::Isa::avx512_bf16); ++i) {
+      const auto isa = static_cast<cpu::Isa>(i);
+      if (cpu::isa_supported(isa)) isas.Set(isas.Length(), cpu::isa_name(isa));
+    }
+    const dnnl_version_t* version = dnnl_version();
+    result.Set("backend", "cpu");
+    result.Set("isa", cpu::isa_name(cpu::best_isa()));
+    result.Set("supportedIsas", isas);
+    result.Set("threads", Executor::instance().threads());
+    result.Set("oneDNN", std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
+                             std::to_string(version->patch));
+    result.Set("bf16UnavailableReason", cpu::bf16_unavailable_reason());
+    return result;
+  });
+}
+
+// setThreads(n): before the first run
+Napi::Value set_threads(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    Executor::instance().set_threads(static_cast<int>(to_integer(info[0], 1, 1024, "threads")));
+    return info.Env().Undefined();
+  });
+}
+
+}  // namespace
+
+// options: undefined or an object without meaning. The team is asked for its size when a plan is prepared: until then
+// setThreads may change it.
+std::shared_ptr<Backend> make_backend(const Napi::Value& options) {
+  if (!options.IsUndefined() && !options.IsObject()) bad_argument("options", "an object");
+  return cpu::make_cpu_backend();
+}
+
+void define_backend_functions(Napi::Env env, Napi::Object exports) {
+  exports.Set("preprocess", Napi::Function::New<preprocess>(env, "preprocess"));
+  exports.Set("attention", Napi::Function::New<attention>(env, "attention"));
+  exports.Set("info", Napi::Function::New<machine_info>(env, "info"));
+  exports.Set("setThreads", Napi::Function::New<set_threads>(env, "setThreads"));
+}
+
+}  // namespace ba_sam::node

@@ -1,0 +1,190 @@
+// A graph with data, to be run by any backend and compared with the float64 loops of reference.h.
+#pragma once
+
+#include <atomic>
+#include <cmath>
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "../../native/core/bf16.h"
+#include "../../native/core/plan.h"
+#include "reference.h"
+#include "support.h"
+
+namespace ba_sam::test {
+
+inline Graph decode(const GraphSpec& spec) {
+  const auto bytes = spec.encode();
+  return decode_graph(bytes.data(), bytes.size());
+}
+
+// Elements in their dtype's bytes.
+inline std::vector<uint8_t> stored(const Array& array, DType dtype) {
+  std::vector<uint8_t> bytes(array.size() * dtype_bytes(dtype));
+  for (size_t i = 0; i < array.size(); ++i) {
+    const auto f = static_cast<float>(array[i]);
+    const auto whole = static_cast<int32_t>(array[i]);
+    const uint16_t half = f32_to_bf16(f);
+    const auto byte = static_cast<uint8_t>(whole);
+    const void* from = dtype == DType::f32   ? static_cast<const void*>(&f)
+                       : dtype == DType::i32 ? static_cast<const void*>(&whole)
+                       : dtype == DType::u8  ? static_cast<const void*>(&byte)
+                                             : &half;
+    std::memcpy(&bytes[i * dtype_bytes(dtype)], from, dtype_bytes(dtype));
+  }
+  return bytes;
+}
+
+inline Array loaded(const std::vector<uint8_t>& bytes, DType dtype) {
+  Array out(bytes.size() / dtype_bytes(dtype));
+  for (size_t i = 0; i < out.size(); ++i) {
+    if (dtype == DType::f32) {
+      float v;
+      std::memcpy(&v, &bytes[4 * i], 4);
+      out[i] = v;
+    } else if (dtype == DType::bf16) {
+      out[i] = bf16_to_f32(static_cast<uint16_t>(bytes[2 * i] | bytes[2 * i + 1] << 8));
+    } else if (dtype == DType::i32) {
+      int32_t v;
+      std::memcpy(&v, &bytes[4 * i], 4);
+      out[i] = v;
+    } else {
+      out[i] = bytes[i];
+    }
+  }
+  return out;
+}
+
+// A graph with data for its inputs and weights.
+struct Fixture {
+  Graph graph;
+  std::vector<std::vector<uint8_t>> data;  // per value; inputs and weights
+  std::shared_ptr<WeightStore> weights;
+
+  Fixture(const GraphSpec& spec, Random& random, std::shared_ptr<Backend> backend)
+      : graph(decode(spec)), data(graph.values.size()) {
+    for (const Node& n : graph.nodes) {
+      // Coordinates and labels have ranges of their own.
+      if (n.op == Op::point_encoding) fill(n.inputs[0], random, -8, 72), fill(n.inputs[1], random, -2, 5.999);
+    }
+    for (uint32_t v = 0; v < graph.values.size(); ++v) {
+      const Value& value = graph.values[v];
+      if (value.kind == ValueKind::computed) continue;
+      const double limit = value.kind == ValueKind::weight && value.shape.size() > 1
+                               ? 1 / std::sqrt(value.elements() / value.shape[0] + 1.0)
+                               : 1;
+      if (data[v].empty()) fill(v, random, -limit, limit);
+    }
+    weights = store(std::move(backend));
+  }
+
+  // The weights of this graph for another backend.
+  std::shared_ptr<WeightStore> store(std::shared_ptr<Backend> backend) const {
+    auto store = std::make_shared<WeightStore>(std::move(backend));
+    for (uint32_t v = 0; v < graph.values.size(); ++v) {
+      const Value& value = graph.values[v];
+      if (value.kind != ValueKind::weight) continue;
+      store->set(value.name, value.dtype, value.dtype, value.shape, data[v].data(), data[v].size());
+    }
+    return store;
+  }
+
+  void fill(uint32_t v, Random& random, double low, double high) {
+    Array array(static_cast<size_t>(graph.values[v].elements()));
+    for (double& x : array)
+      x = graph.values[v].dtype == DType::i32 ? std::floor(random.uniform(low, high)) : random.uniform(low, high);
+    data[v] = stored(array, graph.values[v].dtype);
+  }
+
+  std::vector<std::vector<uint8_t>> run(Plan& plan, const std::function<void(double)>& progress = {},
+                                        const std::atomic<bool>* cancel = nullptr) const {
+    std::vector<const void*> in;
+    std::vector<void*> out;
+    std::vector<std::vector<uint8_t>> results;
+    for (uint32_t v : plan.graph().inputs) in.push_back(data[v].data());
+    for (uint32_t v : plan.graph().outputs) results.emplace_back(plan.graph().values[v].bytes(), 0xee);
+    for (auto& bytes : results) out.push_back(bytes.data());
+    const std::atomic<bool> never{false};
+    plan.run(in, out, cancel ? *cancel : never, progress, nullptr);
+    return results;
+  }
+};
+
+inline double tolerance(const Graph& g, const Node& n) {
+  bool bf16 = g.output(n).dtype == DType::bf16;
+  for (size_t i = 0; i < n.inputs.size(); ++i) bf16 = bf16 || (n.has_input(i) && g.input(n, i).dtype == DType::bf16);
+  // A norm divides by a deviation that may be as small as sqrt(eps) = 1e-3.
+  return bf16 ? 1.6e-2 : n.op == Op::layer_norm ? 3e-4 : 1e-5;
+}
+
+inline std::string compare(const Graph& g, const Node& n, const Array& actual, const Array& expected) {
+  double scale = 1e-2;
+  for (double e : expected) scale = std::max(scale, std::abs(e));
+  const double limit = tolerance(g, n) * scale;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    if (g.output(n).dtype == DType::u8) {
+      if (std::abs(expected[i]) > limit && actual[i] != (expected[i] > 0)) return "mask " + std::to_string(i);
+    } else if (!(std::abs(actual[i] - expected[i]) <= limit)) {
+      return "element " + std::to_string(i) + " is " + std::to_string(actual[i]) + ", not " +
+             std::to_string(expected[i]);
+    }
+  }
+  return "";
+}
+
+inline bool in_weights(const Graph& g, uint32_t v) {
+  return g.values[view_root(g, v)].kind == ValueKind::weight;
+}
+
+// The graph with every value as output is compared node by node with the loops, each fed with what the plan itself
+// computed before. The graph as drawn shares memory between values: its outputs must be the same bit for bit.
+// Returns what is wrong, "" when nothing is.
+inline std::string problem_of(const GraphSpec& spec, Random& random, const std::shared_ptr<Backend>& backend,
+                              std::set<Op>* seen) {
+  const Fixture drawn(spec, random, backend);
+  Fixture all = drawn;
+  all.graph.outputs.clear();
+  for (const Node& n : all.graph.nodes) {
+    if (!in_weights(all.graph, n.output)) all.graph.outputs.push_back(n.output);
+  }
+  std::string problem;
+  try {
+    Plan everything(all.weights, all.graph);
+    const auto results = all.run(everything);
+    std::vector<Array> values(all.graph.values.size());
+    for (size_t v = 0; v < values.size(); ++v) values[v] = loaded(all.data[v], all.graph.values[v].dtype);
+    for (size_t i = 0; i < results.size(); ++i) {
+      const uint32_t v = all.graph.outputs[i];
+      values[v] = loaded(results[i], all.graph.values[v].dtype);
+    }
+    for (const Node& n : all.graph.nodes) {
+      std::vector<const Array*> in;
+      for (uint32_t v : n.inputs) in.push_back(v == kAbsent ? nullptr : &values[v]);
+      const Array expected = reference(all.graph, n, in);
+      if (in_weights(all.graph, n.output)) values[n.output] = expected;
+      const std::string error = compare(all.graph, n, values[n.output], expected);
+      if (!error.empty() && problem.empty())
+        problem = std::string(op_info(static_cast<uint8_t>(n.op)).name) + ": " + error;
+      seen->insert(n.op);
+    }
+    Plan plan(drawn.weights, drawn.graph);
+    for (int repeat = 0; repeat < 2 && problem.empty(); ++repeat) {
+      const auto outputs = drawn.run(plan);
+      for (size_t i = 0; i < outputs.size(); ++i) {
+        for (size_t j = 0; j < results.size(); ++j) {
+          if (all.graph.outputs[j] == drawn.graph.outputs[i] && outputs[i] != results[j]) {
+            problem = "output " + std::to_string(i) + " of the packed plan differs in run " + std::to_string(repeat);
+          }
+        }
+      }
+    }
+  } catch (const std::exception& error) {
+    problem = error.what();
+  }
+  return problem;
+}
+
+}  // namespace ba_sam::test
