@@ -43,10 +43,34 @@ class DeviceScope {
   int previous_ = -1;
 };
 
+// An event with an owner.
+class Event {
+ public:
+  explicit Event(unsigned flags = cudaEventDefault) { check(cudaEventCreateWithFlags(&event_, flags), "an event"); }
+  ~Event() {
+    if (event_ && cudaEventDestroy(event_) != cudaSuccess) cudaGetLastError();
+  }
+  Event(Event&& other) noexcept : event_(std::exchange(other.event_, nullptr)) {}
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+
+  void record(cudaStream_t stream) { check(cudaEventRecord(event_, stream), "an event"); }
+  void wait() { check(cudaEventSynchronize(event_), "the work that was queued"); }
+  // Both must have happened.
+  double milliseconds_since(const Event& start) const {
+    float out = 0;
+    check(cudaEventElapsedTime(&out, start.event_, event_), "the time between two events");
+    return out;
+  }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
 // Starts `kernel` with `shared_bytes` of dynamic shared memory, more than 48 KB included.
 template <typename... Params, typename... Args>
-void launch(const char* name, void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
-            Args&&... args) {
+void launch(const char* name, void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes,
+            cudaStream_t stream, Args&&... args) {
   if (shared_bytes > 48 * 1024) {
     check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(shared_bytes)),

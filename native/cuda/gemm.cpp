@@ -1,0 +1,229 @@
+// See gemm.h.
+#include "gemm.h"
+
+#include <algorithm>
+
+#include "kernels.h"
+
+namespace ba_sam::cuda {
+namespace {
+
+// Products are cut so that no matrix of a part has more elements: 32-bit indices are all that many kernels have.
+constexpr int64_t kMaxElements = int64_t{1} << 31;
+constexpr int64_t kMaxBatch = int64_t{1} << 15;  // of 65535 that fit a grid's z
+constexpr int64_t kRowStep = 128;                // rows of a part: a multiple keeps addresses aligned
+
+lt::DataType lt_type(DType dtype) {
+  return dtype == DType::bf16 ? lt::kBF16 : dtype == DType::f16 ? lt::kF16 : lt::kF32;
+}
+
+// The largest power of two, at most 256, that divides everything given.
+unsigned alignment_of(const void* pointer, int64_t stride_bytes = 0) {
+  const uint64_t bits = reinterpret_cast<uintptr_t>(pointer) | static_cast<uint64_t>(stride_bytes) | 256;
+  return static_cast<unsigned>(bits & (~bits + 1));
+}
+
+const void* advance(const void* pointer, int64_t elements, DType dtype) {
+  return pointer ? static_cast<const uint8_t*>(pointer) + elements * static_cast<int64_t>(dtype_bytes(dtype)) : nullptr;
+}
+void* advance(void* pointer, int64_t elements, DType dtype) {
+  return static_cast<uint8_t*>(pointer) + elements * static_cast<int64_t>(dtype_bytes(dtype));
+}
+
+}  // namespace
+
+bool Gemm::Key::operator==(const Key& o) const {
+  return m == o.m && n == o.n && k == o.k && batch == o.batch && x_stride == o.x_stride && w_stride == o.w_stride && in == o.in && out == o.out && epilogue == o.epilogue && residual == o.residual &&
+         align_x == o.align_x && align_w == o.align_w && align_c == o.align_c && align_out == o.align_out &&
+         align_bias == o.align_bias;
+}
+
+size_t Gemm::Hash::operator()(const Key& key) const {
+  uint64_t hash = 0x9e3779b97f4a7c15u;
+  for (const int64_t part : {key.m, key.n, key.k, key.batch, key.x_stride, key.w_stride,
+                             int64_t{key.in} << 16 | int64_t{key.out} << 12 | int64_t{key.epilogue} << 1 | key.residual,
+                             int64_t{key.align_x} << 48 | int64_t{key.align_w} << 36 | int64_t{key.align_c} << 24 |
+                                 int64_t{key.align_out} << 12 | key.align_bias}) {
+    hash = (hash ^ static_cast<uint64_t>(part)) * 0xbf58476d1ce4e5b9u;
+    hash ^= hash >> 29;
+  }
+  return hash;
+}
+
+// Descriptors of one shape and the algorithm for it; without one `usable` is false.
+struct Gemm::Plan {
+  const lt::Library& library;
+  lt::MatmulDesc desc = nullptr;
+  lt::Layout w = nullptr, x = nullptr, out = nullptr;
+  lt::HeuristicResult chosen = {};
+  bool usable = false;
+
+  explicit Plan(const lt::Library& l) : library(l) {}
+  ~Plan() {
+    if (desc) library.desc_destroy(desc);
+    for (lt::Layout layout : {w, x, out}) {
+      if (layout) library.layout_destroy(layout);
+    }
+  }
+  Plan(const Plan&) = delete;
+  Plan& operator=(const Plan&) = delete;
+};
+
+Gemm::Gemm(const lt::Library& library, cudaStream_t stream, std::shared_ptr<DeviceMemory> workspace, bool tf32)
+    : library_(library), stream_(stream), workspace_(std::move(workspace)), tf32_(tf32) {
+  require(library_.create(&handle_), "its context");
+  const auto set = [&](lt::PreferenceAttribute attribute, auto value) {
+    return library_.preference_set(preference_, attribute, &value, sizeof(value));
+  };
+  try {
+    require(library_.preference_create(&preference_), "a preference");
+    require(set(lt::kPreferenceMaxWorkspace, uint64_t{workspace_->size()}), "the size of a workspace");
+    require(set(lt::kPreferenceReductionSchemes, static_cast<uint32_t>(lt::kReduceComputeType)), "a reduction scheme");
+  } catch (...) {
+    if (preference_) library_.preference_destroy(preference_);
+    library_.destroy(handle_);
+    throw;
+  }
+}
+
+Gemm::~Gemm() {
+  plans_.clear();
+  library_.preference_destroy(preference_);
+  library_.destroy(handle_);
+}
+
+void Gemm::require(lt::Status status, const char* what) const {
+  if (status == lt::kSuccess) return;
+  const std::string tried = std::string("cuBLASLt's ") + what;
+  const cudaError_t error = cudaGetLastError();  // says more than the status, when the device has failed
+  if (error != cudaSuccess) fail(error, tried);
+  const std::string message = "cuBLASLt refused " + std::string(what) + ": " + library_.status_name(status);
+  throw SamError(status == lt::kAllocFailed ? "ERR_OUT_OF_MEMORY" : "ERR_INTERNAL", message);
+}
+
+Gemm::Plan& Gemm::plan_for(const GemmCall& call, uint32_t epilogue) {
+  const auto in_bytes = static_cast<int64_t>(dtype_bytes(call.in_dtype));
+  const auto out_bytes = static_cast<int64_t>(dtype_bytes(call.out_dtype));
+  const bool batched = call.batch > 1;
+  const int64_t out_stride = batched ? call.m * call.n : 0;
+  const void* c = call.residual ? call.residual : call.out;
+  Key key = {};
+  key.m = call.m;
+  key.n = call.n;
+  key.k = call.k;
+  key.batch = call.batch;
+  if (batched) {
+    key.x_stride = call.x_stride;
+    key.w_stride = call.w_stride;
+  }
+  key.in = static_cast<int>(call.in_dtype);
+  key.out = static_cast<int>(call.out_dtype);
+  key.epilogue = static_cast<int>(epilogue);
+  key.residual = call.residual != nullptr;
+  key.align_x = alignment_of(call.x, key.x_stride * in_bytes);
+  key.align_w = alignment_of(call.w, key.w_stride * in_bytes);
+  key.align_c = alignment_of(c, out_stride * out_bytes);
+  key.align_out = alignment_of(call.out, out_stride * out_bytes);
+  key.align_bias = alignment_of(call.bias);
+
+  const auto found = plans_.find(key);
+  if (found != plans_.end()) return *found->second;
+
+  auto plan = std::make_unique<Plan>(library_);
+  const lt::ComputeType compute = call.in_dtype == DType::f32 && tf32_ ? lt::kCompute32FFastTF32 : lt::kCompute32F;
+  require(library_.desc_create(&plan->desc, compute, lt::kF32), "a product's description");
+  const auto describe = [&](lt::MatmulDescAttribute attribute, auto value) {
+    require(library_.desc_set(plan->desc, attribute, &value, sizeof(value)), "an attribute of a product");
+  };
+  describe(lt::kDescTransA, static_cast<int32_t>(lt::kTransposed));
+  describe(lt::kDescTransB, static_cast<int32_t>(lt::kNotTransposed));
+  describe(lt::kDescEpilogue, epilogue);
+  if (epilogue & lt::kBias) describe(lt::kDescBiasPointer, call.bias);
+
+  const auto layout = [&](lt::Layout* target, DType type, int64_t rows, int64_t columns, int64_t stride) {
+    require(library_.layout_create(target, lt_type(type), static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), rows),
+            "a matrix's description");
+    if (!batched) return;
+    const auto count = static_cast<int32_t>(call.batch);
+    require(library_.layout_set(*target, lt::kLayoutBatchCount, &count, sizeof(count)), "a batch's description");
+    require(library_.layout_set(*target, lt::kLayoutBatchStride, &stride, sizeof(stride)), "a batch's description");
+  };
+  layout(&plan->w, call.in_dtype, call.k, call.n, call.w_stride);
+  layout(&plan->x, call.in_dtype, call.k, call.m, call.x_stride);
+  layout(&plan->out, call.out_dtype, call.n, call.m, out_stride);
+
+  const auto promise = [&](lt::PreferenceAttribute attribute, uint32_t bytes) {
+    require(library_.preference_set(preference_, attribute, &bytes, sizeof(bytes)), "an alignment");
+  };
+  promise(lt::kPreferenceAlignmentA, key.align_w);
+  promise(lt::kPreferenceAlignmentB, key.align_x);
+  promise(lt::kPreferenceAlignmentC, key.align_c);
+  promise(lt::kPreferenceAlignmentD, key.align_out);
+  int returned = 0;
+  const lt::Status status = library_.heuristic(handle_, plan->desc, plan->w, plan->x, plan->out, plan->out, preference_, 1,
+                                               &plan->chosen, &returned);
+  // "Not supported" is an answer, and so is "invalid value", which it gives for alignments that no kernel has.
+  if (status != lt::kSuccess && status != lt::kNotSupported && status != lt::kInvalidValue) require(status, "a search");
+  plan->usable = status == lt::kSuccess && returned > 0 && plan->chosen.state == lt::kSuccess &&
+                 plan->chosen.workspace_bytes <= workspace_->size();
+  return *plans_.emplace(key, std::move(plan)).first->second;
+}
+
+bool Gemm::multiply(const GemmCall& call, uint32_t epilogue) {
+  Plan& plan = plan_for(call, epilogue);
+  if (!plan.usable) return false;
+  if (epilogue & lt::kBias) {
+    require(library_.desc_set(plan.desc, lt::kDescBiasPointer, &call.bias, sizeof(call.bias)), "a bias");
+  }
+  const float alpha = 1, beta = call.residual ? 1 : 0;
+  const void* c = call.residual ? call.residual : call.out;
+  const lt::Status status =
+      library_.matmul(handle_, plan.desc, &alpha, call.w, plan.w, call.x, plan.x, &beta, c, plan.out, call.out, plan.out,
+                      &plan.chosen.algorithm, workspace_->data(), workspace_->size(), stream_);
+  if (status == lt::kNotSupported || status == lt::kArchMismatch) {
+    plan.usable = false;  // chosen, and refused all the same: not again
+    return false;
+  }
+  require(status, "a product");
+  return true;
+}
+
+void Gemm::run_part(const GemmCall& call) {
+  const bool gelu_apart = call.activation == Activation::gelu && call.out_dtype != DType::bf16;
+  uint32_t epilogue = call.bias ? lt::kBias : 0;
+  if (call.activation == Activation::relu) epilogue |= lt::kRelu;
+  if (call.activation == Activation::gelu && !gelu_apart) epilogue |= lt::kGelu;
+  if (!epilogue) epilogue = lt::kDefault;
+
+  if (multiply(call, epilogue)) {
+    if (gelu_apart) finish_product(call, false, stream_);
+  } else if (epilogue != lt::kDefault && multiply(call, lt::kDefault)) {
+    finish_product(call, true, stream_);
+  } else {
+    ++fallbacks_;
+    gemm_simt(call, stream_);
+  }
+}
+
+void Gemm::run(const GemmCall& call) {
+  if (call.m == 0 || call.n == 0 || call.batch == 0) return;
+  const int64_t wide = std::max(call.n, call.k);
+  const int64_t rows = std::max(kRowStep, kMaxElements / wide / kRowStep * kRowStep);
+  const int64_t items = call.m > rows ? 1 : kMaxBatch;
+  if (call.m <= rows && call.batch <= items) return run_part(call);
+
+  GemmCall part = call;
+  for (int64_t b = 0; b < call.batch; b += items) {
+    part.batch = std::min(items, call.batch - b);
+    for (int64_t row = 0; row < call.m; row += rows) {
+      part.m = std::min(rows, call.m - row);
+      part.x = advance(call.x, b * call.x_stride + row * call.k, call.in_dtype);
+      part.w = advance(call.w, b * call.w_stride, call.in_dtype);
+      part.residual = advance(call.residual, (b * call.m + row) * call.n, call.out_dtype);
+      part.out = advance(call.out, (b * call.m + row) * call.n, call.out_dtype);
+      run_part(part);
+    }
+  }
+}
+
+}  // namespace ba_sam::cuda

@@ -1,0 +1,82 @@
+// Matrix products with a weight on the right: out [M, N] = act(x [M, K] · w [N, K]ᵀ + bias) + residual, through cuBLASLt.
+//
+// Row-major x, w and out are column-major matrices of the transposed shape, so that this is cuBLASLt's
+//   out [N, M] = op_T(w [K, N]) · x [K, M],   bias along the rows: its fused epilogues fit as they are.
+// For each shape the heuristic is asked once; the answer is kept, with the descriptors, for the life of the backend. That
+// makes results repeatable, and keeps descriptors and heuristics out of captured graphs. Split-K that reduces in place
+// with atomics is excluded for the same reason.
+//
+// What cuBLASLt refuses (16-bit operands whose rows are not 16-byte aligned, as with 3 channels) falls back step by step:
+// first without the fused epilogue, then to a SIMT kernel of our own (gemm_simt.cu), which takes everything.
+#pragma once
+
+#include <memory>
+#include <unordered_map>
+
+#include "../core/ops.h"
+#include "cublaslt.h"
+#include "memory.h"
+
+namespace ba_sam::cuda {
+
+struct GemmCall {
+  DType in_dtype = DType::f32;   // of x and w
+  DType out_dtype = DType::f32;  // f32 or in_dtype; of bias, residual and out
+  int64_t m = 0, n = 0, k = 0;
+  // Items of a batch, and their distances in elements; those of out lie without gaps.
+  int64_t batch = 1;
+  int64_t x_stride = 0, w_stride = 0;
+
+  const void* x = nullptr;
+  const void* w = nullptr;
+  const void* bias = nullptr;      // [N] or null
+  const void* residual = nullptr;  // laid out as out, may be out itself; or null. Not together with an activation.
+  void* out = nullptr;
+  Activation activation = Activation::none;
+};
+
+class Gemm {
+ public:
+  // Throws SamError when cuBLASLt has no context to give. `workspace` outlives this.
+  Gemm(const lt::Library& library, cudaStream_t stream, std::shared_ptr<DeviceMemory> workspace, bool tf32);
+  ~Gemm();
+  Gemm(const Gemm&) = delete;
+  Gemm& operator=(const Gemm&) = delete;
+
+  // Queues the product. GELU is exact for outputs in f32 and f16. For bf16 it is cuBLASLt's fused one, with tanh in place
+  // of erf: they differ by at most 4.73e-4, at x = ±2.7 (measured in f64 over [−8, 8]); bf16 rounds numbers
+  // between 0.5 and 1 by up to 2e-3, f16 by 2.4e-4.
+  void run(const GemmCall& call);
+
+  // Shapes that went to our own kernel, for benchmarks and tests.
+  size_t fallbacks() const { return fallbacks_; }
+
+ private:
+  struct Key {
+    int64_t m, n, k, batch, x_stride, w_stride;
+    int in, out, epilogue, residual;
+    unsigned align_x, align_w, align_c, align_out, align_bias;
+    bool operator==(const Key& other) const;
+  };
+  struct Hash {
+    size_t operator()(const Key& key) const;
+  };
+  struct Plan;
+
+  void run_part(const GemmCall& call);
+  Plan& plan_for(const GemmCall& call, uint32_t epilogue);
+  // False when cuBLASLt has nothing for this shape with this epilogue.
+  bool multiply(const GemmCall& call, uint32_t epilogue);
+  void require(lt::Status status, const char* what) const;
+
+  const lt::Library& library_;
+  cudaStream_t stream_;
+  std::shared_ptr<DeviceMemory> workspace_;
+  bool tf32_;
+  lt::Handle handle_ = nullptr;
+  lt::Preference preference_ = nullptr;
+  std::unordered_map<Key, std::unique_ptr<Plan>, Hash> plans_;
+  size_t fallbacks_ = 0;
+};
+
+}  // namespace ba_sam::cuda
