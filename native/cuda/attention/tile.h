@@ -1,0 +1,104 @@
+// Sizes of the tensor-core attention kernel for one head size, and how it lays out shared memory.
+#pragma once
+
+#include "../primitives.h"
+#include "geometry.h"
+
+namespace ba_sam::cuda {
+
+// What is added to scale · q·k.
+enum class ScoreBias {
+  none,       // nothing: keys are a plain list
+  separable,  // relative positions and the Manhattan penalty: one term a row, one a column
+  distance,   // separable terms and a Euclidean or Chebyshev penalty
+};
+
+// kGroups: grid rows in a tile of keys (geometry.h). kMTiles: mma tiles of 16 queries that one warp works on; two share
+// every K and V fragment read from shared memory, at the price of twice the registers.
+template <int kGroups_, int kMTiles_>
+struct Tile {
+  static constexpr int kGroups = kGroups_;
+  static constexpr int kMTiles = kMTiles_;
+  static constexpr int kWarps = 4;
+  static constexpr int kThreads = 32 * kWarps;
+  static constexpr int kKeys = kTileKeys;
+  static constexpr int kColumns = kKeys / kGroups;
+  static constexpr int kColumnTiles = kColumns / 8;  // mma tiles of 8 columns with a column term of their own
+  static constexpr int kQueries = kFragmentRows * kMTiles * kWarps;
+};
+
+// K and V tiles [64][D + 8], two stages each; then one skewed product [16][kSkewPitch] f32 per mma tile of queries.
+// D + 8: rows start an odd number of 16-byte units apart, so that the eight rows of an ldmatrix hit different banks.
+template <int D, typename TileT>
+struct SharedLayout {
+  static constexpr int kPitch = D + 8;                         // elements
+  static constexpr int kOperand = TileT::kKeys * kPitch;       // elements of one K or V tile
+  static constexpr int kSkewPitch = kSkewSpan<kRowChunk> + 4;  // floats; 4: rows 8 apart in banks of their own
+  static constexpr int kSkew = kFragmentRows * kSkewPitch;     // floats
+  static constexpr int kOperandBytes = 4 * kOperand * 2;       // 2 stages × (K, V), 16-bit elements
+  static constexpr int kSkewBytes = TileT::kWarps * TileT::kMTiles * kSkew * 4;
+};
+
+template <int D, ScoreBias kBias, typename TileT>
+constexpr int shared_bytes() {
+  using Layout = SharedLayout<D, TileT>;
+  return Layout::kOperandBytes + (kBias == ScoreBias::none ? 0 : Layout::kSkewBytes);
+}
+
+// What the registers of an SM allow without spilling (scripts/check-cuda-kernels.mjs): 168 a thread for three blocks, 255
+// for two.
+template <int D, ScoreBias kBias, typename TileT>
+constexpr int blocks_per_sm() {
+  const bool fits_168 = D <= 64 && TileT::kMTiles == 1 && !(kBias == ScoreBias::distance && TileT::kGroups == 1);
+  return fits_168 ? 3 : 2;
+}
+
+// Arguments of one launch. Strides in elements.
+struct MmaArguments {
+  const void *q, *k, *v;
+  void* out;
+  int64_t q_batch, k_batch, v_batch, out_batch;
+  int q_token, kv_token, out_token;
+  int heads;
+  int q_tiles;                  // per head and window
+  int windows, windows_across;  // 1, 1 without windows
+  int window;                   // side, or 0
+  int grid_h, grid_w;           // tokens
+  int rows, columns;            // of the rectangle of keys; without a grid: 1 × k_tokens
+  int q_count;                  // queries of one rectangle
+  const void *pad_k, *pad_v;
+  const float *rel_h, *rel_w, *slopes;
+  float start;
+  bool euclidean;  // else Chebyshev; ScoreBias::distance only
+  bool fold_manhattan;
+  float scale_log2;  // |scale| · log2(e) > 0
+  bool negate_q;     // the scale's sign: online softmax needs a positive factor
+};
+
+// Where block `blockIdx.x` works.
+struct BlockPlace {
+  int64_t batch;
+  int head, window_y, window_x, first_query;
+
+  __device__ BlockPlace(const MmaArguments& a, int queries_per_block) {
+    int64_t index = blockIdx.x;
+    first_query = static_cast<int>(index % a.q_tiles) * queries_per_block;
+    index /= a.q_tiles;
+    head = static_cast<int>(index % a.heads);
+    index /= a.heads;
+    const int window = static_cast<int>(index % a.windows);
+    batch = index / a.windows;
+    window_y = window / a.windows_across;
+    window_x = window % a.windows_across;
+  }
+};
+
+// Token of query `index` of the block's rectangle, or −1 when there is none: past the end, or a window's pad token.
+__device__ __forceinline__ int64_t query_token(const MmaArguments& a, const BlockPlace& place, int index) {
+  if (index >= a.q_count) return -1;
+  if (a.window == 0) return index;
+  const int y = place.window_y * a.window + index / a.window, x = place.window_x * a.window + index % a.window;
+  return y < a.grid_h && x < a.grid_w ? static_cast<int64_t>(y) * a.grid_w + x : -1;
+}
+
+}  // namespace ba_sam::cuda
