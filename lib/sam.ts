@@ -45,7 +45,7 @@ export interface LoadOptions extends BaSamSettings, CallOptions {
   /** Default `auto`. */
   device?: Device;
   /** What the image encoder computes in; default `f32`. On the CPU `bf16` needs AVX-512; `f16` is for CUDA. */
-  dtype?: 'f32' | 'bf16' | 'f16';
+  dtype?: ComputeDType;
 }
 
 export interface EncodeOptions extends Omit<BaSamSettings, 'distance'>, RunOptions {
@@ -423,11 +423,11 @@ function copyOf(image: ImageInput): ImageInput {
   return ArrayBuffer.isView(image.data) ? { ...image, data: image.data.slice() } : image;
 }
 
-function computeDType(dtype: 'f32' | 'bf16' | 'f16'): ComputeDType {
+function computeDType(dtype: ComputeDType): ComputeDType {
   if (dtype === 'f16') {
     throw new SamError(
       'ERR_DEVICE_UNAVAILABLE',
-      'Expected dtype f32 or bf16 on the CPU but received f16: it needs device cuda',
+      'Expected dtype f32 or bf16 on the CPU but received f16; f16 needs a CUDA device',
     );
   }
   const reason = dtype === 'bf16' ? native().info().bf16UnavailableReason : '';

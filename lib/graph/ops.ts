@@ -75,7 +75,7 @@ export function linear(x: Value, weight: Value, options: LinearOptions = {}): Va
   return append('linear', [x, weight, bias, residual], [activationId(activation)], shape, dtype);
 }
 
-/** (x − mean) / √(var + eps) · weight + bias over the last axis, then the activation: as x, f32 or bf16. */
+/** (x − mean) / √(var + eps) · weight + bias over the last axis, then the activation: as x, of any float dtype. */
 export function layerNorm(
   x: Value,
   weight: Value,
@@ -228,7 +228,7 @@ export function reshape(x: Value, shape: Shape): Value {
   return append('reshape', [x], [], shape, x.dtype);
 }
 
-/** f32 ↔ bf16, rounding to nearest even; x itself when it has the dtype already. */
+/** Between f32, bf16 and f16, rounding to nearest even; x itself when it has the dtype already. */
 export function cast(x: Value, dtype: DType): Value {
   return x.dtype === dtype ? x : append('cast', [x], [], x.shape, dtype);
 }

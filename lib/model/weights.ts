@@ -2,7 +2,7 @@
 import type { DType, Graph, Shape, Value } from '../graph/graph';
 
 /** Dtypes that a model can compute in on some device. */
-export type ComputeDType = 'f32' | 'bf16';
+export type ComputeDType = 'f32' | 'bf16' | 'f16';
 
 /**
  * The dtype a weight is kept in. Matrices and convolutions of the image encoder follow the compute dtype; vectors,

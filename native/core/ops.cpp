@@ -81,11 +81,9 @@ class Checker {
     }
   }
   void expect_float(size_t i, const char* what) const {
-    require(dtype(i) == DType::f32 || dtype(i) == DType::bf16, std::string(what) + " of dtype f32 or bf16");
+    require(is_float(dtype(i)), std::string(what) + " of dtype f32, bf16 or f16");
   }
-  void expect_float_out() const {
-    require(out_dtype() == DType::f32 || out_dtype() == DType::bf16, "an output of dtype f32 or bf16");
-  }
+  void expect_float_out() const { require(is_float(out_dtype()), "an output of dtype f32, bf16 or f16"); }
   void expect_rank(size_t i, size_t rank, const char* what) const {
     require(shape(i).size() == rank,
             std::string(what) + " of rank " + std::to_string(rank) + ", not " + shape_text(shape(i)));
@@ -321,7 +319,7 @@ void check_matmul(const Checker& c) {
 
 void check_transpose(const Checker& c) {
   const Shape& x = c.shape(0);
-  c.require(c.dtype(0) == DType::f32 || c.dtype(0) == DType::bf16, "x of dtype f32 or bf16");
+  c.expect_float(0, "x");
   c.require(x.size() >= 3, "x of rank 3 or more");
   Shape expected = x;
   if (c.integer(0, 0, 1, "toChannelsFirst")) {

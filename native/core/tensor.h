@@ -44,6 +44,11 @@ constexpr const char* dtype_name(DType dtype) {
   return "?";
 }
 
+// What nodes compute in.
+constexpr bool is_float(DType dtype) {
+  return dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f16;
+}
+
 using Shape = std::vector<int64_t>;
 
 // The only exception that native code throws on purpose; `code` is a SamErrorCode of lib/errors.ts.

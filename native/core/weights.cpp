@@ -1,35 +1,14 @@
 // See weights.h.
 #include "weights.h"
 
-#include <cmath>
 #include <cstring>
 
 #include "backend.h"
 #include "bf16.h"
+#include "f16.h"
 #include "graph.h"
 
 namespace ba_sam {
-namespace {
-
-float f16_to_f32(uint16_t h) {
-  const uint32_t sign = static_cast<uint32_t>(h & 0x8000) << 16;
-  const uint32_t exponent = (h >> 10) & 31, mantissa = h & 1023;
-  uint32_t bits;
-  if (exponent == 31) {
-    bits = sign | 0x7f800000u | mantissa << 13;
-  } else if (exponent) {
-    bits = sign | (exponent + 112) << 23 | mantissa << 13;
-  } else {
-    const float subnormal = std::ldexp(static_cast<float>(mantissa), -24);
-    return sign ? -subnormal : subnormal;
-  }
-  float out;
-  std::memcpy(&out, &bits, 4);
-  return out;
-}
-
-}  // namespace
-
 void convert_elements(void* out, DType out_dtype, const void* in, DType in_dtype, size_t count) {
   if (out_dtype == in_dtype) {
     if (count) std::memcpy(out, in, count * dtype_bytes(in_dtype));
@@ -53,9 +32,12 @@ void convert_elements(void* out, DType out_dtype, const void* in, DType in_dtype
   } else if (out_dtype == DType::bf16) {
     auto* target = static_cast<uint16_t*>(out);
     for (size_t i = 0; i < count; ++i) target[i] = f32_to_bf16(load(i));
+  } else if (out_dtype == DType::f16) {
+    auto* target = static_cast<uint16_t*>(out);
+    for (size_t i = 0; i < count; ++i) target[i] = f32_to_f16(load(i));
   } else {
     throw SamError("ERR_INVALID_ARGUMENT",
-                   std::string("Expected f32 or bf16 for a weight's dtype but received ") + dtype_name(out_dtype));
+                   std::string("Expected f32, bf16 or f16 for a weight's dtype but received ") + dtype_name(out_dtype));
   }
 }
 
@@ -63,8 +45,7 @@ WeightStore::WeightStore(std::shared_ptr<Backend> backend) : backend_(std::move(
 
 void WeightStore::set(const std::string& name, DType source, DType dtype, const Shape& shape, const uint8_t* bytes,
                       size_t size) {
-  const bool known = source == DType::f32 || source == DType::bf16 || source == DType::f16;
-  if (!known) {
+  if (!is_float(source)) {
     throw SamError("ERR_INVALID_ARGUMENT",
                    "Expected f32, f16 or bf16 for " + name + " but received " + std::string(dtype_name(source)));
   }

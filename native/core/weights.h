@@ -72,7 +72,7 @@ class WeightStore {
   static std::shared_ptr<const Tensor> plain_of(Entry& entry);
 };
 
-// Row-major conversion between f32, bf16 (round to nearest even) and f16.
+// Row-major conversion between f32, bf16 and f16, rounding to nearest even.
 void convert_elements(void* out, DType out_dtype, const void* in, DType in_dtype, size_t count);
 
 }  // namespace ba_sam

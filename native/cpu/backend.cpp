@@ -54,12 +54,15 @@ KernelPtr make(const KernelContext& c) {
   throw SamError("ERR_INTERNAL", std::string("No CPU kernel for ") + op_info(static_cast<uint8_t>(c.node.op)).name);
 }
 
-bool uses_bf16(const KernelContext& c) {
-  if (c.out().dtype == DType::bf16) return true;
+void check_dtypes(const KernelContext& c) {
+  auto check = [](DType dtype) {
+    const std::string reason = unavailable_reason(dtype);
+    if (!reason.empty()) throw SamError("ERR_DEVICE_UNAVAILABLE", reason);
+  };
+  check(c.out().dtype);
   for (size_t i = 0; i < c.node.inputs.size(); ++i) {
-    if (c.has(i) && c.in(i).dtype == DType::bf16) return true;
+    if (c.has(i)) check(c.in(i).dtype);
   }
-  return false;
 }
 
 class HostMemory final : public Memory {
@@ -90,10 +93,7 @@ class CpuBackend final : public Backend {
 
   std::unique_ptr<Kernel> make_kernel(const Graph& graph, const Node& node, WeightStore& weights) override {
     const KernelContext c{graph, node, weights, threads_ ? threads_ : omp_get_max_threads(), best_isa()};
-    if (uses_bf16(c)) {
-      const std::string reason = bf16_unavailable_reason();
-      if (!reason.empty()) throw SamError("ERR_DEVICE_UNAVAILABLE", reason);
-    }
+    check_dtypes(c);
     try {
       return make(c);
     } catch (const dnnl::error& error) {
@@ -144,8 +144,9 @@ const std::string& KernelContext::weight_name(size_t i) const {
   return root.name;
 }
 
-std::string bf16_unavailable_reason() {
-  if (isa_supported(Isa::avx512)) return "";
+std::string unavailable_reason(DType dtype) {
+  if (dtype == DType::f16) return "Expected dtype f32 or bf16 on the CPU but received f16; f16 needs a CUDA device";
+  if (dtype != DType::bf16 || isa_supported(Isa::avx512)) return "";
   return "Expected a processor with AVX-512 for dtype bf16 on the CPU but this one has none; use dtype f32";
 }
 

@@ -58,11 +58,12 @@ KernelPtr make_resize_rel_pos(const KernelContext&);
 KernelPtr make_upsample_masks(const KernelContext&);
 
 // threads: the size of the OpenMP team; 0 = that of the thread which prepares plans. Kernels throw SamError
-// ERR_DEVICE_UNAVAILABLE when a graph uses bf16 and the processor has no AVX-512 (oneDNN 2.6 has no bf16 products there).
+// ERR_DEVICE_UNAVAILABLE when a graph uses f16, or bf16 on a processor without AVX-512 (oneDNN 2.6 has no bf16 products
+// there).
 std::shared_ptr<Backend> make_cpu_backend(int threads = 0);
 
-// Empty when bf16 can be used, otherwise the reason.
-std::string bf16_unavailable_reason();
+// Empty when graphs and attention may use the dtype, otherwise the reason.
+std::string unavailable_reason(DType dtype);
 
 // A kernel from a lambda, for ops that need no state of their own.
 template <typename F>

@@ -43,7 +43,8 @@ int main(int argc, char** argv) {
   std::sort(pool.begin(), pool.end());
   const size_t seeds = pool.size();
   for (int i = 0; i < 64; ++i)
-    pool.push_back(ba_sam::test::GraphMaker(random, true).make(static_cast<int>(random.integer(1, 12))).encode());
+    pool.push_back(
+        ba_sam::test::GraphMaker(random, {ba_sam::DType::bf16}).make(static_cast<int>(random.integer(1, 12))).encode());
 
   const auto end = Clock::now() + std::chrono::duration<double>(seconds);
   double slowest_ms = 0;

@@ -184,7 +184,7 @@ inline void mutate(GraphSpec& spec, Random& random) {
           if (dim < 0 || dim > 4096) return;
         }
       }
-      test::GraphMaker maker(random, true);
+      test::GraphMaker maker(random, {DType::bf16});
       maker.spec = spec;
       maker.step(static_cast<Op>(random.integer(0, kOpCount - 1)));
       spec = maker.spec;
@@ -199,7 +199,7 @@ inline std::vector<uint8_t> mutant(const uint8_t* bytes, size_t size, Random& ra
   try {
     spec = test::spec_of(decode_graph(bytes, size));
   } catch (const SamError&) {
-    spec = test::GraphMaker(random, true).make(static_cast<int>(random.integer(1, 12)));
+    spec = test::GraphMaker(random, {DType::bf16}).make(static_cast<int>(random.integer(1, 12)));
   }
   for (int64_t n = random.integer(0, 3); n >= 0; --n) mutate(spec, random);
   std::vector<uint8_t> out = spec.encode();

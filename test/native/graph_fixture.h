@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../../native/core/bf16.h"
+#include "../../native/core/f16.h"
 #include "../../native/core/plan.h"
 #include "reference.h"
 #include "support.h"
@@ -27,7 +28,7 @@ inline std::vector<uint8_t> stored(const Array& array, DType dtype) {
   for (size_t i = 0; i < array.size(); ++i) {
     const auto f = static_cast<float>(array[i]);
     const auto whole = static_cast<int32_t>(array[i]);
-    const uint16_t half = f32_to_bf16(f);
+    const uint16_t half = dtype == DType::f16 ? f32_to_f16(f) : f32_to_bf16(f);
     const auto byte = static_cast<uint8_t>(whole);
     const void* from = dtype == DType::f32   ? static_cast<const void*>(&f)
                        : dtype == DType::i32 ? static_cast<const void*>(&whole)
@@ -45,8 +46,9 @@ inline Array loaded(const std::vector<uint8_t>& bytes, DType dtype) {
       float v;
       std::memcpy(&v, &bytes[4 * i], 4);
       out[i] = v;
-    } else if (dtype == DType::bf16) {
-      out[i] = bf16_to_f32(static_cast<uint16_t>(bytes[2 * i] | bytes[2 * i + 1] << 8));
+    } else if (dtype_bytes(dtype) == 2) {
+      const auto half = static_cast<uint16_t>(bytes[2 * i] | bytes[2 * i + 1] << 8);
+      out[i] = dtype == DType::f16 ? f16_to_f32(half) : bf16_to_f32(half);
     } else if (dtype == DType::i32) {
       int32_t v;
       std::memcpy(&v, &bytes[4 * i], 4);
@@ -114,10 +116,17 @@ struct Fixture {
 };
 
 inline double tolerance(const Graph& g, const Node& n) {
-  bool bf16 = g.output(n).dtype == DType::bf16;
-  for (size_t i = 0; i < n.inputs.size(); ++i) bf16 = bf16 || (n.has_input(i) && g.input(n, i).dtype == DType::bf16);
+  bool bf16 = false, f16 = false;
+  auto look = [&](DType dtype) {
+    bf16 = bf16 || dtype == DType::bf16;
+    f16 = f16 || dtype == DType::f16;
+  };
+  look(g.output(n).dtype);
+  for (size_t i = 0; i < n.inputs.size(); ++i) {
+    if (n.has_input(i)) look(g.input(n, i).dtype);
+  }
   // A norm divides by a deviation that may be as small as sqrt(eps) = 1e-3.
-  return bf16 ? 1.6e-2 : n.op == Op::layer_norm ? 3e-4 : 1e-5;
+  return bf16 ? 1.6e-2 : f16 ? 2e-3 : n.op == Op::layer_norm ? 3e-4 : 1e-5;
 }
 
 inline std::string compare(const Graph& g, const Node& n, const Array& actual, const Array& expected) {

@@ -136,7 +136,7 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 std::vector<Case> op_cases() {
   return {
-      {Op::linear, "x of dtype f32 or bf16", dtype(0, kI32)},
+      {Op::linear, "x of dtype f32, bf16 or f16", dtype(0, kI32)},
       {Op::linear, "weight of rank 2", shape(1, {6, 8, 1})},
       {Op::linear, "weight of dtype f32 but received bf16", dtype(1, kBf16)},
       {Op::linear, "weight without empty", both(shape(1, {6, 0}), shape(0, {2, 5, 0}))},
@@ -151,7 +151,7 @@ std::vector<Case> op_cases() {
       {Op::linear, "residual of shape [2, 5, 6]", shape(3, {2, 6, 5})},
       {Op::linear, "residual of dtype f32", dtype(3, kBf16)},
       {Op::linear, "no activation together with a residual", attribute(0, 1)},
-      {Op::layer_norm, "x of dtype f32 or bf16", dtype(0, kU8)},
+      {Op::layer_norm, "x of dtype f32, bf16 or f16", dtype(0, kU8)},
       {Op::layer_norm, "weight without empty", both(shape(1, {0}), shape(0, {2, 5, 0}))},
       {Op::layer_norm, "weight of shape [8]", shape(1, {9})},
       {Op::layer_norm, "bias of shape [8]", shape(2, {1, 8})},
@@ -160,7 +160,7 @@ std::vector<Case> op_cases() {
       {Op::layer_norm, "eps between 0 and 1", attribute(0, 1)},
       {Op::layer_norm, "for activation", attribute(1, 7)},
       {Op::layer_norm, "output of shape", out({2, 5, 9})},
-      {Op::layer_norm, "output of dtype f32 or bf16", out_dtype(kU8)},
+      {Op::layer_norm, "output of dtype f32, bf16 or f16", out_dtype(kU8)},
       {Op::grid_attention, "qkv of dtype", dtype(0, kI32)},
       {Op::grid_attention, "qkv of rank 4", shape(0, {2, 15, 24})},
       {Op::grid_attention, "qkv without empty", shape(0, {0, 3, 5, 24})},
@@ -285,7 +285,7 @@ std::vector<Case> op_cases() {
       {Op::reshape, "as many elements", out({6, 4, 2})},
       {Op::reshape, "output of dtype", out_dtype(kBf16)},
       {Op::cast, "x of dtype", dtype(0, kI32)},
-      {Op::cast, "output of dtype f32 or bf16", out_dtype(DType::f16)},
+      {Op::cast, "output of dtype f32, bf16 or f16", out_dtype(DType::u8)},
       {Op::cast, "output of shape", out({3, 2})},
       {Op::point_encoding, "coords of dtype f32", dtype(0, kBf16)},
       {Op::point_encoding, "coords of rank 3", shape(0, {6, 2})},

@@ -115,7 +115,7 @@ std::string check_layout(const Graph& g, const std::vector<size_t>& scratch, boo
 void test_layouts(Random& random, int count) {
   int in_place = 0;
   for (int i = 0; i < count; ++i) {
-    const Graph g = decode(GraphMaker(random, true).make(static_cast<int>(random.integer(1, 40))));
+    const Graph g = decode(GraphMaker(random, {DType::bf16, DType::f16}).make(static_cast<int>(random.integer(1, 40))));
     std::vector<size_t> scratch(g.nodes.size());
     for (size_t& bytes : scratch) bytes = random.chance(0.5) ? 0 : static_cast<size_t>(random.integer(1, 5000));
     for (const bool stage_inputs : {false, true}) {
@@ -199,6 +199,16 @@ void test_errors(Random& random) {
                  "a weight given twice");
 }
 
+// Valid as a graph, but for other devices.
+void test_f16() {
+  GraphSpec s;
+  s.outputs = {s.node(Op::cast, {s.input({2, 3})}, {}, {2, 3}, DType::f16)};
+  Plan plan(std::make_shared<WeightStore>(cpu::make_cpu_backend(1)), decode(s));
+  const std::atomic<bool> cancel{false};
+  const auto message = error_of([&] { plan.run({nullptr}, {nullptr}, cancel, {}, nullptr); }, "ERR_DEVICE_UNAVAILABLE");
+  g_counts.check(message.find("received f16; f16 needs a CUDA device") != std::string::npos, "f16: " + message);
+}
+
 // A graph may ask for more memory than there is; only a kernel that overcommits without limit would grant it.
 void test_out_of_memory() {
   std::ifstream policy("/proc/sys/vm/overcommit_memory");
@@ -240,14 +250,17 @@ int64_t number_from(const char* variable, int64_t otherwise) {
 int main() {
   const auto seed = static_cast<uint64_t>(number_from("BA_SAM_TEST_SEED", 1));
   const auto graphs = static_cast<int>(number_from("BA_SAM_TEST_GRAPHS", 300));
-  const bool bf16 = cpu::bf16_unavailable_reason().empty();
-  if (!bf16) std::printf("bf16: not on this processor, skipped\n");
+  std::vector<DType> halves;
+  if (cpu::unavailable_reason(DType::bf16).empty())
+    halves = {DType::bf16};
+  else
+    std::printf("bf16: not on this processor, skipped\n");
   Random random(seed);
   test_layouts(random, graphs);
   std::set<Op> seen;
   for (uint8_t op = 0; op < kOpCount; ++op) {
     for (int i = 0; i < 40; ++i) {
-      GraphMaker maker(random, bf16);
+      GraphMaker maker(random, halves);
       maker.step(static_cast<Op>(op));
       const auto last = maker.spec.nodes.back();
       if (static_cast<Op>(last.op) == Op::reshape && maker.spec.values[last.inputs[0]].kind == 1)
@@ -257,12 +270,13 @@ int main() {
     }
   }
   for (int i = 0; i < graphs; ++i) {
-    const GraphSpec spec = GraphMaker(random, bf16).make(static_cast<int>(random.integer(2, 25)));
+    const GraphSpec spec = GraphMaker(random, halves).make(static_cast<int>(random.integer(2, 25)));
     test_run(spec, random, 1 + i % 2, &seen, "graph " + std::to_string(i));
   }
   g_counts.check(seen.size() == kOpCount, "every op was run");
   test_cancel(random);
   test_errors(random);
+  test_f16();
   test_out_of_memory();
   test_rows_of_nothing();
   return g_counts.finish();

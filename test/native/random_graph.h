@@ -10,7 +10,8 @@ namespace ba_sam::test {
 
 class GraphMaker {
  public:
-  GraphMaker(Random& random, bool bf16) : random_(random), bf16_(bf16) {}
+  // halves: the 16-bit dtypes that values may have besides f32.
+  GraphMaker(Random& random, std::vector<DType> halves) : random_(random), halves_(std::move(halves)) {}
 
   // `nodes` random nodes and one to three outputs.
   GraphSpec make(int nodes) {
@@ -192,7 +193,10 @@ class GraphMaker {
 
   const Item& at(uint32_t v) const { return spec.values[v]; }
   DType dtype(uint32_t v) const { return static_cast<DType>(at(v).dtype); }
-  DType any_dtype() { return bf16_ && random_.chance(0.5) ? DType::bf16 : DType::f32; }
+  DType any_dtype() {
+    if (halves_.empty() || random_.chance(0.5)) return DType::f32;
+    return halves_[random_.integer(0, static_cast<int64_t>(halves_.size()) - 1)];
+  }
   DType wide(uint32_t v) { return random_.chance(0.5) ? DType::f32 : dtype(v); }
   int64_t small(int64_t high) { return random_.integer(1, high); }
   double activation() { return static_cast<double>(random_.integer(0, 2)); }
@@ -212,7 +216,7 @@ class GraphMaker {
   uint32_t pick(Fits fits, Otherwise otherwise) {
     std::vector<uint32_t> found;
     for (uint32_t v = 0; v < spec.values.size(); ++v) {
-      if (at(v).dtype <= static_cast<uint8_t>(DType::bf16) && fits(at(v))) found.push_back(v);
+      if (is_float(dtype(v)) && fits(at(v))) found.push_back(v);
     }
     if (found.empty() || random_.chance(0.15)) return otherwise();
     return found[random_.integer(0, static_cast<int64_t>(found.size()) - 1)];
@@ -307,7 +311,7 @@ class GraphMaker {
   }
 
   Random& random_;
-  bool bf16_;
+  std::vector<DType> halves_;
 };
 
 }  // namespace ba_sam::test

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "../../native/core/bf16.h"
+#include "../../native/core/f16.h"
 #include "../../native/core/graph.h"
 
 namespace ba_sam::test {
@@ -15,6 +16,7 @@ using Array = std::vector<double>;
 // Stored values are rounded to their dtype, as in any implementation.
 inline double rounded(double v, DType dtype) {
   if (dtype == DType::bf16) return bf16_to_f32(f32_to_bf16(static_cast<float>(v)));
+  if (dtype == DType::f16) return f16_to_f32(f32_to_f16(static_cast<float>(v)));
   return dtype == DType::f32 ? static_cast<double>(static_cast<float>(v)) : v;
 }
 

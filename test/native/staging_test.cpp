@@ -34,9 +34,9 @@ GraphSpec layers(int64_t rows) {
   return s;
 }
 
-void test_random_graphs(Random& random, int count, bool bf16) {
+void test_random_graphs(Random& random, int count, const std::vector<DType>& halves) {
   for (int i = 0; i < count; ++i) {
-    const GraphSpec spec = GraphMaker(random, bf16).make(static_cast<int>(random.integer(1, 25)));
+    const GraphSpec spec = GraphMaker(random, halves).make(static_cast<int>(random.integer(1, 25)));
     Staged staged;
     const std::string name = "graph " + std::to_string(i);
     try {
@@ -154,6 +154,8 @@ int main() {
   test_recordings(random);
   test_inputs(random);
   test_constants(random);
-  test_random_graphs(random, 200, cpu::bf16_unavailable_reason().empty());
+  std::vector<DType> halves;
+  if (cpu::unavailable_reason(DType::bf16).empty()) halves = {DType::bf16};
+  test_random_graphs(random, 200, halves);
   return g_counts.finish();
 }

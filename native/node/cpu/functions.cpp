@@ -75,7 +75,9 @@ cpu::Isa to_isa(const Napi::Value& value) {
 Napi::Value attention(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const std::shared_ptr<AttentionCall> call = read_attention_call(info);
-    if (call->params.dtype == DType::f16) bad_argument("dtype", "f32 or bf16");
+    if (call->params.dtype == DType::f16) {
+      throw SamError("ERR_DEVICE_UNAVAILABLE", cpu::unavailable_reason(DType::f16));
+    }
     const auto o = info[4].As<Napi::Object>();
     const cpu::Isa isa = to_isa(o.Get("isa"));
     const int threads = o.Get("threads").IsUndefined()
@@ -119,7 +121,7 @@ Napi::Value machine_info(const Napi::CallbackInfo& info) {
     result.Set("threads", Executor::instance().threads());
     result.Set("oneDNN", std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
                              std::to_string(version->patch));
-    result.Set("bf16UnavailableReason", cpu::bf16_unavailable_reason());
+    result.Set("bf16UnavailableReason", cpu::unavailable_reason(DType::bf16));
     return result;
   });
 }
