@@ -1,0 +1,52 @@
+/**
+ * What the evaluation passes around: masks, samples, datasets.
+ */
+
+/** Ground truth or binary prediction: [height, width], 1 inside, 0 outside. */
+export interface BinaryMask {
+  readonly data: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** A prediction in [0, 1] (a saliency map, a probability): [height, width]. */
+export interface SoftMask {
+  readonly data: Float32Array;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** One image of a dataset and what is known about it; files are read when they are needed. */
+export interface Sample {
+  /** Unique in the dataset and stable: the relative path without extension. */
+  readonly id: string;
+  /** Path of the image. */
+  readonly image: string;
+  /** Whole-image ground truth (DIS, DUTS, ISIC, COD10K, folders). */
+  readonly mask?: () => Promise<BinaryMask>;
+  /** Instances (COCO). */
+  readonly instances?: () => Promise<readonly Instance[]>;
+}
+
+/** One annotated object of an image; lengths in pixels of the image, the area in pixels. */
+export interface Instance {
+  readonly id: number;
+  readonly category: number;
+  readonly crowd: boolean;
+  readonly area: number;
+  readonly box: readonly [x: number, y: number, width: number, height: number];
+  readonly mask: BinaryMask;
+}
+
+/** A pair that cannot be used, by name, and why. */
+export interface Problem {
+  readonly id: string;
+  readonly reason: string;
+}
+
+export interface Dataset {
+  readonly name: string;
+  readonly root: string;
+  readonly samples: readonly Sample[];
+  readonly problems: readonly Problem[];
+}
