@@ -76,11 +76,7 @@ void launch(const char* name, void (*kernel)(Params...), dim3 grid, dim3 block, 
                                static_cast<int>(shared_bytes)),
           name);
   }
-  cudaLaunchConfig_t config = {};
-  config.gridDim = grid;
-  config.blockDim = block;
-  config.dynamicSmemBytes = shared_bytes;
-  config.stream = stream;
+  const cudaLaunchConfig_t config = {grid, block, shared_bytes, stream, nullptr, 0};
   check(cudaLaunchKernelEx(&config, kernel, Params(std::forward<Args>(args))...), name);
 }
 
