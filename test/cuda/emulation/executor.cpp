@@ -1,0 +1,663 @@
+// The scheduler of one block's threads, and the sharing of a grid's blocks among host threads.
+#include "executor.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "emulated_thread.h"
+#include "fiber.h"
+#include "memory_registry.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
+#define ASAN_UNPOISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
+#endif
+
+__thread uint3 threadIdx, blockIdx, blockDim, gridDim;
+
+namespace ba_sam::emulation {
+
+__thread Thread* running_thread = nullptr;
+__thread uint8_t* dynamic_shared_memory = nullptr;
+
+class BlockRunner;
+
+void fill_words(void* memory, size_t bytes, uint32_t word) {
+  auto* at = static_cast<uint8_t*>(memory);
+  size_t done = 0;
+  for (; done + 4 <= bytes; done += 4) std::memcpy(at + done, &word, 4);
+  if (done < bytes) std::memcpy(at + done, &word, bytes - done);
+}
+
+namespace {
+
+constexpr int kMaxThreads = 1024;
+constexpr size_t kRedzone = 256;
+constexpr uint32_t kRedzoneWord = 0xdbdbdbdbu;
+
+struct KernelAborted {};  // unwinds the stacks of threads whose kernel has failed
+
+struct Warp {
+  uint32_t present = 0, runnable = 0, arrived = 0, exited = 0;
+  const char* name = nullptr;  // of the collective that lanes wait in
+  const Site* site = nullptr;
+  WarpOperation operation = nullptr;
+  int first_lane = 0;  // that arrived
+  void* operands[32];
+};
+
+struct PendingCopy {
+  void* to;
+  uint8_t data[16];
+  uint32_t group;
+};
+
+}  // namespace
+
+struct Thread {
+  uint3 position = {0, 0, 0};  // threadIdx
+  Fiber fiber;
+  BlockRunner* runner = nullptr;
+  int index = 0;
+  bool started = false, finished = false;
+  const char* waits_in = nullptr;  // collective or barrier, null while it can run
+  const Site* waits_at = nullptr;
+  std::vector<PendingCopy> copies;
+  size_t first_copy = 0;
+  uint32_t closed_groups = 0;
+};
+
+namespace {
+
+Thread& running() {
+  return *running_thread;
+}
+
+bool same(const Site& a, const Site& b) {
+  return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
+}
+
+const char* base_name(const char* path) {
+  const char* slash = std::strrchr(path, '/');
+  return slash ? slash + 1 : path;
+}
+
+std::string text_of(const char* name, const Site& site) {
+  return std::string(name) + " (" + base_name(site.file) + ":" + std::to_string(site.line) + " in " + site.function + ")";
+}
+
+std::string text_of(const uint3& v) {
+  return "(" + std::to_string(v.x) + ", " + std::to_string(v.y) + ", " + std::to_string(v.z) + ")";
+}
+
+}  // namespace
+
+class BlockRunner {
+ public:
+  BlockRunner() : stacks_(kMaxThreads), threads_(kMaxThreads) {}
+  ~BlockRunner() {
+    retiring_ = true;  // lets every fiber leave its stack as AddressSanitizer wants it
+    host_.adopt_host_thread();
+    for (int i = 0; i < prepared_; ++i) Fiber::switch_to(host_, threads_[i].fiber);
+    std::free(shared_memory_);
+  }
+  BlockRunner(const BlockRunner&) = delete;
+  BlockRunner& operator=(const BlockRunner&) = delete;
+
+  // Returns what went wrong, or nothing.
+  std::string run(const GridLaunch& launch, uint3 block_index, uint64_t block_number) {
+    launch_ = &launch;
+    failure_.clear();
+    aborting_ = false;
+    random_ = launch.seed + 0x9e3779b97f4a7c15u * (block_number + 1);
+    prepare_shared();
+    prepare_threads(block_index);
+    host_.adopt_host_thread();
+    resume_from_host(launch.order == Order::reverse ? live_ - 1 : 0);
+    if (aborting_) {
+      for (int i = 0; i < count_; ++i) {
+        if (threads_[i].started && !threads_[i].finished) resume_from_host(i);
+      }
+    }
+    running_thread = nullptr;
+    check_shared_redzones();
+    return failure_;
+  }
+
+  void meet_warp(Thread& self, const char* name, const Site& site, uint32_t mask, WarpOperation operation,
+                 void* operands) {
+    Warp& warp = warps_[self.index / 32];
+    const int lane = self.index % 32;
+    if (mask != 0xffffffffu) fail(self, site, std::string(name) + " with a partial mask, which is not emulated");
+    if (warp.present != 0xffffffffu) fail(self, site, std::string(name) + " in a warp of fewer than 32 threads");
+    if (warp.exited != 0) {
+      fail(self, site, text_of(name, site) + " waits for all lanes, but lane " +
+                           std::to_string(__builtin_ctz(warp.exited)) + " has left the kernel");
+    }
+    if (warp.arrived == 0) {
+      warp.name = name;
+      warp.site = &site;
+      warp.operation = operation;
+      warp.first_lane = lane;
+    } else if (warp.operation != operation || !same(*warp.site, site)) {
+      fail(self, site, "lanes of one warp are at different collectives: lane " + std::to_string(lane) + " at " +
+                           text_of(name, site) + ", lane " + std::to_string(warp.first_lane) + " at " +
+                           text_of(warp.name, *warp.site));
+    }
+    warp.operands[lane] = operands;
+    warp.arrived |= 1u << lane;
+    if (warp.arrived == 0xffffffffu) {
+      if (operation) operation(warp.operands);
+      warp.arrived = 0;
+      warp.runnable = 0xffffffffu;
+      active_warps_ |= 1u << (self.index / 32);
+      yield(self);
+    } else {
+      block(self, warp, name, site);
+    }
+  }
+
+  void meet_block(Thread& self, const char* name, const Site& site) {
+    if (barrier_arrived_ == 0) {
+      barrier_site_ = &site;
+      barrier_first_ = self.index;
+    } else if (!same(*barrier_site_, site)) {
+      fail(self, site, "threads of one block are at different barriers: this one at " + text_of(name, site) +
+                           ", thread " + text_of(threads_[barrier_first_].position) + " at " +
+                           text_of(name, *barrier_site_));
+    }
+    ++barrier_arrived_;
+    if (barrier_arrived_ == live_) {
+      release_barrier();
+      yield(self);
+    } else {
+      block(self, warps_[self.index / 32], name, site);
+    }
+  }
+
+  [[noreturn]] void fail(const Thread& at, const Site& site, const std::string& what) {
+    failure_ = "kernel " + launch_->name + ", block " + text_of(blockIdx) + ", thread " +
+               text_of(at.position) + ", " + base_name(site.file) + ":" + std::to_string(site.line) + ": " + what;
+    aborting_ = true;
+    throw KernelAborted();
+  }
+
+  const Thread& lane_of_running_warp(int lane) const { return threads_[running().index / 32 * 32 + lane]; }
+  const Site& site_of_running_warp() const { return *warps_[running().index / 32].site; }
+
+  // −1: below, 1: above, 0: inside the dynamic shared memory; 2: elsewhere.
+  int place_in_shared(const void* address, size_t bytes) const {
+    const auto at = reinterpret_cast<uintptr_t>(address), start = reinterpret_cast<uintptr_t>(shared_);
+    const uintptr_t end = start + launch_->shared_bytes;
+    if (at >= start && at + bytes <= end) return 0;
+    if (at + bytes > start - kRedzone && at < start) return -1;
+    if (at + bytes > end && at < end + kRedzone) return 1;
+    return 2;
+  }
+
+  bool on_a_stack(const void* address) const {
+    const char* at = static_cast<const char*>(address);
+    return at >= stacks_.bottom(0) && at < stacks_.bottom(kMaxThreads - 1) + stacks_.size();
+  }
+
+ private:
+  static void thread_main(void* argument) {
+    auto& self = *static_cast<Thread*>(argument);
+    BlockRunner& runner = *self.runner;
+    for (;;) {
+      if (runner.retiring_) Fiber::switch_to(self.fiber, runner.host_, true);
+      self.started = true;
+      try {
+        runner.launch_->call.run_thread();
+      } catch (const KernelAborted&) {
+      }
+      self.finished = true;
+      runner.leave(self);
+    }
+  }
+
+  // The thread's end: goes on with another one, or back to the host.
+  void leave(Thread& self) {
+    if (aborting_) {
+      Fiber::switch_to(self.fiber, host_);
+      return;
+    }
+    Warp& warp = warps_[self.index / 32];
+    const uint32_t bit = 1u << self.index % 32;
+    warp.exited |= bit;
+    set_blocked(self, warp);
+    --live_;
+    if (warp.arrived != 0) {
+      stop("lane " + std::to_string(self.index % 32) + " leaves the kernel while lane " +
+               std::to_string(warp.first_lane) + " waits in " + text_of(warp.name, *warp.site),
+           self);
+    } else if (live_ > 0 && barrier_arrived_ == live_) {
+      release_barrier();
+    }
+    Thread* next = aborting_ ? nullptr : pick(self.index / 32);
+    if (!next && live_ > 0 && !aborting_) stop(deadlock(), self);
+    if (next) {
+      go(self.fiber, *next);
+    } else {
+      Fiber::switch_to(self.fiber, host_);
+    }
+  }
+
+  // As fail(), for a thread that has left its kernel.
+  void stop(const std::string& what, const Thread& at) {
+    failure_ = "kernel " + launch_->name + ", block " + text_of(blockIdx) + ", thread " +
+               text_of(at.position) + ": " + what;
+    aborting_ = true;
+  }
+
+  std::string deadlock() const {
+    std::string text = "threads wait for each other for ever:";
+    int shown = 0;
+    const char* last_name = nullptr;
+    const Site* last_site = nullptr;
+    for (int i = 0; i < count_ && shown < 4; ++i) {
+      const Thread& thread = threads_[i];
+      if (thread.finished || !thread.waits_in) continue;
+      if (last_site && last_name == thread.waits_in && same(*last_site, *thread.waits_at)) continue;
+      last_name = thread.waits_in;
+      last_site = thread.waits_at;
+      text += std::string(shown++ ? ", " : " ") + "thread " + text_of(thread.position) + " in " +
+              text_of(last_name, *last_site);
+    }
+    return text;
+  }
+
+  void set_blocked(Thread& self, Warp& warp) {
+    warp.runnable &= ~(1u << self.index % 32);
+    if (warp.runnable == 0) active_warps_ &= ~(1u << self.index / 32);
+  }
+
+  void block(Thread& self, Warp& warp, const char* name, const Site& site) {
+    self.waits_in = name;
+    self.waits_at = &site;
+    set_blocked(self, warp);
+    Thread* next = pick(self.index / 32);
+    if (!next) fail(self, site, deadlock());
+    go(self.fiber, *next);
+    self.waits_in = nullptr;
+    if (aborting_) throw KernelAborted();
+  }
+
+  // Everybody waiting here may go on, this thread among them: the order decides who does.
+  void yield(Thread& self) {
+    Thread* next = pick(self.index / 32);
+    if (next == &self) return;
+    go(self.fiber, *next);
+    if (aborting_) throw KernelAborted();
+  }
+
+  void release_barrier() {
+    barrier_arrived_ = 0;
+    for (int w = 0; w < warp_count_; ++w) {
+      warps_[w].runnable = warps_[w].present & ~warps_[w].exited & ~warps_[w].arrived;
+      if (warps_[w].runnable != 0) active_warps_ |= 1u << w;
+    }
+    restart_order_ = true;
+  }
+
+  uint64_t next_random() {
+    uint64_t z = (random_ += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+  }
+
+  static int any_bit(uint32_t bits, unsigned rotation) {
+    const uint32_t rotated = bits >> rotation | (rotation ? bits << (32 - rotation) : 0);
+    return (__builtin_ctz(rotated) + static_cast<int>(rotation)) % 32;
+  }
+
+  Thread* pick(int warp) {
+    if (active_warps_ == 0) return nullptr;
+    int lane = 0;
+    switch (launch_->order) {
+      case Order::forward: {
+        if (restart_order_) warp = 0;
+        const uint32_t from_here = active_warps_ >> warp;
+        warp = from_here ? warp + __builtin_ctz(from_here) : __builtin_ctz(active_warps_);
+        lane = __builtin_ctz(warps_[warp].runnable);
+        break;
+      }
+      case Order::reverse: {
+        if (restart_order_) warp = 31;
+        const uint32_t up_to_here = active_warps_ & (0xffffffffu >> (31 - warp));
+        warp = 31 - __builtin_clz(up_to_here ? up_to_here : active_warps_);
+        lane = 31 - __builtin_clz(warps_[warp].runnable);
+        break;
+      }
+      case Order::random: {
+        const uint64_t bits = next_random();
+        if (warps_[warp].runnable == 0 || (bits >> 10 & 7) == 0) warp = any_bit(active_warps_, bits & 31);
+        lane = any_bit(warps_[warp].runnable, bits >> 5 & 31);
+        break;
+      }
+    }
+    restart_order_ = false;
+    return &threads_[warp * 32 + lane];
+  }
+
+  void go(Fiber& from, Thread& to) {
+    running_thread = &to;
+    threadIdx = to.position;
+    Fiber::switch_to(from, to.fiber);
+  }
+
+  void resume_from_host(int index) { go(host_, threads_[index]); }
+
+  void prepare_shared() {
+    const size_t bytes = launch_->shared_bytes;
+    if (bytes + 2 * kRedzone > shared_capacity_) {
+      std::free(shared_memory_);
+      shared_capacity_ = (bytes + 2 * kRedzone + 127) & ~size_t{127};
+      shared_memory_ = static_cast<uint8_t*>(std::aligned_alloc(128, shared_capacity_));
+      if (!shared_memory_) throw std::bad_alloc();
+    }
+    shared_ = shared_memory_ + kRedzone;
+    fill_words(shared_memory_, kRedzone, kRedzoneWord);
+    fill_words(shared_, bytes, kUnwritten);
+    fill_words(shared_ + bytes, kRedzone, kRedzoneWord);
+    ASAN_POISON_MEMORY_REGION(shared_memory_, kRedzone);
+    ASAN_POISON_MEMORY_REGION(shared_ + bytes, kRedzone);
+  }
+
+  void check_shared_redzones() {
+    const size_t bytes = launch_->shared_bytes;
+    ASAN_UNPOISON_MEMORY_REGION(shared_memory_, kRedzone);
+    ASAN_UNPOISON_MEMORY_REGION(shared_ + bytes, kRedzone);
+    uint8_t expected[kRedzone];
+    fill_words(expected, kRedzone, kRedzoneWord);
+    const bool below = std::memcmp(shared_memory_, expected, kRedzone) != 0;
+    const bool above = std::memcmp(shared_ + bytes, expected, kRedzone) != 0;
+    if ((below || above) && failure_.empty()) {
+      failure_ = "kernel " + launch_->name + ", block " + text_of(blockIdx) + ": wrote " +
+                 (above ? "behind" : "before") + " its " + std::to_string(bytes) + " bytes of dynamic shared memory";
+    }
+  }
+
+  void prepare_threads(uint3 block_index) {
+    const dim3 size = launch_->block;
+    count_ = static_cast<int>(size.x * size.y * size.z);
+    live_ = count_;
+    warp_count_ = (count_ + 31) / 32;
+    active_warps_ = warp_count_ == 32 ? 0xffffffffu : (1u << warp_count_) - 1;
+    barrier_arrived_ = 0;
+    restart_order_ = false;
+    for (int w = 0; w < warp_count_; ++w) {
+      const int lanes = count_ - w * 32 < 32 ? count_ - w * 32 : 32;
+      warps_[w].present = lanes == 32 ? 0xffffffffu : (1u << lanes) - 1;
+      warps_[w].runnable = warps_[w].present;
+      warps_[w].arrived = warps_[w].exited = 0;
+    }
+    for (; prepared_ < count_; ++prepared_) {
+      Thread& thread = threads_[prepared_];
+      thread.runner = this;
+      thread.index = prepared_;
+      thread.fiber.prepare(stacks_.bottom(prepared_), stacks_.size(), prepared_, thread_main, &thread);
+    }
+    blockIdx = block_index;
+    blockDim = size;
+    gridDim = launch_->grid;
+    dynamic_shared_memory = shared_;
+    uint3 at{0, 0, 0};
+    for (int i = 0; i < count_; ++i) {
+      Thread& thread = threads_[i];
+      thread.position = at;
+      thread.started = thread.finished = false;
+      thread.waits_in = nullptr;
+      thread.copies.clear();
+      thread.first_copy = 0;
+      thread.closed_groups = 0;
+      if (++at.x == size.x) {
+        at.x = 0;
+        if (++at.y == size.y) {
+          at.y = 0;
+          ++at.z;
+        }
+      }
+    }
+  }
+
+  FiberStacks stacks_;
+  std::vector<Thread> threads_;
+  Warp warps_[32];
+  Fiber host_;
+  const GridLaunch* launch_ = nullptr;
+  int prepared_ = 0;  // fibers that exist; they serve one block after another
+  int count_ = 0, live_ = 0, warp_count_ = 0;
+  uint32_t active_warps_ = 0;  // that have runnable lanes
+  int barrier_arrived_ = 0, barrier_first_ = 0;
+  const Site* barrier_site_ = nullptr;
+  bool restart_order_ = false;  // a barrier has opened: the order starts anew
+  bool aborting_ = false, retiring_ = false;
+  uint64_t random_ = 0;
+  std::string failure_;
+  uint8_t *shared_memory_ = nullptr, *shared_ = nullptr;
+  size_t shared_capacity_ = 0;
+};
+
+namespace {
+
+// One for each host thread that ever runs blocks.
+BlockRunner& this_thread_runner() {
+  static thread_local std::unique_ptr<BlockRunner> runner;
+  if (!runner) runner = std::make_unique<BlockRunner>();
+  return *runner;
+}
+
+// Blocks of one grid, taken by whoever is free.
+class GridJob {
+ public:
+  explicit GridJob(const GridLaunch& launch)
+      : launch_(launch), count_(static_cast<uint64_t>(launch.grid.x) * launch.grid.y * launch.grid.z) {
+    // A stride without a common divisor with the count visits every block once.
+    if (launch.order == Order::random && count_ > 2) {
+      stride_ = launch.seed % count_;
+      while (stride_ == 0 || common_divisor(stride_, count_) != 1) stride_ = (stride_ + 1) % count_;
+    }
+  }
+
+  void work() {
+    for (;;) {
+      const uint64_t turn = next_.fetch_add(1);
+      if (turn >= count_ || failed_.load()) return;
+      uint64_t number = turn;
+      if (launch_.order == Order::reverse) number = count_ - 1 - turn;
+      if (launch_.order == Order::random) number = (turn * stride_ + launch_.seed % count_) % count_;
+      const uint3 block = {static_cast<unsigned>(number % launch_.grid.x),
+                           static_cast<unsigned>(number / launch_.grid.x % launch_.grid.y),
+                           static_cast<unsigned>(number / launch_.grid.x / launch_.grid.y)};
+      std::string failure = this_thread_runner().run(launch_, block, number);
+      if (!failure.empty()) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (!failed_.exchange(true)) failure_ = std::move(failure);
+      }
+    }
+  }
+
+  uint64_t blocks() const { return count_; }
+  const std::string& failure() const { return failure_; }
+
+ private:
+  static uint64_t common_divisor(uint64_t a, uint64_t b) { return b == 0 ? a : common_divisor(b, a % b); }
+
+  const GridLaunch& launch_;
+  uint64_t count_, stride_ = 1;
+  std::atomic<uint64_t> next_{0};
+  std::atomic<bool> failed_{false};
+  std::mutex mutex_;
+  std::string failure_;
+};
+
+// Host threads that help with blocks; they stay, because a runner's stacks are expensive to make.
+class Helpers {
+ public:
+  ~Helpers() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      stopping_ = true;
+    }
+    wake_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+  void run(GridJob& job, int helpers) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      while (static_cast<int>(threads_.size()) < helpers) threads_.emplace_back([this] { serve(); });
+      job_ = &job;
+      wanted_ = helpers;
+    }
+    wake_.notify_all();
+    job.work();
+    std::unique_lock<std::mutex> lock(mutex_);
+    job_ = nullptr;
+    done_.wait(lock, [this] { return busy_ == 0; });
+  }
+
+ private:
+  void serve() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    for (;;) {
+      wake_.wait(lock, [this] { return stopping_ || (job_ && wanted_ > 0); });
+      if (stopping_) return;
+      GridJob* job = job_;
+      --wanted_;
+      ++busy_;
+      lock.unlock();
+      job->work();
+      lock.lock();
+      if (--busy_ == 0) done_.notify_all();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable wake_, done_;
+  std::vector<std::thread> threads_;
+  GridJob* job_ = nullptr;
+  int wanted_ = 0, busy_ = 0;
+  bool stopping_ = false;
+};
+
+}  // namespace
+
+std::string run_grid(const GridLaunch& launch) {
+  GridJob job(launch);
+  int threads = launch.threads;
+#if defined(__SANITIZE_ADDRESS__)
+  threads = 1;  // __shared__ is one variable for the whole process then
+#endif
+  if (static_cast<uint64_t>(threads) > job.blocks()) threads = static_cast<int>(job.blocks());
+  if (threads <= 1) {
+    job.work();
+  } else {
+    static Helpers helpers;
+    helpers.run(job, threads - 1);
+  }
+  return job.failure();
+}
+
+void meet_warp(const char* name, const Site& site, uint32_t mask, WarpOperation operation, void* operands) {
+  Thread& self = running();
+  self.runner->meet_warp(self, name, site, mask, operation, operands);
+}
+
+void meet_block(const char* name, const Site& site) {
+  Thread& self = running();
+  self.runner->meet_block(self, name, site);
+}
+
+namespace {
+std::string formatted(const char* format, va_list arguments) {
+  char text[512];
+  std::vsnprintf(text, sizeof text, format, arguments);
+  return text;
+}
+}  // namespace
+
+void fail_thread(const Site& site, const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  const std::string text = formatted(format, arguments);
+  va_end(arguments);
+  Thread& self = running();
+  self.runner->fail(self, site, text);
+}
+
+void fail_lane(int lane, const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  const std::string text = formatted(format, arguments);
+  va_end(arguments);
+  Thread& self = running();
+  const Thread& at = self.runner->lane_of_running_warp(lane);
+  self.runner->fail(at, self.runner->site_of_running_warp(), text);
+}
+
+void check_shared(int lane, const Site& site, const char* name, const void* address) {
+  Thread& self = running();
+  const Thread& at = lane < 0 ? self : self.runner->lane_of_running_warp(lane);
+  if (reinterpret_cast<uintptr_t>(address) % 16 != 0) {
+    self.runner->fail(at, site, std::string(name) + ": its shared address is not a multiple of 16");
+  }
+  const int place = self.runner->place_in_shared(address, 16);
+  if (place == 0) return;
+  if (place != 2) {
+    self.runner->fail(at, site, std::string(name) + ": 16 bytes reach " + (place < 0 ? "before" : "behind") +
+                                    " the block's dynamic shared memory");
+  }
+  // A static __shared__ array, which cannot be told from other host memory; what surely is none is refused.
+  if (self.runner->on_a_stack(address) || MemoryRegistry::get().contains(address)) {
+    self.runner->fail(at, site, std::string(name) + ": its shared address is not in shared memory");
+  }
+}
+
+void issue_copy(const Site& site, void* shared, const void* global, bool valid) {
+  Thread& self = running();
+  check_shared(-1, site, "copy_async_16", shared);
+  PendingCopy copy{shared, {}, self.closed_groups};
+  if (reinterpret_cast<uintptr_t>(global) % 16 != 0) {
+    self.runner->fail(self, site, "copy_async_16: its global address is not a multiple of 16");
+  }
+  if (valid) {
+    if (self.runner->place_in_shared(global, 16) != 2) {
+      self.runner->fail(self, site, "copy_async_16: it reads shared memory, where global memory is needed");
+    }
+    std::memcpy(copy.data, global, 16);
+  }
+  fill_words(shared, 16, kInFlight);
+  self.copies.push_back(copy);
+}
+
+void commit_copies() {
+  ++running().closed_groups;
+}
+
+void wait_copies(int pending) {
+  Thread& self = running();
+  const int64_t arrived = static_cast<int64_t>(self.closed_groups) - pending;
+  while (self.first_copy < self.copies.size() && self.copies[self.first_copy].group < arrived) {
+    const PendingCopy& copy = self.copies[self.first_copy++];
+    std::memcpy(copy.to, copy.data, 16);
+  }
+  if (self.first_copy == self.copies.size()) {
+    self.copies.clear();
+    self.first_copy = 0;
+  }
+}
+
+}  // namespace ba_sam::emulation
