@@ -25,17 +25,17 @@ enum Status : int {
   kNotSupported = 15,
 };
 
-enum DataType : int { kF32 = 0, kF16 = 2, kBF16 = 14 };                     // cudaDataType
-enum ComputeType : int { kCompute32F = 68, kCompute32FFastTF32 = 77 };      // cublasComputeType_t
-enum Operation : int { kNotTransposed = 0, kTransposed = 1 };               // cublasOperation_t
+enum DataType : int { kF32 = 0, kF16 = 2, kBF16 = 14 };                 // cudaDataType
+enum ComputeType : int { kCompute32F = 68, kCompute32FFastTF32 = 77 };  // cublasComputeType_t
+enum Operation : int { kNotTransposed = 0, kTransposed = 1 };           // cublasOperation_t
 enum Epilogue : int { kDefault = 1, kRelu = 2, kBias = 4, kReluBias = 6, kGelu = 32, kGeluBias = 36 };
 enum ReductionScheme : uint32_t { kReduceNone = 0, kReduceComputeType = 2 };
 
 enum MatmulDescAttribute : int {
-  kDescTransA = 3,      // int32_t
-  kDescTransB = 4,      // int32_t
-  kDescEpilogue = 7,    // uint32_t
-  kDescBiasPointer = 8, // const void*
+  kDescTransA = 3,       // int32_t
+  kDescTransB = 4,       // int32_t
+  kDescEpilogue = 7,     // uint32_t
+  kDescBiasPointer = 8,  // const void*
 };
 enum LayoutAttribute : int {
   kLayoutBatchCount = 5,   // int32_t

@@ -49,7 +49,8 @@ const char* code_of(cudaError_t error) {
 }  // namespace
 
 void fail(cudaError_t error, const std::string& what) {
-  std::string message = "CUDA refused " + what + ": " + cudaGetErrorString(error) + " (" + cudaGetErrorName(error) + ")";
+  std::string message =
+      "CUDA refused " + what + ": " + cudaGetErrorString(error) + " (" + cudaGetErrorName(error) + ")";
   if (is_sticky(error)) message += "; the device cannot be used again before the process is restarted";
   throw SamError(code_of(error), message);
 }

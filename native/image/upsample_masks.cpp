@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "../core/tensor.h"
+#include "bilinear_axis.h"
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -21,33 +22,7 @@ namespace {
 // large, because every band filters a few rows again that its neighbour had too.
 constexpr int64_t kBandRows = 128;
 
-// Bilinear sampling along one side: out[i] = w0[i] · in[i0[i]] + w1[i] · in[i1[i]].
-struct Axis {
-  std::vector<int32_t> i0, i1;
-  std::vector<float> w0, w1;
-};
-
-// The first `count` samples of an axis in → out.
-Axis make_axis(int64_t in, int64_t out, int64_t count) {
-  Axis a;
-  a.i0.resize(count);
-  a.i1.resize(count);
-  a.w0.resize(count);
-  a.w1.resize(count);
-  const double scale = static_cast<double>(in) / static_cast<double>(out);
-  for (int64_t i = 0; i < count; ++i) {
-    const double src = std::max(scale * (static_cast<double>(i) + 0.5) - 0.5, 0.0);
-    const int64_t i0 = std::min(static_cast<int64_t>(src), in - 1);
-    const double lambda = std::min(std::max(src - static_cast<double>(i0), 0.0), 1.0);
-    a.i0[i] = static_cast<int32_t>(i0);
-    a.i1[i] = static_cast<int32_t>(std::min(i0 + 1, in - 1));
-    a.w0[i] = static_cast<float>(1.0 - lambda);
-    a.w1[i] = static_cast<float>(lambda);
-  }
-  return a;
-}
-
-void sample_row(float* out, const float* in, const Axis& axis) {
+void sample_row(float* out, const float* in, const BilinearAxis& axis) {
   const int64_t n = static_cast<int64_t>(axis.i0.size());
   const int32_t *i0 = axis.i0.data(), *i1 = axis.i1.data();
   const float *w0 = axis.w0.data(), *w1 = axis.w1.data();
@@ -76,7 +51,7 @@ int64_t blend_threshold(uint8_t* __restrict out, const float* a, const float* b,
 }
 
 struct Axes {
-  Axis x1, y1, x2, y2;  // low → content of the input; content → photograph
+  BilinearAxis x1, y1, x2, y2;  // low → content of the input; content → photograph
 };
 
 // Two buffered rows of a source that is asked for rows in non-decreasing order. Asking for i1 evicts whatever
@@ -207,10 +182,10 @@ void upsample(Out* out, MaskStats* stats, const float* low, const UpsampleParams
   std::vector<float> scratch;
   std::vector<MaskStats> partial;
   try {
-    axes.x1 = make_axis(p.low_w, p.input_w, p.content_w);
-    axes.y1 = make_axis(p.low_h, p.input_h, p.content_h);
-    axes.x2 = make_axis(p.content_w, p.out_w, p.out_w);
-    axes.y2 = make_axis(p.content_h, p.out_h, p.out_h);
+    axes.x1 = make_bilinear_axis(p.low_w, p.input_w, p.content_w);
+    axes.y1 = make_bilinear_axis(p.low_h, p.input_h, p.content_h);
+    axes.x2 = make_bilinear_axis(p.content_w, p.out_w, p.out_w);
+    axes.y2 = make_bilinear_axis(p.content_h, p.out_h, p.out_h);
     scratch.resize(scratch_floats(p) * team);
     if (stats != nullptr) partial.resize(items);
   } catch (const std::bad_alloc&) {
