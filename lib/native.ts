@@ -55,7 +55,8 @@ export interface NativeAddon {
   readonly CancelToken: new () => NativeToken;
   readonly Weights: new () => NativeWeights;
   readonly Plan: new (weights: NativeWeights, graph: Uint8Array) => NativePlan;
-  preprocess(
+  /** Scales rgb into the top left of `out` [inputHeight, inputWidth, 3] and leaves the rest of it as it is. */
+  resizeImage(
     rgb: Uint8Array,
     width: number,
     height: number,
@@ -63,9 +64,7 @@ export interface NativeAddon {
     scaledHeight: number,
     inputWidth: number,
     inputHeight: number,
-    mean: readonly number[],
-    std: readonly number[],
-    out: Float32Array,
+    out: Uint8Array,
     token?: NativeToken,
   ): Promise<void>;
   attention(
@@ -84,7 +83,7 @@ export interface NativeAddon {
 }
 
 /** Must equal kAddonVersion of native/node/addon.cpp. */
-const ADDON_VERSION = 1;
+const ADDON_VERSION = 2;
 const PACKAGE_ROOT = path.dirname(__dirname);
 
 let loaded: NativeAddon | undefined;

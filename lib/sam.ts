@@ -22,13 +22,9 @@ import type { ImageInput } from './image/types';
 import { imageEncoder } from './model/image-encoder';
 import { maskDecoder } from './model/mask-decoder';
 import { type ComputeDType, weightDType } from './model/weights';
-import { native } from './native';
+import { native, type TensorData } from './native';
 import { type Prompt, type PromptTokens, promptTokens } from './prompts';
 import { abortSignal, callback, isTypedArray, parse } from './validate';
-
-/** Per-channel mean and standard deviation of SAM's training images, RGB, 0 … 255. */
-const PIXEL_MEAN = [123.675, 116.28, 103.53];
-const PIXEL_STD = [58.395, 57.12, 57.375];
 
 /** Path of the small model that comes with the package (6 blocks, trained at 256 × 256 px). */
 export const BUNDLED_MODEL = path.join(path.dirname(__dirname), 'models', 'sam-nano.safetensors');
@@ -215,9 +211,9 @@ export class Sam implements AsyncDisposable {
     const { width, height } = rgb;
     const geometry = inputGeometry({ width, height, longestSide, pad, patch: this.config.patch });
     const { scaledWidth, scaledHeight, inputWidth, inputHeight } = geometry;
-    const pixels = allocatePixels(3 * inputWidth * inputHeight);
+    const canvas = allocateCanvas(3 * inputWidth * inputHeight);
     await this.session.track({ signal: parsed.signal }, (token) =>
-      native().preprocess(
+      native().resizeImage(
         rgb.data,
         width,
         height,
@@ -225,15 +221,15 @@ export class Sam implements AsyncDisposable {
         scaledHeight,
         inputWidth,
         inputHeight,
-        PIXEL_MEAN,
-        PIXEL_STD,
-        pixels,
+        canvas,
         token,
       ),
     );
-    return this.runEncoder(pixels, 1, { width: inputWidth, height: inputHeight }, settings, parsed, {
+    const pixels = [canvas, Int32Array.of(scaledHeight, scaledWidth)];
+    return this.runEncoder('photograph', pixels, 1, settings, parsed, {
       image: { width, height },
       content: { width: scaledWidth, height: scaledHeight },
+      input: { width: inputWidth, height: inputHeight },
     });
   }
 
@@ -355,27 +351,28 @@ export class Sam implements AsyncDisposable {
       throw invalidArgument('pixelValues', `Float32Array of ${elementCount(shape)} values`, pixelValues);
     }
     const size = { width, height };
-    return this.runEncoder(pixelValues, batch, size, settings, options, { image: size, content: size });
+    const sizes = { image: size, content: size, input: size };
+    return this.runEncoder('normalised', [pixelValues], batch, settings, options, sizes);
   }
 
   private async runEncoder(
-    pixels: Float32Array,
+    pixels: 'normalised' | 'photograph',
+    inputs: readonly TensorData[],
     batch: number,
-    input: Size,
     settings: ResolvedSettings,
     options: RunOptions,
-    sizes: { image: Size; content: Size },
+    sizes: { image: Size; content: Size; input: Size },
   ): Promise<Embedding> {
     const { config, dtype } = this;
-    const grid = { h: input.height / config.patch, w: input.width / config.patch };
+    const grid = { h: sizes.input.height / config.patch, w: sizes.input.width / config.patch };
     const [data] = await this.session.run(
-      `encoder/${batch}x${grid.h}x${grid.w}/${settingsKey(settings)}`,
-      () => imageEncoder(config, { batch, grid, settings, dtype }),
-      [pixels],
+      `encoder/${pixels}/${batch}x${grid.h}x${grid.w}/${settingsKey(settings)}`,
+      () => imageEncoder(config, { batch, grid, settings, dtype, pixels }),
+      inputs,
       { signal: options.signal, onProgress: options.onProgress, onProfile: options.onProfile },
     );
     const shape = [batch, config.outChannels, grid.h, grid.w] as const;
-    return new Embedding(data as Float32Array, shape, { ...sizes, input, settings, dtype });
+    return new Embedding(data as Float32Array, shape, { ...sizes, settings, dtype });
   }
 
   private async upsample(
@@ -435,11 +432,11 @@ function computeDType(dtype: ComputeDType): ComputeDType {
   return dtype;
 }
 
-function allocatePixels(count: number): Float32Array {
+function allocateCanvas(bytes: number): Uint8Array {
   try {
-    return new Float32Array(count);
+    return new Uint8Array(bytes);
   } catch (cause) {
-    throw new SamError('ERR_OUT_OF_MEMORY', `Could not allocate an input of ${count} values`, { cause });
+    throw new SamError('ERR_OUT_OF_MEMORY', `Could not allocate an input of ${bytes} bytes`, { cause });
   }
 }
 

@@ -38,12 +38,10 @@ export async function writeGraphSeeds(folder) {
       });
     }
     const settings = { mode: 'paper', lengthScale: false, distance: null };
-    graphs[`encoder-${dtype}-plain`] = imageEncoder(tiny, {
-      batch: 2,
-      grid: { h: 4, w: 4 },
-      settings,
-      dtype,
-    });
+    for (const pixels of ['normalised', 'photograph']) {
+      const options = { batch: 2, grid: { h: 4, w: 4 }, settings, dtype, pixels };
+      graphs[`encoder-${dtype}-${pixels}`] = imageEncoder(tiny, options);
+    }
   }
   for (const [tokens, maskPrompt, multimask] of [
     [2, false, true],

@@ -19,6 +19,10 @@ import { type ComputeDType, WeightScope } from './weights';
 
 const EPS = 1e-6;
 
+/** Per-channel mean and standard deviation of SAM's training images, RGB, 0 … 255. */
+const PIXEL_MEAN = [123.675, 116.28, 103.53] as const;
+const PIXEL_STD = [58.395, 57.12, 57.375] as const;
+
 export interface ImageEncoderOptions {
   /** B, images per run. */
   batch: number;
@@ -27,6 +31,11 @@ export interface ImageEncoderOptions {
   settings: ResolvedSettings;
   /** Dtype of the matrix products. The residual stream and the normalisations stay in f32. */
   dtype: ComputeDType;
+  /**
+   * What the graph takes. `normalised` (default): pixel_values [B, 3, H, W] f32. `photograph`: image [B, H, W, 3] u8 and
+   * content [B, 2] i32, height and width of what the canvas holds; it is normalised inside and 0 outside.
+   */
+  pixels?: 'normalised' | 'photograph';
   /** Also returns the tokens after the patch embedding (`embed`) and after blocks (`block0`, …): [B, Gh, Gw, C]. */
   taps?: readonly string[];
 }
@@ -37,22 +46,21 @@ interface EncoderContext extends ImageEncoderOptions {
 }
 
 /**
- * pixel_values [B, 3, H, W] f32, normalised → image_embeddings [B, out, Gh, Gw] f32, then one output per tap.
+ * Pixels → image_embeddings [B, out, Gh, Gw] f32, then one output per tap.
  *
  * @throws SamError ERR_INVALID_ARGUMENT when a setting has no meaning at this size
  */
 export function imageEncoder(config: SamConfig, options: ImageEncoderOptions): Graph {
-  const { batch, grid, settings, dtype, taps = [] } = options;
+  const { grid, settings, dtype, taps = [] } = options;
   const input = { width: grid.w * config.patch, height: grid.h * config.patch };
   const scale = { global: globalScale(settings, config, grid, input), window: 1 / Math.sqrt(config.headDim) };
   const context: EncoderContext = { ...options, config, scale };
 
   const graph = new Graph();
   const weights = new WeightScope(graph, 'image_encoder.', dtype);
-  const pixels = graph.input('pixel_values', [batch, 3, input.height, input.width]);
 
   const tapped = new Map<string, Value>();
-  let x = embedPatches(pixels, weights, context);
+  let x = embedPatches(weights, context);
   tapped.set('embed', x);
   for (let i = 0; i < config.depth; i++) {
     x = block(x, weights.sub(`blocks.${i}`), i, context);
@@ -63,16 +71,24 @@ export function imageEncoder(config: SamConfig, options: ImageEncoderOptions): G
   return graph;
 }
 
-function embedPatches(pixels: Value, weights: WeightScope, { config, grid }: EncoderContext): Value {
+function embedPatches(weights: WeightScope, context: EncoderContext): Value {
+  const { graph } = weights;
+  const { batch, config, grid, pixels = 'normalised' } = context;
   const { patch, width, trainedGrid } = config;
   const projection = weights.sub('patch_embed');
+  const weight = projection.get('proj.weight', [width, 3, patch, patch]);
+  const bias = projection.get('proj.bias', [width]);
   const positions = config.hasPosEmbed
     ? resizePositions(weights.get('pos_embed', [1, trainedGrid, trainedGrid, width]), grid)
     : undefined;
-  return patchEmbed(pixels, projection.get('proj.weight', [width, 3, patch, patch]), {
-    bias: projection.get('proj.bias', [width]),
-    positions,
-  });
+  const [h, w] = [grid.h * patch, grid.w * patch];
+  if (pixels === 'normalised') {
+    return patchEmbed(graph.input('pixel_values', [batch, 3, h, w]), weight, { bias, positions });
+  }
+  const image = graph.input('image', [batch, h, w, 3], 'u8');
+  const content = graph.input('content', [batch, 2], 'i32');
+  const photograph = { content, mean: PIXEL_MEAN, std: PIXEL_STD };
+  return patchEmbed(image, weight, { bias, positions, photograph });
 }
 
 /** x += attention(norm1(x)); x += mlp(norm2(x)). */

@@ -21,7 +21,7 @@ constexpr OpInfo kOps[kOpCount] = {
     {"attention", 3, 3, 2, 2},        // q, k, v | heads, scale
     {"conv2d", 2, 3, 3, 3},           // x, weight, bias? | stride, padding, activation
     {"convTranspose2d", 2, 3, 1, 1},  // x, weight, bias? | activation
-    {"patchEmbed", 2, 4, 0, 0},       // pixels, weight, bias?, positions?
+    {"patchEmbed", 2, 5, 0, 6},       // pixels, weight, bias?, positions?, content? | mean × 3, std × 3
     {"add", 2, 2, 0, 0},              // a, b
     {"concat", 1, kMaxInputs, 0, 0},  // x…
     {"slice", 1, 1, 2, 2},            // x | start, count
@@ -238,21 +238,35 @@ void check_conv_transpose2d(const Checker& c) {
   c.expect_out_dtype(c.dtype(0));
 }
 
-void check_patch_embed(const Checker& c) {
-  c.expect_dtype(0, DType::f32, "pixels");
+// Pixels are f32 [B, I, H, W], normalised, or u8 [B, H, W, 3] as a photograph is decoded, with what normalises them.
+void check_patch_embed(const Checker& c, size_t attributes) {
+  const bool bytes = c.dtype(0) == DType::u8;
+  c.require(bytes || c.dtype(0) == DType::f32, "pixels of dtype f32 or u8");
   c.expect_rank(0, 4, "pixels");
   c.expect_rank(1, 4, "weight");
   c.expect_nonempty(0, "pixels");
   c.expect_nonempty(1, "weight");
   c.expect_float(1, "weight");
   const Shape &x = c.shape(0), &w = c.shape(1);
-  c.require(w[1] == x[1] && w[2] == w[3], "a weight [C, " + std::to_string(x[1]) + ", P, P], not " + shape_text(w));
-  c.require(x[2] % w[2] == 0 && x[3] % w[2] == 0, "image sides that are multiples of " + std::to_string(w[2]));
-  const int64_t gh = x[2] / w[2], gw = x[3] / w[2];
+  const int64_t channels = bytes ? x[3] : x[1], height = bytes ? x[1] : x[2], width = bytes ? x[2] : x[3];
+  c.require(w[1] == channels && w[2] == w[3],
+            "a weight [C, " + std::to_string(channels) + ", P, P], not " + shape_text(w));
+  c.require(height % w[2] == 0 && width % w[2] == 0, "image sides that are multiples of " + std::to_string(w[2]));
+  const int64_t gh = height / w[2], gw = width / w[2];
   if (c.has(2)) c.expect_vector(2, w[0], "bias");
   if (c.has(3)) {
     c.expect_dtype(3, DType::f32, "positions");
     c.expect_shape(3, {1, gh, gw, w[0]}, "positions");
+  }
+  if (bytes) {
+    c.require(channels == 3, "u8 pixels [B, H, W, 3], not " + shape_text(x));
+    c.require(c.has(4), "content with u8 pixels");
+    c.expect_dtype(4, DType::i32, "content");
+    c.expect_shape(4, {x[0], 2}, "content");
+    c.require(attributes == 6, "three means and three deviations with u8 pixels");
+    for (size_t i = 3; i < 6; ++i) c.require(static_cast<float>(c.attribute(i)) > 0, "deviations above 0");
+  } else {
+    c.require(!c.has(4) && attributes == 0, "neither content nor attributes with f32 pixels");
   }
   c.expect_out({x[0], gh, gw, w[0]});
   c.expect_out_dtype(DType::f32);
@@ -434,7 +448,7 @@ void check_node(const Graph& graph, const Node& node) {
     case Op::conv_transpose2d:
       return check_conv_transpose2d(c);
     case Op::patch_embed:
-      return check_patch_embed(c);
+      return check_patch_embed(c, node.attributes.size());
     case Op::add:
       return check_add(c);
     case Op::concat:

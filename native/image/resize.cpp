@@ -1,4 +1,4 @@
-// Pillow's bilinear resize of RGB images, streamed, and SAM's normalising and padding. Contract: resize.h.
+// Pillow's bilinear resize of RGB images, streamed. Contract: resize.h.
 //
 // Hazards: every rounding below is Pillow's (double coefficients, (int)(0.5 + k · 2^22), >> 22); -ffast-math
 // would break it.
@@ -150,16 +150,16 @@ struct Band {
   std::vector<const uint8_t*> rows;
 };
 
-void resize_band(uint8_t* out, int64_t out_w, int64_t y_begin, int64_t y_end, const uint8_t* in, int64_t w,
-                 const Filter& fx, const Filter& fy, Band& band, const std::atomic<bool>* cancel) {
+void resize_band(uint8_t* out, int64_t out_stride, int64_t out_w, int64_t y_begin, int64_t y_end, const uint8_t* in,
+                 int64_t w, const Filter& fx, const Filter& fy, Band& band, const std::atomic<bool>* cancel) {
   const int64_t in_bytes = 3 * w, out_bytes = 3 * out_w;
   if (fy.identity) {
     for (int64_t y = y_begin; y < y_end; ++y) {
       if (cancelled(cancel)) return;
       if (fx.identity) {
-        std::copy_n(in + y * in_bytes, in_bytes, out + y * out_bytes);
+        std::copy_n(in + y * in_bytes, in_bytes, out + y * out_stride);
       } else {
-        resize_row(out + y * out_bytes, out_w, in + y * in_bytes, fx);
+        resize_row(out + y * out_stride, out_w, in + y * in_bytes, fx);
       }
     }
     return;
@@ -180,7 +180,7 @@ void resize_band(uint8_t* out, int64_t out_w, int64_t y_begin, int64_t y_end, co
       }
     }
     if (cancelled(cancel)) return;
-    blend_rows(out + y * out_bytes, out_bytes, band.rows.data(), fy.weight.data() + y * fy.taps,
+    blend_rows(out + y * out_stride, out_bytes, band.rows.data(), fy.weight.data() + y * fy.taps,
                static_cast<int32_t>(count));
   }
 }
@@ -199,12 +199,17 @@ size_t resize_workspace_bytes(int64_t out_w, int64_t out_h, int64_t w, int64_t h
   return bytes;
 }
 
-void resize_bilinear_rgb8(uint8_t* out, int64_t out_w, int64_t out_h, const uint8_t* in, int64_t w, int64_t h,
-                          int threads, const std::atomic<bool>* cancel) {
+void resize_bilinear_rgb8(uint8_t* out, int64_t out_stride, int64_t out_w, int64_t out_h, const uint8_t* in, int64_t w,
+                          int64_t h, int threads, const std::atomic<bool>* cancel) {
   check_side("width", w);
   check_side("height", h);
   check_side("output width", out_w);
   check_side("output height", out_h);
+  if (out_stride < 3 * out_w) {
+    throw SamError("ERR_INVALID_ARGUMENT", "Expected at least " + std::to_string(3 * out_w) +
+                                               " bytes for the output's rows but received " +
+                                               std::to_string(out_stride));
+  }
   const int team = team_size(threads, out_h);
   Filter fx, fy;
   std::vector<Band> bands(team);
@@ -226,44 +231,7 @@ void resize_bilinear_rgb8(uint8_t* out, int64_t out_w, int64_t out_h, const uint
 #endif
   for (int i = 0; i < team; ++i) {
     const int64_t begin = out_h * i / team, end = out_h * (i + 1) / team;
-    if (begin < end) resize_band(out, out_w, begin, end, in, w, fx, fy, bands[i], cancel);
-  }
-}
-
-void normalize_pad(float* out, const uint8_t* rgb, int64_t w, int64_t h, int64_t padded_w, int64_t padded_h,
-                   const float mean[3], const float std[3], int threads, const std::atomic<bool>* cancel) {
-  check_side("width", w);
-  check_side("height", h);
-  if (padded_w < w || padded_h < h) {
-    throw SamError("ERR_INVALID_ARGUMENT", "Expected a padded size of at least " + std::to_string(w) + "x" +
-                                               std::to_string(h) + " but received " + std::to_string(padded_w) + "x" +
-                                               std::to_string(padded_h));
-  }
-  float table[3][256];  // a byte has 256 values: exact, and no division per pixel
-  for (int c = 0; c < 3; ++c) {
-    for (int v = 0; v < 256; ++v) table[c][v] = (static_cast<float>(v) - mean[c]) / std[c];
-  }
-  const int team = team_size(threads, padded_h);
-  (void)team;
-  const int64_t plane = padded_h * padded_w;
-#ifdef _OPENMP
-#pragma omp parallel for num_threads(team) schedule(static)
-#endif
-  for (int64_t y = 0; y < padded_h; ++y) {
-    if (cancelled(cancel)) continue;
-    float* r = out + y * padded_w;
-    float* g = r + plane;
-    float* b = g + plane;
-    const int64_t content = y < h ? w : 0;
-    const uint8_t* p = rgb + y * w * 3;
-    for (int64_t x = 0; x < content; ++x) {
-      r[x] = table[0][p[3 * x]];
-      g[x] = table[1][p[3 * x + 1]];
-      b[x] = table[2][p[3 * x + 2]];
-    }
-    std::fill(r + content, r + padded_w, 0.0f);
-    std::fill(g + content, g + padded_w, 0.0f);
-    std::fill(b + content, b + padded_w, 0.0f);
+    if (begin < end) resize_band(out, out_stride, out_w, begin, end, in, w, fx, fy, bands[i], cancel);
   }
 }
 

@@ -87,8 +87,10 @@ if __name__ == '__main__':
     with open(f'{OUT}/native_cases.inc', 'w') as f:
         f.write(f'// Expected values of test/native/image_test.cpp, written by test/image/make_fixtures.py (Pillow {PIL.__version__}, PyTorch {torch.__version__}).\n')
         f.write('// seed, two-valued, w, h, out w, out h, CRC-32 of the bytes\nconst ResizeCase kResize[] = {\n' + '\n'.join(resize_cases()) + '\n};\n')
-        f.write('// seed, w, h, padded w, padded h, CRC-32 of the f32 values\nconst NormalizeCase kNormalize[] = {\n' + '\n'.join(normalize_cases()) + '\n};\n')
         f.write('// seed, M, grid h, grid w, content h, content w, out h, out w, CRC-32 of the masks, area and box of mask 0, sum and\n'
                 '// absolute sum of the float64 logits\nconst MaskCase kMasks[] = {\n' + '\n'.join(mask_cases()) + '\n};\n')
+    with open(f'{OUT}/normalize_cases.inc', 'w') as f:
+        f.write(f'// Expected values of test/native/patch_embed_test.cpp, written by test/image/make_fixtures.py (Pillow {PIL.__version__}, PyTorch {torch.__version__}).\n')
+        f.write('// seed, w, h, padded w, padded h, CRC-32 of the f32 values\nconst NormalizeCase kNormalize[] = {\n' + '\n'.join(normalize_cases()) + '\n};\n')
     with open(f'{OUT}/rle.expected.json', 'w') as f:
         f.write('[\n' + ',\n'.join(json.dumps(c) for c in rle_cases()) + '\n]\n')

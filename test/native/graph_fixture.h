@@ -71,6 +71,8 @@ struct Fixture {
     for (const Node& n : graph.nodes) {
       // Coordinates and labels have ranges of their own.
       if (n.op == Op::point_encoding) fill(n.inputs[0], random, -8, 72), fill(n.inputs[1], random, -2, 5.999);
+      // Content may be said to lie anywhere.
+      if (n.op == Op::patch_embed && n.has_input(4)) fill(n.inputs[4], random, -2, 23);
     }
     for (uint32_t v = 0; v < graph.values.size(); ++v) {
       const Value& value = graph.values[v];
@@ -78,7 +80,11 @@ struct Fixture {
       const double limit = value.kind == ValueKind::weight && value.shape.size() > 1
                                ? 1 / std::sqrt(value.elements() / value.shape[0] + 1.0)
                                : 1;
-      if (data[v].empty()) fill(v, random, -limit, limit);
+      if (!data[v].empty()) continue;
+      if (value.dtype == DType::u8)
+        fill(v, random, 0, 255.999);
+      else
+        fill(v, random, -limit, limit);
     }
     weights = store(std::move(backend));
   }
@@ -97,7 +103,7 @@ struct Fixture {
   void fill(uint32_t v, Random& random, double low, double high) {
     Array array(static_cast<size_t>(graph.values[v].elements()));
     for (double& x : array)
-      x = graph.values[v].dtype == DType::i32 ? std::floor(random.uniform(low, high)) : random.uniform(low, high);
+      x = is_float(graph.values[v].dtype) ? random.uniform(low, high) : std::floor(random.uniform(low, high));
     data[v] = stored(array, graph.values[v].dtype);
   }
 

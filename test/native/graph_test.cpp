@@ -132,6 +132,13 @@ Change both(Change a, Change b) {
   return [=](GraphSpec& s) { a(s), b(s); };
 }
 
+// patchEmbed of u8 pixels: pixels, content, weight.
+void photograph(GraphSpec& s, int64_t channels = 3) {
+  s = GraphSpec();
+  const auto x = s.input({2, 8, 12, channels}, kU8), content = s.input({2, 2}, kI32), w = s.weight({6, channels, 4, 4});
+  s.outputs = {s.node(Op::patch_embed, {x, w, kAbsent, kAbsent, content}, {1, 2, 3, 4, 5, 6}, {2, 2, 3, 6})};
+}
+
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 std::vector<Case> op_cases() {
@@ -228,7 +235,7 @@ std::vector<Case> op_cases() {
       {Op::conv_transpose2d, "for activation", attribute(0, 3)},
       {Op::conv_transpose2d, "output of shape", out({2, 6, 5, 3})},
       {Op::conv_transpose2d, "output of dtype", out_dtype(kBf16)},
-      {Op::patch_embed, "pixels of dtype f32", dtype(0, kBf16)},
+      {Op::patch_embed, "pixels of dtype f32 or u8", dtype(0, kBf16)},
       {Op::patch_embed, "pixels of rank 4", shape(0, {3, 8, 12})},
       {Op::patch_embed, "weight of rank 4", shape(1, {6, 48})},
       {Op::patch_embed, "pixels without empty", shape(0, {0, 3, 8, 12})},
@@ -242,6 +249,22 @@ std::vector<Case> op_cases() {
       {Op::patch_embed, "positions of shape [1, 2, 3, 6]", shape(3, {2, 2, 3, 6})},
       {Op::patch_embed, "output of shape", out({2, 3, 2, 6})},
       {Op::patch_embed, "output of dtype f32", out_dtype(kBf16)},
+      {Op::patch_embed, "neither content nor attributes with f32",
+       [](GraphSpec& s) {
+         s.nodes[0].attributes = {0, 0};
+       }},
+      {Op::patch_embed, "neither content nor attributes with f32",
+       [](GraphSpec& s) { s.nodes[0].inputs.push_back(0); }},
+      {Op::patch_embed, "a weight [C, 12, P, P]", dtype(0, kU8)},
+      {Op::patch_embed, "u8 pixels [B, H, W, 3]", [](GraphSpec& s) { photograph(s, 4); }},
+      {Op::patch_embed, "multiples of 4", both([](GraphSpec& s) { photograph(s); }, shape(0, {2, 8, 10, 3}))},
+      {Op::patch_embed, "content with u8", both([](GraphSpec& s) { photograph(s); }, absent(4))},
+      {Op::patch_embed, "content of dtype i32", both([](GraphSpec& s) { photograph(s); }, dtype(1, kU8))},
+      {Op::patch_embed, "content of shape [2, 2]", both([](GraphSpec& s) { photograph(s); }, shape(1, {1, 2}))},
+      {Op::patch_embed, "three means",
+       both([](GraphSpec& s) { photograph(s); }, [](GraphSpec& s) { s.nodes[0].attributes.pop_back(); })},
+      {Op::patch_embed, "deviations above 0", both([](GraphSpec& s) { photograph(s); }, attribute(5, 0))},
+      {Op::patch_embed, "deviations above 0", both([](GraphSpec& s) { photograph(s); }, attribute(3, 1e-60))},
       {Op::add, "a of dtype", dtype(0, kI32)},
       {Op::add, "b of dtype f32", dtype(1, kBf16)},
       {Op::add, "of the same rank", shape(1, {3, 4})},
@@ -413,6 +436,13 @@ void test_absent_options() {
   }
 }
 
+void test_photograph() {
+  GraphSpec s;
+  photograph(s);
+  const std::string error = decode_error(s.encode());
+  g_counts.check(error.empty(), "patchEmbed of a photograph: " + error);
+}
+
 void test_views() {
   GraphSpec s;
   const auto x = s.input({2, 3});
@@ -448,6 +478,7 @@ int main() {
   }
   test_counts();
   test_absent_options();
+  test_photograph();
   test_views();
   test_long_chain();
   return g_counts.finish();

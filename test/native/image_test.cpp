@@ -13,6 +13,7 @@
 #include "../../native/core/tensor.h"
 #include "../../native/image/resize.h"
 #include "../../native/image/upsample_masks.h"
+#include "bytes.h"
 
 // Bytes asked of operator new: the tests hold the code to its promise not to allocate images.
 static std::atomic<size_t> g_allocated_bytes{0};
@@ -32,16 +33,12 @@ __attribute__((noinline)) void operator delete(void* p, size_t) noexcept {
 namespace {
 
 using namespace ba_sam;
+using namespace ba_sam::test;
 
 struct ResizeCase {
   uint32_t seed;
   int two_valued;
   int64_t w, h, out_w, out_h;
-  uint32_t crc;
-};
-struct NormalizeCase {
-  uint32_t seed;
-  int64_t w, h, padded_w, padded_h;
   uint32_t crc;
 };
 struct MaskCase {
@@ -71,25 +68,6 @@ void expect_error(const char* code, const char* text, Body body) {
   }
 }
 
-std::vector<uint8_t> lcg(uint32_t seed, size_t n) {
-  std::vector<uint8_t> bytes(n);
-  for (uint8_t& b : bytes) {
-    seed = seed * 1664525u + 1013904223u;
-    b = static_cast<uint8_t>(seed >> 24);
-  }
-  return bytes;
-}
-
-uint32_t crc32(const void* data, size_t n) {
-  uint32_t crc = ~0u;
-  const uint8_t* p = static_cast<const uint8_t*>(data);
-  for (size_t i = 0; i < n; ++i) {
-    crc ^= p[i];
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ (0xedb88320u & (0u - (crc & 1)));
-  }
-  return ~crc;
-}
-
 std::string name(const char* what, int64_t a, int64_t b, int64_t c, int64_t d, int threads) {
   return std::string(what) + " " + std::to_string(a) + "x" + std::to_string(b) + " to " + std::to_string(c) + "x" +
          std::to_string(d) + " with " + std::to_string(threads) + " threads";
@@ -103,8 +81,16 @@ void test_resize() {
     }
     for (int threads : {1, 3}) {
       std::vector<uint8_t> out(c.out_w * c.out_h * 3, 77);
-      resize_bilinear_rgb8(out.data(), c.out_w, c.out_h, in.data(), c.w, c.h, threads, nullptr);
+      resize_bilinear_rgb8(out.data(), 3 * c.out_w, c.out_w, c.out_h, in.data(), c.w, c.h, threads, nullptr);
       expect(crc32(out.data(), out.size()) == c.crc, name("resize", c.w, c.h, c.out_w, c.out_h, threads));
+      // Into a wider canvas: the same pixels, and nothing beside them.
+      const int64_t stride = 3 * c.out_w + 7;
+      std::vector<uint8_t> canvas(stride * c.out_h + 5, 99), expected = canvas;
+      for (int64_t y = 0; y < c.out_h; ++y) {
+        std::copy_n(out.begin() + y * 3 * c.out_w, 3 * c.out_w, expected.begin() + y * stride);
+      }
+      resize_bilinear_rgb8(canvas.data(), stride, c.out_w, c.out_h, in.data(), c.w, c.h, threads, nullptr);
+      expect(canvas == expected, name("resize in a canvas", c.w, c.h, c.out_w, c.out_h, threads));
     }
   }
 }
@@ -113,13 +99,13 @@ void test_resize_memory() {
   const std::vector<uint8_t> in = lcg(1, 900 * 700 * 3);
   std::vector<uint8_t> out(512 * 398 * 3);
   const size_t before = g_allocated_bytes;
-  resize_bilinear_rgb8(out.data(), 512, 398, in.data(), 900, 700, 2, nullptr);
+  resize_bilinear_rgb8(out.data(), 3 * 512, 512, 398, in.data(), 900, 700, 2, nullptr);
   const size_t used = g_allocated_bytes - before;
   const size_t promised = resize_workspace_bytes(512, 398, 900, 700, 2);
   expect(used <= promised + 4096, "resize allocates " + std::to_string(used) + " of " + std::to_string(promised));
   expect(used < 900 * 700, "resize allocates no image");
   const size_t same = g_allocated_bytes;
-  resize_bilinear_rgb8(out.data(), 512, 398, in.data(), 512, 398, 2, nullptr);
+  resize_bilinear_rgb8(out.data(), 3 * 512, 512, 398, in.data(), 512, 398, 2, nullptr);
   expect(g_allocated_bytes - same < 4096, "a copy allocates nothing to speak of");
   expect(std::equal(out.begin(), out.end(), in.begin()), "an unchanged size is a copy");
 }
@@ -127,26 +113,11 @@ void test_resize_memory() {
 void test_resize_arguments() {
   uint8_t px[3] = {1, 2, 3};
   expect_error("ERR_INVALID_ARGUMENT", "for width but received 0",
-               [&] { resize_bilinear_rgb8(px, 1, 1, px, 0, 1, 1, nullptr); });
+               [&] { resize_bilinear_rgb8(px, 3, 1, 1, px, 0, 1, 1, nullptr); });
   expect_error("ERR_INVALID_ARGUMENT", "for output height but received -4",
-               [&] { resize_bilinear_rgb8(px, 1, -4, px, 1, 1, 1, nullptr); });
-  float f[3];
-  const float mean[3] = {0, 0, 0}, std[3] = {1, 1, 1};
-  expect_error("ERR_INVALID_ARGUMENT", "padded size of at least 2x1",
-               [&] { normalize_pad(f, px, 2, 1, 1, 1, mean, std, 1, nullptr); });
-}
-
-void test_normalize() {
-  const float mean[3] = {123.675f, 116.28f, 103.53f}, std[3] = {58.395f, 57.12f, 57.375f};
-  for (const NormalizeCase& c : kNormalize) {
-    const std::vector<uint8_t> in = lcg(c.seed, c.w * c.h * 3);
-    for (int threads : {1, 4}) {
-      std::vector<float> out(3 * c.padded_w * c.padded_h, NAN);
-      normalize_pad(out.data(), in.data(), c.w, c.h, c.padded_w, c.padded_h, mean, std, threads, nullptr);
-      expect(crc32(out.data(), out.size() * sizeof(float)) == c.crc,
-             name("normalize", c.w, c.h, c.padded_w, c.padded_h, threads));
-    }
-  }
+               [&] { resize_bilinear_rgb8(px, 3, 1, -4, px, 1, 1, 1, nullptr); });
+  expect_error("ERR_INVALID_ARGUMENT", "at least 6 bytes for the output's rows but received 5",
+               [&] { resize_bilinear_rgb8(px, 5, 2, 1, px, 1, 1, 1, nullptr); });
 }
 
 std::vector<float> low_logits(uint32_t seed, size_t n) {
@@ -265,12 +236,8 @@ void test_cancel() {
   const std::atomic<bool> cancel{true};
   const std::vector<uint8_t> in = lcg(1, 60 * 40 * 3);
   std::vector<uint8_t> out(30 * 20 * 3, 77);
-  resize_bilinear_rgb8(out.data(), 30, 20, in.data(), 60, 40, 2, &cancel);
+  resize_bilinear_rgb8(out.data(), 90, 30, 20, in.data(), 60, 40, 2, &cancel);
   expect(std::count(out.begin(), out.end(), 77) == 30 * 20 * 3, "a cancelled resize writes nothing");
-  const float mean[3] = {0, 0, 0}, std[3] = {1, 1, 1};
-  std::vector<float> f(3 * 64 * 64, 7.0f);
-  normalize_pad(f.data(), in.data(), 60, 40, 64, 64, mean, std, 2, &cancel);
-  expect(std::count(f.begin(), f.end(), 7.0f) == 3 * 64 * 64, "a cancelled normalize writes nothing");
   UpsampleParams p{1, 8, 8, 32, 32, 32, 32, 20, 30};
   const std::vector<float> low(64, 1.0f);
   std::vector<uint8_t> mask(600, 9);
@@ -284,7 +251,6 @@ int main() {
   test_resize();
   test_resize_memory();
   test_resize_arguments();
-  test_normalize();
   test_masks();
   test_mask_edges();
   test_mask_memory();

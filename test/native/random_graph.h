@@ -62,11 +62,21 @@ class GraphMaker {
         return;
       }
       case Op::patch_embed: {
-        const int64_t p = small(4), gh = small(4), gw = small(5), c = small(12), b = small(3), channels = small(3);
-        const auto x = spec.input({b, channels, gh * p, gw * p});
+        const int64_t p = small(4), gh = small(4), gw = small(5), c = small(12), b = small(3);
+        const bool bytes = random_.chance(0.5);
+        const int64_t channels = bytes ? 3 : small(3);
+        const auto x =
+            bytes ? spec.input({b, gh * p, gw * p, 3}, DType::u8) : spec.input({b, channels, gh * p, gw * p});
+        const auto matrix = weight({c, channels, p, p}, any_dtype()), bias = maybe_weight({c});
         const auto positions = random_.chance(0.5) ? fresh({1, gh, gw, c}, DType::f32) : kAbsent;
-        add(op, {x, weight({c, channels, p, p}, any_dtype()), maybe_weight({c}), positions}, {}, {b, gh, gw, c},
-            DType::f32);
+        if (bytes) {
+          std::vector<double> attributes;
+          for (int i = 0; i < 3; ++i) attributes.push_back(random_.uniform(90, 130));
+          for (int i = 0; i < 3; ++i) attributes.push_back(random_.uniform(40, 70));
+          add(op, {x, matrix, bias, positions, spec.input({b, 2}, DType::i32)}, attributes, {b, gh, gw, c}, DType::f32);
+        } else {
+          add(op, {x, matrix, bias, positions}, {}, {b, gh, gw, c}, DType::f32);
+        }
         return;
       }
       case Op::add: {

@@ -208,14 +208,20 @@ inline Array reference(const Graph& g, const Node& n, const std::vector<const Ar
       return out;
     }
     case Op::patch_embed: {
-      const int64_t p = g.input(n, 1).shape[2];
+      const Shape& w = g.input(n, 1).shape;
+      const int64_t p = w[2], height = os[1] * p, width = os[2] * p;
+      auto pixel = [&](int64_t b, int64_t c, int64_t y, int64_t xx) {
+        if (g.input(n, 0).dtype != DType::u8) return x[((b * w[1] + c) * height + y) * width + xx];
+        const bool inside = y < (*in[4])[2 * b] && xx < (*in[4])[2 * b + 1];
+        return inside ? (x[((b * height + y) * width + xx) * 3 + c] - n.attributes[c]) / n.attributes[3 + c] : 0.0;
+      };
       for (int64_t i = 0; i < elements; ++i) {
         const int64_t o = i % last, gx = i / last % os[2], gy = i / last / os[2] % os[1], b = i / last / os[2] / os[1];
         double sum = in[2] ? (*in[2])[o] : 0;
-        for (int64_t c = 0; c < xs[1]; ++c) {
+        for (int64_t c = 0; c < w[1]; ++c) {
           for (int64_t t = 0; t < p * p; ++t) {
-            const double pixel = x[((b * xs[1] + c) * xs[2] + gy * p + t / p) * xs[3] + gx * p + t % p];
-            sum += rounded(pixel, g.input(n, 1).dtype) * (*in[1])[(o * xs[1] + c) * p * p + t];
+            sum += rounded(pixel(b, c, gy * p + t / p, gx * p + t % p), g.input(n, 1).dtype) *
+                   (*in[1])[(o * w[1] + c) * p * p + t];
           }
         }
         out[i] = sum + (in.size() > 3 && in[3] ? (*in[3])[(gy * os[2] + gx) * last + o] : 0);

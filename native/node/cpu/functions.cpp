@@ -1,4 +1,4 @@
-// What the CPU addon has of its own: its backend, image preprocessing, bare attention, and what the machine can do.
+// What the CPU addon has of its own: its backend, resizing images, bare attention, and what the machine can do.
 #include <chrono>
 #include <cstring>
 #include <dnnl.hpp>
@@ -16,14 +16,10 @@ namespace {
 
 constexpr int64_t kMaxSide = int64_t{1} << 20;
 
-void read_triple(const Napi::Value& value, float out[3], const char* name) {
-  if (!value.IsArray() || value.As<Napi::Array>().Length() != 3) bad_argument(name, "an array of three numbers");
-  for (uint32_t i = 0; i < 3; ++i) out[i] = static_cast<float>(to_number(value.As<Napi::Array>().Get(i), name));
-}
-
-// preprocess(rgb: Uint8Array [h, w, 3], width, height, scaledW, scaledH, inputW, inputH, mean, std,
-//            out: Float32Array [3, inputH, inputW], token?): Promise<void>
-Napi::Value preprocess(const Napi::CallbackInfo& info) {
+// resizeImage(rgb: Uint8Array [height, width, 3], width, height, scaledWidth, scaledHeight, inputWidth, inputHeight,
+//             out: Uint8Array [inputHeight, inputWidth, 3], token?): Promise<void>
+// Fills the top left of `out` and leaves the rest as it is. The image is copied here.
+Napi::Value resize_image(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const int64_t width = to_integer(info[1], 1, kMaxSide, "width"),
                   height = to_integer(info[2], 1, kMaxSide, "height");
@@ -31,27 +27,19 @@ Napi::Value preprocess(const Napi::CallbackInfo& info) {
     const int64_t input_h = to_integer(info[6], 1, kMaxSide, "inputHeight");
     const int64_t scaled_w = to_integer(info[3], 1, input_w, "scaledWidth");
     const int64_t scaled_h = to_integer(info[4], 1, input_h, "scaledHeight");
-    struct Normalisation {
-      float mean[3], std[3];
-    } n;
-    read_triple(info[7], n.mean, "pixelMean");
-    read_triple(info[8], n.std, "pixelStd");
     const ArrayView rgb = to_array(info[0], DType::u8, static_cast<size_t>(width * height * 3), "image");
-    const ArrayView out = to_array(info[9], DType::f32, static_cast<size_t>(input_w * input_h * 3) * 4, "out");
+    const ArrayView out = to_array(info[7], DType::u8, static_cast<size_t>(input_w * input_h * 3), "out");
     auto copy = std::make_shared<Buffer>(rgb.bytes, "an image");
     std::memcpy(copy->data(), rgb.data, rgb.bytes);
 
     AsyncTaskOptions options;
-    options.name = "ba-sam preprocess";
-    options.token = to_token(info[10]);
+    options.name = "ba-sam resize";
+    options.token = to_token(info[8]);
     if (!options.token) options.token = std::make_shared<CancelToken>();
-    options.keep_alive.push_back(info[9].As<Napi::Object>());
+    options.keep_alive.push_back(info[7].As<Napi::Object>());
     options.work = [=, token = options.token](const std::function<void(double)>&) {
-      const int threads = Executor::instance().threads();
-      Buffer scaled(static_cast<size_t>(scaled_w * scaled_h * 3), "a resized image");
-      resize_bilinear_rgb8(scaled.data(), scaled_w, scaled_h, copy->data(), width, height, threads, &token->cancelled);
-      normalize_pad(static_cast<float*>(out.data), scaled.data(), scaled_w, scaled_h, input_w, input_h, n.mean, n.std,
-                    threads, &token->cancelled);
+      resize_bilinear_rgb8(static_cast<uint8_t*>(out.data), 3 * input_w, scaled_w, scaled_h, copy->data(), width,
+                           height, Executor::instance().threads(), &token->cancelled);
       if (token->cancelled) throw SamError("ERR_ABORTED", "The run was aborted");
     };
     return start_task(info.Env(), std::move(options));
@@ -144,7 +132,7 @@ std::shared_ptr<Backend> make_backend(const Napi::Value& options) {
 }
 
 void define_backend_functions(Napi::Env env, Napi::Object exports) {
-  exports.Set("preprocess", Napi::Function::New<preprocess>(env, "preprocess"));
+  exports.Set("resizeImage", Napi::Function::New<resize_image>(env, "resizeImage"));
   exports.Set("attention", Napi::Function::New<attention>(env, "attention"));
   exports.Set("info", Napi::Function::New<machine_info>(env, "info"));
   exports.Set("setThreads", Napi::Function::New<set_threads>(env, "setThreads"));
