@@ -10,67 +10,79 @@ namespace {
 using cuda::bf16;
 using cuda::f16;
 
-// Eight f32 columns of a tile. One register with AVX, two without; the sums are the same.
-typedef float Row __attribute__((vector_size(32)));
+// Eight numbers of a row: one register with AVX2, two without; the results are the same.
+typedef float Floats __attribute__((vector_size(32)));
+typedef uint32_t Words __attribute__((vector_size(32)));
 
+inline __attribute__((always_inline)) Floats low_half(Words pairs, bf16) {
+  return (Floats)(pairs << 16);
+}
+// The exponent's bias changes by a product, which also makes subnormal numbers normal; infinity and NaN stay what they are.
+inline __attribute__((always_inline)) Floats low_half(Words pairs, f16) {
+  const Words magnitude = (pairs & 0x7fffu) << 13;
+  const Floats scaled = (Floats)magnitude * 0x1p112f;
+  return (Floats)((Words)scaled | ((pairs & 0x8000u) << 16) | ((Words)(magnitude >= 0x0f800000u) & 0x7f800000u));
+}
 template <typename T>
-void unpack(uint32_t pair, float& low, float& high) {
-  low = cuda::to_float(T{static_cast<uint16_t>(pair)});
-  high = cuda::to_float(T{static_cast<uint16_t>(pair >> 16)});
+inline __attribute__((always_inline)) Floats high_half(Words pairs) {
+  return low_half(pairs >> 16, T{});
 }
 
-inline __attribute__((always_inline)) void product(float (&a)[16][16], Row (&b)[16], Row (&sum)[16]) {
+// Fragment layouts as primitives.h describes them: words of `a` are pairs along its rows, words of `b` along its columns.
+template <typename T>
+inline __attribute__((always_inline)) void product(void* const (&operands)[32]) {
+  alignas(32) uint32_t a[16][8], b[8][8];
+  alignas(32) float sum[16][8];
+  for (int lane = 0; lane < 32; ++lane) {
+    const auto& own = *static_cast<const MmaOperands*>(operands[lane]);
+    const int g = lane / 4, t = lane % 4;
+    for (int r = 0; r < 4; ++r) a[g + r % 2 * 8][t + r / 2 * 4] = own.a[r];
+    for (int r = 0; r < 2; ++r) b[t + 4 * r][g] = own.b[r];
+    for (int half = 0; half < 2; ++half) std::memcpy(&sum[g + 8 * half][2 * t], own.c + 2 * half, 8);
+  }
+  Floats b_row[16];
+  for (int pair = 0; pair < 8; ++pair) {
+    Words words;
+    std::memcpy(&words, b[pair], sizeof words);
+    b_row[2 * pair] = low_half(words, T{});
+    b_row[2 * pair + 1] = high_half<T>(words);
+  }
   for (int row = 0; row < 16; ++row) {
-    Row total = sum[row];
-    for (int k = 0; k < 16; ++k) total += a[row][k] * b[k];
-    sum[row] = total;
+    Words words;
+    std::memcpy(&words, a[row], sizeof words);
+    alignas(32) float low[8], high[8];
+    const Floats even = low_half(words, T{}), odd = high_half<T>(words);
+    std::memcpy(low, &even, sizeof low);
+    std::memcpy(high, &odd, sizeof high);
+    Floats total;
+    std::memcpy(&total, sum[row], sizeof total);
+    for (int pair = 0; pair < 8; ++pair) {
+      total += low[pair] * b_row[2 * pair];
+      total += high[pair] * b_row[2 * pair + 1];
+    }
+    std::memcpy(sum[row], &total, sizeof total);
+  }
+  for (int lane = 0; lane < 32; ++lane) {
+    const auto& own = *static_cast<const MmaOperands*>(operands[lane]);
+    const int g = lane / 4, t = lane % 4;
+    for (int half = 0; half < 2; ++half) std::memcpy(own.d + 2 * half, &sum[g + 8 * half][2 * t], 8);
   }
 }
 
 #if defined(__x86_64__)
-__attribute__((target("avx2"))) void product_avx2(float (&a)[16][16], Row (&b)[16], Row (&sum)[16]) {
-  product(a, b, sum);
+template <typename T>
+__attribute__((target("avx2"))) void product_avx2(void* const (&operands)[32]) {
+  product<T>(operands);
 }
+const bool have_avx2 = __builtin_cpu_supports("avx2");
 #endif
-void product_plain(float (&a)[16][16], Row (&b)[16], Row (&sum)[16]) {
-  product(a, b, sum);
-}
 
-using Product = void (*)(float (&)[16][16], Row (&)[16], Row (&)[16]);
-Product best_product() {
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2")) return product_avx2;
-#endif
-  return product_plain;
-}
-
-// Fragment layouts as primitives.h describes them.
 template <typename T>
 void mma(void* const (&operands)[32]) {
-  static const Product multiply = best_product();
-  float a[16][16];
-  alignas(32) Row b[16], sum[16];
-  for (int lane = 0; lane < 32; ++lane) {
-    const auto& own = *static_cast<const MmaOperands*>(operands[lane]);
-    const int g = lane / 4, t = lane % 4;
-    float low, high;
-    for (int r = 0; r < 4; ++r) {
-      float* at = &a[g + r % 2 * 8][2 * t + r / 2 * 8];
-      unpack<T>(own.a[r], at[0], at[1]);
-    }
-    for (int r = 0; r < 2; ++r) {
-      unpack<T>(own.b[r], low, high);
-      b[2 * t + 8 * r][g] = low;
-      b[2 * t + 8 * r + 1][g] = high;
-    }
-    for (int i = 0; i < 4; ++i) sum[g + i / 2 * 8][2 * t + i % 2] = own.c[i];
-  }
-  multiply(a, b, sum);
-  for (int lane = 0; lane < 32; ++lane) {
-    const auto& own = *static_cast<const MmaOperands*>(operands[lane]);
-    const int g = lane / 4, t = lane % 4;
-    for (int i = 0; i < 4; ++i) own.d[i] = sum[g + i / 2 * 8][2 * t + i % 2];
-  }
+#if defined(__x86_64__)
+  if (have_avx2) return product_avx2<T>(operands);
+#endif
+  product<T>(operands);
 }
 
 template <bool kTransposed>
