@@ -10,6 +10,7 @@ import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { buildEmulatedAddon, buildEmulatedAttention } from './cuda-emulated-build.mjs';
 import { chosenArchitectures, findCudaToolkit } from './cuda-toolkit.mjs';
 import { root } from './native-sources.mjs';
 
@@ -83,4 +84,19 @@ function build() {
   report(path.join(out, 'Release'));
 }
 
-build();
+async function buildEmulated() {
+  const out = path.resolve(root, args.out ?? 'build-cuda-emulated');
+  if (args.clean) rmSync(out, { recursive: true, force: true });
+  const start = performance.now();
+  try {
+    await buildEmulatedAttention(out);
+    await buildEmulatedAddon(out);
+  } catch (error) {
+    fail(error.message);
+  }
+  console.log(`built in ${((performance.now() - start) / 1000).toFixed(0)} s`);
+  report(path.join(out, 'Release'));
+}
+
+if (args.emulated) await buildEmulated();
+else build();

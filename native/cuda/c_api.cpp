@@ -12,6 +12,10 @@
 
 #include "attention/attention.h"
 
+#ifndef BA_SAM_VERSION  // the package's; builds for tests may leave it out
+#define BA_SAM_VERSION "0.0.0"
+#endif
+
 namespace {
 
 using ba_sam::AttentionParams;
