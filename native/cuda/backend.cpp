@@ -3,7 +3,6 @@
 
 #include <cstring>
 
-#include "cublaslt.h"
 #include "device.h"
 #include "ops.h"
 
@@ -153,21 +152,6 @@ class Recording final : public Execution::Recording {
   cudaGraphExec_t graph_ = nullptr;
 };
 
-void check_device(int device) {
-  const Devices found = list_devices(false);
-  if (found.devices.empty()) throw SamError("ERR_DEVICE_UNAVAILABLE", found.reason);
-  const auto count = static_cast<int>(found.devices.size());
-  if (device < 0 || device >= count) {
-    throw SamError("ERR_DEVICE_UNAVAILABLE", "Expected a CUDA device between 0 and " + std::to_string(count - 1) +
-                                                 " but received " + std::to_string(device));
-  }
-  const DeviceInfo& info = found.devices[static_cast<size_t>(device)];
-  if (!info.reason.empty()) {
-    throw SamError("ERR_DEVICE_UNAVAILABLE",
-                   "CUDA device " + std::to_string(device) + " (" + info.name + ") cannot be used: " + info.reason);
-  }
-}
-
 }  // namespace
 
 bool WeightLayout::operator==(const WeightLayout& other) const {
@@ -183,35 +167,42 @@ const std::string& KernelContext::weight_name(size_t i) const {
   return root(i).name;
 }
 
-CudaBackend::CudaBackend(const BackendOptions& options) : device_(options.device) {
-  check_device(device_);
+CudaBackend::CudaBackend(const BackendOptions& options) : options_(options) {
+  require_device(options.device);
   const lt::Found found = lt::find();
   if (!found.library) throw SamError("ERR_DEVICE_UNAVAILABLE", found.reason);
-  use_device(device_);
-  int major = 0;
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device_), "a device's compute capability");
-  const auto workspace = std::make_shared<DeviceMemory>(device_, major >= 9 ? kWorkspaceHopper : kWorkspaceOthers,
-                                                        "cuBLASLt's workspace", counter_);
-  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream");
-  try {
-    staging_ = std::make_unique<Staging>(stream_);
-    gemm_ = std::make_unique<Gemm>(*found.library, stream_, workspace, options.tf32);
-  } catch (...) {
-    cudaStreamDestroy(stream_);
-    throw;
-  }
+  library_ = found.library;
 }
 
 CudaBackend::~CudaBackend() {
-  const DeviceScope scope(device_);
+  if (!stream_) return;
+  const DeviceScope scope(options_.device);
   staging_->abandon();
   gemm_.reset();
   staging_.reset();
   if (cudaStreamDestroy(stream_) != cudaSuccess) cudaGetLastError();
 }
 
+void CudaBackend::start() {
+  int major = 0;
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, options_.device), "a compute capability");
+  const size_t workspace_bytes = major >= 9 ? kWorkspaceHopper : kWorkspaceOthers;
+  const auto workspace = std::make_shared<DeviceMemory>(options_.device, workspace_bytes, "cuBLASLt's workspace");
+  cudaStream_t stream = nullptr;
+  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a stream");
+  try {
+    staging_ = std::make_unique<Staging>(stream);
+    gemm_ = std::make_unique<Gemm>(*library_, stream, workspace, options_.tf32);
+  } catch (...) {
+    if (cudaStreamDestroy(stream) != cudaSuccess) cudaGetLastError();
+    throw;
+  }
+  stream_ = stream;
+}
+
 void CudaBackend::enter() {
-  use_device(device_);
+  use_device(options_.device);
+  if (!stream_) return start();
   // A lost device says so here, before anything is prepared.
   const cudaError_t error = cudaStreamQuery(stream_);
   if (error != cudaErrorNotReady) check(error, "the device's stream");
@@ -222,7 +213,7 @@ std::unique_ptr<Kernel> CudaBackend::make_kernel(const Graph& graph, const Node&
 }
 
 std::shared_ptr<Memory> CudaBackend::allocate(size_t bytes, const char* what) {
-  return std::make_shared<DeviceMemory>(device_, bytes, what, counter_);
+  return std::make_shared<DeviceMemory>(options_.device, bytes, what);
 }
 
 std::shared_ptr<const Memory> CudaBackend::weight(WeightStore& weights, const std::string& name) {
@@ -293,7 +284,7 @@ void CudaBackend::run_steps(Execution& execution, const RunControl& control) {
     check_cancel(control.cancel);
     step.kernel->run(step.io);
   }
-  execution.recording = std::make_unique<Recording>(device_);
+  execution.recording = std::make_unique<Recording>(options_.device);
 }
 
 void CudaBackend::finish() {

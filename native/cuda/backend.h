@@ -27,11 +27,12 @@ struct WeightLayout {
 
 class CudaBackend final : public Backend {
  public:
-  // Throws SamError ERR_DEVICE_UNAVAILABLE with the reason when the device or cuBLASLt cannot be used.
+  // Throws SamError ERR_DEVICE_UNAVAILABLE with the reason when the device or cuBLASLt cannot be used. Its context, which
+  // takes a while, is made at the first enter().
   explicit CudaBackend(const BackendOptions& options);
   ~CudaBackend() override;
 
-  int lane() const override { return device_; }
+  int lane() const override { return options_.device; }
   void enter() override;
   std::unique_ptr<Kernel> make_kernel(const Graph& graph, const Node& node, WeightStore& weights) override;
   std::shared_ptr<Memory> allocate(size_t bytes, const char* what) override;
@@ -40,7 +41,7 @@ class CudaBackend final : public Backend {
   void run(Execution& execution, const RunControl& control) override;
   void finish() override;
 
-  int device() const { return device_; }
+  int device() const { return options_.device; }
   cudaStream_t stream() const { return stream_; }
   Gemm& gemm() { return *gemm_; }
   std::shared_ptr<const Memory> weight(WeightStore& weights, const std::string& name, const WeightLayout& layout);
@@ -49,17 +50,13 @@ class CudaBackend final : public Backend {
   // Waits for what was queued and copies back.
   void download(void* host, const void* device, size_t bytes);
 
-  // Device memory that this backend's weights, plans and workspaces take now, and took at most.
-  size_t bytes() const { return counter_->bytes; }
-  size_t peak_bytes() const { return counter_->peak_bytes; }
-  void reset_peak() { counter_->peak_bytes = counter_->bytes.load(); }
-
  private:
+  void start();
   void run_steps(Execution& execution, const RunControl& control);
 
-  int device_;
+  BackendOptions options_;
+  const lt::Library* library_ = nullptr;
   cudaStream_t stream_ = nullptr;
-  std::shared_ptr<MemoryCounter> counter_ = std::make_shared<MemoryCounter>();
   std::unique_ptr<Staging> staging_;
   std::unique_ptr<Gemm> gemm_;
 };

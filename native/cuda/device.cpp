@@ -131,4 +131,19 @@ Devices list_devices(bool with_free_memory) {
   return out;
 }
 
+void require_device(int device) {
+  const Devices found = list_devices(false);
+  if (found.devices.empty()) throw SamError("ERR_DEVICE_UNAVAILABLE", found.reason);
+  const auto count = static_cast<int>(found.devices.size());
+  if (device < 0 || device >= count) {
+    throw SamError("ERR_DEVICE_UNAVAILABLE", "Expected a CUDA device between 0 and " + std::to_string(count - 1) +
+                                                 " but received " + std::to_string(device));
+  }
+  const DeviceInfo& info = found.devices[static_cast<size_t>(device)];
+  if (!info.reason.empty()) {
+    throw SamError("ERR_DEVICE_UNAVAILABLE",
+                   "CUDA device " + std::to_string(device) + " (" + info.name + ") cannot be used: " + info.reason);
+  }
+}
+
 }  // namespace ba_sam::cuda

@@ -26,4 +26,7 @@ struct Devices {
 // several hundred MB on every device to answer; it is asked only where that library is missing.
 Devices list_devices(bool with_free_memory);
 
+// Throws SamError ERR_DEVICE_UNAVAILABLE with the reason when the device cannot be used.
+void require_device(int device);
+
 }  // namespace ba_sam::cuda

@@ -1,6 +1,9 @@
 // See memory.h.
 #include "memory.h"
 
+#include <map>
+#include <mutex>
+
 namespace ba_sam::cuda {
 
 void MemoryCounter::add(size_t more) {
@@ -10,8 +13,14 @@ void MemoryCounter::add(size_t more) {
   }
 }
 
-DeviceMemory::DeviceMemory(int device, size_t bytes, const char* what, std::shared_ptr<MemoryCounter> counter)
-    : device_(device), counter_(std::move(counter)) {
+MemoryCounter& memory_counter(int device) {
+  static std::mutex mutex;
+  static auto* counters = new std::map<int, MemoryCounter>();  // leaked: memory may be freed after static destructors
+  const std::lock_guard<std::mutex> lock(mutex);
+  return (*counters)[device];
+}
+
+DeviceMemory::DeviceMemory(int device, size_t bytes, const char* what) : device_(device) {
   if (bytes == 0) return;
   use_device(device);
   void* data = nullptr;
@@ -29,7 +38,7 @@ DeviceMemory::DeviceMemory(int device, size_t bytes, const char* what, std::shar
   check(error, what);
   data_ = static_cast<uint8_t*>(data);
   size_ = bytes;
-  if (counter_) counter_->add(bytes);
+  memory_counter(device).add(bytes);
 }
 
 DeviceMemory::~DeviceMemory() {
@@ -37,7 +46,7 @@ DeviceMemory::~DeviceMemory() {
   const DeviceScope scope(device_);
   // After a lost device this fails, too, and there is nobody to tell.
   if (cudaFree(data_) != cudaSuccess) cudaGetLastError();
-  if (counter_) counter_->remove(size_);
+  memory_counter(device_).remove(size_);
 }
 
 }  // namespace ba_sam::cuda

@@ -1,0 +1,186 @@
+// What the CUDA addon has of its own: its backend, bare attention, and what the machine can do.
+#include "../../cuda/attention/attention.h"
+#include "../../cuda/backend.h"
+#include "../../cuda/device.h"
+#include "../async_task.h"
+#include "../attention_call.h"
+#include "../backend_entry.h"
+#include "../js_value.h"
+#include "../objects.h"
+
+namespace ba_sam::node {
+namespace {
+
+constexpr int kMaxDevices = 1024;
+
+int to_device(const Napi::Value& options) {
+  if (options.IsUndefined()) return 0;
+  if (!options.IsObject()) bad_argument("options", "an object");
+  const Napi::Value device = options.As<Napi::Object>().Get("device");
+  return device.IsUndefined() ? 0 : static_cast<int>(to_integer(device, 0, kMaxDevices - 1, "device"));
+}
+
+// A stream with an owner.
+class Stream {
+ public:
+  Stream() { cuda::check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream"); }
+  ~Stream() {
+    if (cudaStreamDestroy(stream_) != cudaSuccess) cudaGetLastError();
+  }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  cudaStream_t get() const { return stream_; }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+// Runs a call whose operands lie in host memory; returns the milliseconds of its kernels.
+double run_attention(const AttentionCall& call, int device, const std::atomic<bool>& cancel) {
+  check_cancel(cancel);
+  cuda::use_device(device);
+  const Stream stream;
+  cuda::Staging staging(stream.get());
+  std::vector<std::unique_ptr<cuda::DeviceMemory>> memory;
+  const auto allocate = [&](size_t bytes, const char* what) {
+    memory.push_back(std::make_unique<cuda::DeviceMemory>(device, bytes, what));
+    return memory.back()->data();
+  };
+  try {
+    const auto upload = [&](const Buffer& host, const char* what) -> void* {
+      if (host.size() == 0) return nullptr;
+      uint8_t* data = allocate(host.size(), what);
+      staging.upload(data, host.data(), host.size(), &cancel);
+      return data;
+    };
+    AttentionParams p = call.params;
+    const int64_t c = call.channels(), q_batch = p.q_tokens * c, k_batch = p.k_tokens * c;
+    const TokenView q = {upload(call.q, "q"), q_batch, c}, k = {upload(call.k, "k"), k_batch, c};
+    const TokenView v = {upload(call.v, "v"), k_batch, c};
+    p.rel_h = static_cast<const float*>(upload(call.rel_h, "relPosH"));
+    p.rel_w = static_cast<const float*>(upload(call.rel_w, "relPosW"));
+    p.slopes = static_cast<const float*>(upload(call.slopes, "slopes"));
+    p.pad_k = upload(call.pad_k, "padK");
+    p.pad_v = upload(call.pad_v, "padV");
+    void* out = allocate(call.out.bytes, "out");
+    void* workspace = allocate(cuda::attention_workspace_bytes(p), "the attention's workspace");
+
+    cuda::Event start, end;
+    start.record(stream.get());
+    cuda::attention_forward(out, q_batch, c, q, k, v, p, workspace, stream.get());
+    end.record(stream.get());
+    staging.download(call.out.data, out, call.out.bytes);
+    staging.flush();
+    check_cancel(cancel);
+    return end.milliseconds_since(start);
+  } catch (...) {
+    staging.abandon();
+    throw;
+  }
+}
+
+// attention(q, k, v, out, options with device?, token?): Promise<number>, milliseconds of the kernels; see
+// read_attention_call
+Napi::Value attention(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const std::shared_ptr<AttentionCall> call = read_attention_call(info);
+    const int device = to_device(info[4]);
+    cuda::require_device(device);
+
+    AsyncTaskOptions options;
+    options.name = "ba-sam attention";
+    options.lane = device;
+    options.token = to_token(info[5]);
+    if (!options.token) options.token = std::make_shared<CancelToken>();
+    options.keep_alive.push_back(info[3].As<Napi::Object>());
+    auto milliseconds = std::make_shared<double>(0);
+    options.work = [call, device, milliseconds, token = options.token](const std::function<void(double)>&) {
+      *milliseconds = run_attention(*call, device, token->cancelled);
+    };
+    options.result = [milliseconds](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, *milliseconds); };
+    return start_task(info.Env(), std::move(options));
+  });
+}
+
+std::string dotted(int version) {
+  return version ? std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10) : "";
+}
+
+Napi::Object describe(Napi::Env env, const cuda::DeviceInfo& device) {
+  auto out = Napi::Object::New(env);
+  out.Set("index", device.index);
+  out.Set("name", device.name);
+  out.Set("computeCapability", std::to_string(device.major) + "." + std::to_string(device.minor));
+  out.Set("memoryBytes", static_cast<double>(device.memory_bytes));
+  out.Set("freeBytes", static_cast<double>(device.free_bytes));
+  const cuda::MemoryCounter& counter = cuda::memory_counter(device.index);
+  out.Set("allocatedBytes", static_cast<double>(counter.bytes));
+  out.Set("peakBytes", static_cast<double>(counter.peak_bytes));
+  if (!device.reason.empty()) out.Set("reason", device.reason);
+  return out;
+}
+
+// info(): what this build and this machine can do. Never throws: what cannot be had has a reason.
+Napi::Value machine_info(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto result = Napi::Object::New(env);
+  auto library = Napi::Object::New(env);
+  auto devices = Napi::Array::New(env);
+  std::string unavailable;
+  result.Set("backend", "cuda");
+  try {
+    const cuda::Devices found = cuda::list_devices(true);
+    result.Set("driver", dotted(found.driver));
+    result.Set("runtime", dotted(found.runtime));
+    for (const cuda::DeviceInfo& device : found.devices) devices.Set(devices.Length(), describe(env, device));
+    unavailable = found.reason;
+    const cuda::lt::Found products = cuda::lt::find();
+    if (products.library) {
+      const size_t version = products.library->version();
+      library.Set("version", std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." +
+                                 std::to_string(version % 100));
+      library.Set("path", products.path);
+    } else {
+      library.Set("reason", products.reason);
+      if (unavailable.empty()) unavailable = products.reason;
+    }
+  } catch (const std::exception& error) {
+    unavailable = error.what();
+  }
+  result.Set("cublasLt", library);
+  result.Set("devices", devices);
+  result.Set("unavailableReason", unavailable);
+  return result;
+}
+
+// resetPeakBytes(device?): peakBytes of info() starts anew from what is allocated now
+Napi::Value reset_peak_bytes(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const int device =
+        info[0].IsUndefined() ? 0 : static_cast<int>(to_integer(info[0], 0, kMaxDevices - 1, "device"));
+    cuda::memory_counter(device).reset_peak();
+    return info.Env().Undefined();
+  });
+}
+
+}  // namespace
+
+// options: {device?: number, tf32?: boolean}
+std::shared_ptr<Backend> make_backend(const Napi::Value& options) {
+  cuda::BackendOptions out;
+  out.device = to_device(options);
+  if (options.IsObject()) {
+    const Napi::Value tf32 = options.As<Napi::Object>().Get("tf32");
+    if (!tf32.IsUndefined() && !tf32.IsBoolean()) bad_argument("tf32", "a boolean");
+    out.tf32 = tf32.IsBoolean() && tf32.As<Napi::Boolean>();
+  }
+  return cuda::make_cuda_backend(out);
+}
+
+void define_backend_functions(Napi::Env env, Napi::Object exports) {
+  exports.Set("attention", Napi::Function::New<attention>(env, "attention"));
+  exports.Set("info", Napi::Function::New<machine_info>(env, "info"));
+  exports.Set("resetPeakBytes", Napi::Function::New<reset_peak_bytes>(env, "resetPeakBytes"));
+}
+
+}  // namespace ba_sam::node
