@@ -9,6 +9,8 @@ export type SamErrorCode =
   | 'ERR_CHECKPOINT'
   /** An image cannot be read or decoded. */
   | 'ERR_IMAGE'
+  /** A dataset's folders, lists or annotations are missing, damaged or contradictory. */
+  | 'ERR_DATASET'
   /** A file cannot be opened, read or written. */
   | 'ERR_IO'
   /** A graph is malformed. */

@@ -49,4 +49,6 @@ export interface Dataset {
   readonly root: string;
   readonly samples: readonly Sample[];
   readonly problems: readonly Problem[];
+  /** What was left out on purpose, in words: images that the field does not evaluate, files that are no images. */
+  readonly notes?: readonly string[];
 }

@@ -11,7 +11,8 @@ export interface DecodeOptions {
   limitInputPixels?: number;
 }
 
-const DEFAULT_PIXEL_LIMIT = 0x3fff ** 2;
+/** Pixels that an image may have unless a caller says otherwise: 16383². */
+export const DEFAULT_PIXEL_LIMIT = 0x3fff ** 2;
 
 /**
  * Decodes an image to 8-bit RGB.
@@ -62,7 +63,12 @@ function toPath(input: string | URL): string {
   return input;
 }
 
-async function readImageFile(path: string): Promise<Uint8Array> {
+/**
+ * The bytes of a regular file.
+ *
+ * @throws SamError ERR_IO
+ */
+export async function readImageFile(path: string): Promise<Uint8Array> {
   try {
     const info = await stat(path);
     if (info.isDirectory()) throw new SamError('ERR_IO', `Cannot read ${path}: it is a directory`);
@@ -100,13 +106,7 @@ export function ioReason(cause: unknown): string {
 }
 
 async function decodeEncoded(bytes: Uint8Array, name: string, limit: number): Promise<RgbImage> {
-  if (bytes.length === 0) throw new SamError('ERR_IMAGE', `Cannot decode ${name}: it is empty`);
-  if (!isSupportedFormat(bytes)) {
-    throw new SamError(
-      'ERR_IMAGE',
-      `Cannot decode ${name}: expected JPEG, PNG, WebP, TIFF, AVIF or GIF, but it starts with ${startOf(bytes)}`,
-    );
-  }
+  checkFormat(bytes, name);
   try {
     const header = await sharp(bytes, { limitInputPixels: false }).metadata();
     checkPixels(header.width, header.height, name, limit);
@@ -178,7 +178,8 @@ function rgb(data: Buffer, info: OutputInfo): RgbImage {
   return { data, width: info.width, height: info.height };
 }
 
-function checkPixels(width: number, height: number, name: string, limit: number): void {
+/** Refuses an image with more than `limit` pixels. */
+export function checkPixels(width: number, height: number, name: string, limit: number): void {
   if (width * height <= limit) return;
   throw new SamError(
     'ERR_IMAGE',
@@ -186,8 +187,8 @@ function checkPixels(width: number, height: number, name: string, limit: number)
   );
 }
 
-// libvips prints one line per decoder message and often says a thing three times.
-function decodeError(name: string, cause: unknown): SamError {
+/** What went wrong in a decoder: libvips prints one line per message and often says a thing three times. */
+export function decodeError(name: string, cause: unknown): SamError {
   if (cause instanceof SamError) return cause;
   const message = cause instanceof Error ? cause.message : String(cause);
   const lines = message
@@ -199,8 +200,22 @@ function decodeError(name: string, cause: unknown): SamError {
   return new SamError('ERR_IMAGE', `Cannot decode ${name}: ${reason}`, { cause });
 }
 
-// The first bytes decide, not the file's name. Everything else (SVG above all: it can refer to other files) never
-// reaches a decoder.
+/**
+ * Refuses what is no photograph. The first bytes decide, not the file's name; everything else (SVG above all: it can
+ * refer to other files) never reaches a decoder.
+ *
+ * @param bytes the file, or at least its first 24 bytes
+ * @throws SamError ERR_IMAGE
+ */
+export function checkFormat(bytes: Uint8Array, name: string): void {
+  if (bytes.length === 0) throw new SamError('ERR_IMAGE', `Cannot decode ${name}: it is empty`);
+  if (isSupportedFormat(bytes)) return;
+  throw new SamError(
+    'ERR_IMAGE',
+    `Cannot decode ${name}: expected JPEG, PNG, WebP, TIFF, AVIF or GIF, but it starts with ${startOf(bytes)}`,
+  );
+}
+
 function isSupportedFormat(bytes: Uint8Array): boolean {
   const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 16)).toString('latin1');
   return (

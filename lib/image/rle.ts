@@ -130,9 +130,18 @@ export function decodeRle(rle: Rle): Uint8Array {
   checkSize(width, height);
   if (typeof counts !== 'string') throw invalidArgument('rle.counts', 'string', counts);
 
-  const total = width * height;
-  const runs = parseCounts(counts, total);
-  const mask = new Uint8Array(total);
+  const mask = new Uint8Array(width * height);
+  fillRuns(mask, width, height, parseCounts(counts, width * height));
+  return mask;
+}
+
+/**
+ * Sets the pixels of every second run to 1, beginning with the second; runs go down the columns.
+ *
+ * @param mask `[height, width]`, row-major; other pixels stay as they are
+ * @param runs lengths whose sum is at most `width · height`
+ */
+export function fillRuns(mask: Uint8Array, width: number, height: number, runs: ArrayLike<number>): void {
   let x = 0;
   let y = 0;
   for (let r = 0; r < runs.length; r++) {
@@ -148,10 +157,15 @@ export function decodeRle(rle: Rle): Uint8Array {
       }
     }
   }
-  return mask;
 }
 
-function parseCounts(counts: string, total: number): number[] {
+/**
+ * The run lengths behind {@link Rle.counts}.
+ *
+ * @param total pixels of the mask
+ * @throws SamError `ERR_INVALID_ARGUMENT` when a character is wrong or the sum of the runs is not `total`
+ */
+export function parseCounts(counts: string, total: number): number[] {
   const fail = (reason: string): never => {
     throw new SamError('ERR_INVALID_ARGUMENT', `Expected run lengths for rle.counts but ${reason}`);
   };
