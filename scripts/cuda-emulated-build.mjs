@@ -55,7 +55,7 @@ export async function buildEmulatedAddon(folder = 'build-cuda-emulated') {
   ];
   const sources = nativeSources(CUDA_ADDON);
   const glue = sources.filter((file) => file.startsWith('native/node/'));
-  const rest = sources.filter((file) => !glue.includes(file) && file !== 'native/cuda/c_api.cpp');
+  const rest = sources.filter((file) => !glue.includes(file));
   const objects = [
     ...(await objectsOf(path.join(out, 'objects'), FLAGS, [...rest, ...emulationSources()])),
     ...(await objectsOf(path.join(out, 'objects-node'), [...nodeFlags, ...FLAGS], glue)),

@@ -100,8 +100,8 @@ void check_biases(const BaSamAttention& a) {
     refuse("both of rel_h and rel_w or none", a.rel_h ? "rel_h alone" : "rel_w alone");
   }
   if (a.rel_h) {
-    check_address(a.rel_h, alignof(float), "rel_h");
-    check_address(a.rel_w, alignof(float), "rel_w");
+    check_address(a.rel_h, 8, "rel_h");
+    check_address(a.rel_w, 8, "rel_w");
   }
   check_range(a.metric, BA_SAM_METRIC_NONE, BA_SAM_METRIC_CHEBYSHEV, "metric");
   if (a.metric == BA_SAM_METRIC_NONE) {

@@ -59,13 +59,13 @@ typedef struct BaSamAttention {
   int metric;
   ptrdiff_t batch;
   ptrdiff_t heads;
-  ptrdiff_t head_dim; /* D: 16, 32, 64, 80 or 128 in 16-bit dtypes, 1 ... 256 in f32 */
+  ptrdiff_t head_dim; /* D: 16, 32, 64, 80 or 128 in 16-bit dtypes, 1 ... 128 in f32 */
   ptrdiff_t q_tokens;
   ptrdiff_t k_tokens;
 
   /* Element (b, token, head, d) lies at data[b * batch_stride + token * token_stride + head * D + d]; strides count
-   * elements. 16-bit operands are aligned to 16 bytes, and their strides are multiples of 8. Input strides of 0
-   * repeat; outputs must not overlap, neither themselves nor an input. */
+   * elements. 16-bit operands are aligned to 16 bytes, their strides are multiples of 8, and k and v have one token
+   * stride. Input strides of 0 repeat; outputs must not overlap, neither themselves nor an input. */
   ptrdiff_t out_batch_stride, out_token_stride;
   ptrdiff_t q_batch_stride, q_token_stride;
   ptrdiff_t k_batch_stride, k_token_stride;
@@ -81,7 +81,7 @@ typedef struct BaSamAttention {
   const void* pad_k;
   const void* pad_v;
 
-  /* Relative position tables, both or none: [2 * grid_h - 1, D] and [2 * grid_w - 1, D]; [2 * window - 1, D] both when
+  /* Relative position tables, aligned to 8 bytes, both or none: [2 * grid_h - 1, D] and [2 * grid_w - 1, D]; [2 * window - 1, D] both when
    * window > 0. */
   const float* rel_h;
   const float* rel_w;
@@ -97,7 +97,8 @@ BA_SAM_API const char* ba_sam_version(void);
 /* What the last call of this thread that failed had to say; "" when none failed. Valid until the thread's next call. */
 BA_SAM_API const char* ba_sam_last_error(void);
 
-/* Device memory that ba_sam_attention_forward needs, 256-byte aligned; BA_SAM_INVALID when it would refuse `params`. */
+/* Bytes of device memory that ba_sam_attention_forward needs, 256-byte aligned; 0: none. BA_SAM_INVALID when `params` are
+ * refused. */
 BA_SAM_API size_t ba_sam_attention_workspace_bytes(const BaSamAttention* params);
 
 /* Queues the work on `stream` (a cudaStream_t; null is the default stream) and returns. The workspace may be reused by
