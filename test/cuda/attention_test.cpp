@@ -73,7 +73,7 @@ std::vector<unsigned char> run_kernel(AttentionParams p, const Operands& o, bool
 void check_case(const Case& c, DType t, uint32_t seed) {
   const Operands o = make_operands(c, t, seed, 8);
   const AttentionParams p = params_of(c, t, o);
-  const Reference ref = make_reference(c, p, o);
+  const Reference ref = make_reference(c, p, o, t);
   const auto [worst_tol, rms_tol] = tolerance_of(ref, t);
   bool intact = false, ok = true;
   const std::vector<unsigned char> out = run_kernel(p, o, &intact);

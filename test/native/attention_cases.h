@@ -150,10 +150,10 @@ inline Operands make_operands(const Case& c, DType t, uint32_t seed, int64_t gap
 }
 
 // One query by the formula, all logits materialised, in arithmetic R. round_to: probabilities and output pass through
-// that dtype, as in a plain implementation.
+// that dtype, as in a plain implementation; tables: the dtype that relative position tables are held in.
 template <class R>
 void reference_query(const Case& c, const AttentionParams& p, const Operands& o, int64_t b, int64_t h, int64_t i,
-                     DType round_to, R* out) {
+                     DType round_to, DType tables, R* out) {
   const int64_t D = c.head_dim, W = o.width, nq = p.q_tokens, nk = p.k_tokens;
   const float* q = &o.q[(b * nq + i) * W + h * D];
   std::vector<const float*> ks, vs;
@@ -178,8 +178,8 @@ void reference_query(const Case& c, const AttentionParams& p, const Operands& o,
         R rh = 0, rw = 0;
         const float* Rh = &o.rel_h[(yi - yj + kh - 1) * D];
         const float* Rw = &o.rel_w[(xi - xj + kw - 1) * D];
-        for (int64_t d = 0; d < D; d++) rh += static_cast<R>(q[d]) * static_cast<R>(Rh[d]);
-        for (int64_t d = 0; d < D; d++) rw += static_cast<R>(q[d]) * static_cast<R>(Rw[d]);
+        for (int64_t d = 0; d < D; d++) rh += static_cast<R>(q[d]) * static_cast<R>(rounded(Rh[d], tables));
+        for (int64_t d = 0; d < D; d++) rw += static_cast<R>(q[d]) * static_cast<R>(rounded(Rw[d], tables));
         logit += rh + rw;
       }
       if (c.metric != DistanceMetric::none) {
@@ -216,7 +216,8 @@ struct Reference {
   double worst = 0.0, squares = 0.0;
 };
 
-inline Reference make_reference(const Case& c, const AttentionParams& p, const Operands& o) {
+// tables: what the plain loop, whose errors set the tolerance, holds relative position tables in.
+inline Reference make_reference(const Case& c, const AttentionParams& p, const Operands& o, DType tables) {
   Reference r;
   const int64_t all = c.batch * c.heads * p.q_tokens;
   for (int64_t i = 0; i < all; i += std::max<int64_t>(1, c.sample)) r.queries.push_back(i);
@@ -229,8 +230,8 @@ inline Reference make_reference(const Case& c, const AttentionParams& p, const O
   for (int64_t n = 0; n < static_cast<int64_t>(r.queries.size()); n++) {
     const int64_t i = r.queries[n] % p.q_tokens, h = r.queries[n] / p.q_tokens % c.heads,
                   b = r.queries[n] / p.q_tokens / c.heads;
-    reference_query<double>(c, p, o, b, h, i, DType::f32, &r.exact[n * D]);
-    reference_query<float>(c, p, o, b, h, i, p.dtype, &plain[n * D]);
+    reference_query<double>(c, p, o, b, h, i, DType::f32, DType::f32, &r.exact[n * D]);
+    reference_query<float>(c, p, o, b, h, i, p.dtype, tables, &plain[n * D]);
   }
   for (size_t n = 0; n < plain.size(); n++) {
     const double e = std::fabs(plain[n] - r.exact[n]);

@@ -73,7 +73,7 @@ void check_case(const Case& c, uint32_t seed, const std::vector<Isa>& isas) {
   for (DType t : {DType::f32, DType::bf16}) {
     const Operands o = make_operands(c, t, seed, 3);
     const AttentionParams p = params_of(c, t, o);
-    const Reference ref = make_reference(c, p, o);
+    const Reference ref = make_reference(c, p, o, DType::f32);
     const int64_t D = c.head_dim, stride = c.heads * D + 5;
     const auto [worst_tol, rms_tol] = tolerance_of(ref, t);
     for (Isa isa : isas) {
