@@ -169,11 +169,12 @@ function drawPanel({ title, series }: ChartPanel, names: readonly string[], xLab
     xHigh > xLow ? left + inset + ((x - xLow) / (xHigh - xLow)) * (right - left - 2 * inset) : centre;
   const toY = (y: number) => bottom - ((y - yLow) / (yHigh - yLow)) * (bottom - top);
 
+  const digits = Math.max(...yTicks.map((tick) => String(tick).split('.')[1]?.length ?? 0));
   for (const tick of yTicks) {
     const y = round(toY(tick));
     parts.push(
       `<path class="grid" d="M${left} ${y}H${right}" stroke="#d8dee4" stroke-width="1"/>`,
-      text(String(tick), left - 7, y + 4, { anchor: 'end' }),
+      text(tick.toFixed(digits), left - 7, y + 4, { anchor: 'end' }),
     );
   }
   for (const tick of shownTicks(xs, toX)) {

@@ -1,0 +1,140 @@
+// From an embedding and prompts to maps of the image's size, one at a time.
+import type { Embedding } from '../embedding';
+import { Graph } from '../graph/graph';
+import { upsampleMasks } from '../graph/ops';
+import { Session } from '../graph/session';
+import type { Prompt } from '../prompts';
+import type { Mask, Sam } from '../sam';
+import type { BinaryMask, SoftMask } from './types';
+
+/**
+ * How the masks of several prompts become one prediction: `best` takes the mask with the highest predicted IoU (the
+ * first of equals), `union` the largest logit of every pixel.
+ */
+export const COMBINATIONS = ['best', 'union'] as const;
+export type Combination = (typeof COMBINATIONS)[number];
+
+/** Logits [height, width] of the image's size, f32, and the model's own estimate of the IoU. */
+export interface ScoredLogits {
+  readonly logits: Float32Array;
+  readonly width: number;
+  readonly height: number;
+  readonly score: number;
+}
+
+/** Low-resolution logits of one batch of prompts: at most 128 MiB. */
+const BATCH_VALUES = 2 ** 25;
+const MAX_BATCH = 64;
+
+/**
+ * Predictions of one model. What is held at a time is one batch of low-resolution logits and two maps of the image's
+ * size, however many prompts there are.
+ */
+export class Predictor {
+  // Without weights: it only scales logits up, which `Sam` does for binary masks only.
+  private readonly upsampler = new Session();
+
+  /** @param multimask take the best-scored of three masks per prompt instead of the single one */
+  constructor(
+    private readonly sam: Sam,
+    private readonly multimask: boolean,
+  ) {}
+
+  /**
+   * The masks of every prompt, in order.
+   *
+   * @throws SamError as `Sam.predict`; the signal's reason
+   */
+  async *each(
+    embedding: Embedding,
+    prompts: readonly Prompt[],
+    signal?: AbortSignal,
+  ): AsyncGenerator<ScoredLogits> {
+    for await (const mask of this.lowRes(embedding, prompts, signal)) {
+      yield await this.upsample(embedding, mask, signal);
+    }
+  }
+
+  /**
+   * One prediction from all prompts.
+   *
+   * @param prompts at least one
+   * @throws SamError as `Sam.predict`; the signal's reason
+   */
+  async combined(
+    embedding: Embedding,
+    prompts: readonly Prompt[],
+    combination: Combination,
+    signal?: AbortSignal,
+  ): Promise<ScoredLogits> {
+    if (combination === 'best') {
+      let best: Mask | undefined;
+      for await (const mask of this.lowRes(embedding, prompts, signal)) {
+        // A copy: the batch that the mask is a part of need not stay.
+        if (!best || mask.score > best.score) best = { ...mask, lowRes: mask.lowRes.slice() };
+      }
+      return this.upsample(embedding, best!, signal);
+    }
+    let union: ScoredLogits | undefined;
+    for await (const next of this.each(embedding, prompts, signal)) {
+      if (!union) {
+        union = next;
+        continue;
+      }
+      const { logits } = union;
+      for (let i = 0; i < logits.length; i++) if (next.logits[i]! > logits[i]!) logits[i] = next.logits[i]!;
+      union = { ...union, score: Math.max(union.score, next.score) };
+    }
+    return union!;
+  }
+
+  /** Frees what this class holds; the model is left as it is. */
+  dispose(): Promise<void> {
+    return this.upsampler.dispose();
+  }
+
+  private async *lowRes(
+    embedding: Embedding,
+    prompts: readonly Prompt[],
+    signal?: AbortSignal,
+  ): AsyncGenerator<Mask> {
+    const { multimask } = this;
+    const perPrompt = 16 * embedding.gridH * embedding.gridW * (multimask ? 3 : 1);
+    const batch = Math.max(1, Math.min(MAX_BATCH, Math.floor(BATCH_VALUES / perPrompt)));
+    for (let begin = 0; begin < prompts.length; begin += batch) {
+      const some = prompts.slice(begin, begin + batch);
+      const predictions = await this.sam.predict(embedding, some, { multimask, fullSize: false, signal });
+      for (const { best } of predictions) yield best;
+    }
+  }
+
+  private async upsample(
+    { input, content, image }: Embedding,
+    { lowRes, lowResWidth, lowResHeight, score }: Mask,
+    signal?: AbortSignal,
+  ): Promise<ScoredLogits> {
+    const shape = [1, 1, lowResHeight, lowResWidth];
+    const build = () => {
+      const graph = new Graph();
+      const sizes = { input, content, out: image };
+      graph.output(upsampleMasks(graph.input('low_res_logits', shape), sizes, 'f32'));
+      return graph;
+    };
+    const key = JSON.stringify([shape, input, content, image]);
+    const [logits] = await this.upsampler.run(key, build, [lowRes], { signal });
+    return { logits: logits as Float32Array, width: image.width, height: image.height, score };
+  }
+}
+
+/** Probabilities: the sigmoid of every logit, written over them. */
+export function softMask({ logits, width, height }: ScoredLogits): SoftMask {
+  for (let i = 0; i < logits.length; i++) logits[i] = 1 / (1 + Math.exp(-logits[i]!));
+  return { data: logits, width, height };
+}
+
+/** 1 where the logit is above 0, as SAM's masks. */
+export function binaryMask({ logits, width, height }: ScoredLogits): BinaryMask {
+  const data = new Uint8Array(logits.length);
+  for (let i = 0; i < logits.length; i++) data[i] = logits[i]! > 0 ? 1 : 0;
+  return { data, width, height };
+}

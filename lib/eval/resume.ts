@@ -1,0 +1,300 @@
+// The journal of an evaluation: every finished row is appended to a file, so that a killed evaluation goes on where it was.
+//
+// A file of JSON lines. The first says what is evaluated, each further one holds a row or a sample that could not be
+// used. Rows may come in any order; who reads them asks for them in the order that he needs. Only offsets are held in
+// memory.
+import { randomBytes } from 'node:crypto';
+import { type FileHandle, open, rename, stat, unlink, writeFile } from 'node:fs/promises';
+import { z } from 'zod';
+import { describe, SamError } from '../errors';
+import { ioReason } from '../image/load';
+
+const FORMAT = 'ba-sam-evaluation-1';
+const CHUNK_BYTES = 2 ** 20;
+
+/** What may not change between the runs of one evaluation: plain JSON, compared entry by entry. */
+export type Fingerprint = Readonly<Record<string, unknown>>;
+
+/** One sample in one cell. */
+export interface Row {
+  /** Index of the sample. */
+  readonly sample: number;
+  /** Index of the cell. */
+  readonly cell: number;
+  /** What is reported for this image. */
+  readonly values: Readonly<Record<string, number | null>>;
+  /** What the image adds to the means: the state of metrics that saw nothing else. */
+  readonly state: unknown;
+}
+
+/** A sample that could not be used. */
+export interface Failure {
+  readonly sample: number;
+  readonly reason: string;
+}
+
+const headerSchema = z.object({ format: z.literal(FORMAT), fingerprint: z.record(z.string(), z.unknown()) });
+const index = z.int().min(0);
+const entrySchema = z.union([
+  z.strictObject({
+    sample: index,
+    cell: index,
+    values: z.record(z.string(), z.number().nullable()),
+    state: z.unknown(),
+  }),
+  z.strictObject({ sample: index, reason: z.string() }),
+]);
+
+/** An evaluation's journal, open for appending and reading. */
+export class Journal {
+  /** Byte at which a row's line begins, by sample · cells + cell; −1 = there is none. */
+  private readonly offsets: Float64Array;
+  private readonly lengths: Uint32Array;
+  private readonly failed = new Map<number, string>();
+  private end = 0;
+  /** Appends wait for each other: two at once would know wrong offsets. */
+  private last: Promise<void> = Promise.resolve();
+
+  private constructor(
+    readonly path: string,
+    private readonly file: FileHandle,
+    private readonly samples: number,
+    private readonly cells: number,
+  ) {
+    this.offsets = new Float64Array(samples * cells).fill(-1);
+    this.lengths = new Uint32Array(samples * cells);
+  }
+
+  /**
+   * Begins a journal.
+   *
+   * @throws SamError ERR_IO
+   */
+  static async create(
+    path: string,
+    fingerprint: Fingerprint,
+    samples: number,
+    cells: number,
+  ): Promise<Journal> {
+    // Under another name first: a journal without its first line never exists.
+    const temporary = `${path}.${randomBytes(6).toString('hex')}`;
+    const line = `${JSON.stringify({ format: FORMAT, fingerprint })}\n`;
+    try {
+      await writeFile(temporary, line);
+      await rename(temporary, path);
+    } catch (cause) {
+      await unlink(temporary).catch(() => {});
+      throw failure('write', path, cause);
+    }
+    const journal = new Journal(path, await openFile(path, 'r+'), samples, cells);
+    journal.end = Buffer.byteLength(line);
+    return journal;
+  }
+
+  /**
+   * Opens a journal to go on with. A last line that was torn by the end of the process is cut off.
+   *
+   * @throws SamError ERR_IO when there is none; ERR_INVALID_ARGUMENT when it is damaged or of an evaluation with another
+   *   fingerprint
+   */
+  static async resume(
+    path: string,
+    fingerprint: Fingerprint,
+    samples: number,
+    cells: number,
+  ): Promise<Journal> {
+    const journal = new Journal(path, await openFile(path, 'r+'), samples, cells);
+    try {
+      await journal.load(fingerprint);
+      return journal;
+    } catch (error) {
+      await journal.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Checks a journal without changing it: what {@link Journal.resume} would refuse by its first line is refused.
+   *
+   * @throws SamError as {@link Journal.resume}
+   */
+  static async check(path: string, fingerprint: Fingerprint): Promise<void> {
+    const file = await openFile(path, 'r');
+    try {
+      const { value } = await lines(file).next();
+      compare(path, value?.complete ? value.bytes : undefined, fingerprint);
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Whether a file is there already. */
+  static exists(path: string): Promise<boolean> {
+    return stat(path).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  has(sample: number, cell: number): boolean {
+    return this.offsets[sample * this.cells + cell] !== -1;
+  }
+
+  /** Why a sample could not be used; undefined when it could, or was not tried. */
+  failure(sample: number): string | undefined {
+    return this.failed.get(sample);
+  }
+
+  /** Number of rows; those of samples that failed later are counted. */
+  get rows(): number {
+    let count = 0;
+    for (const offset of this.offsets) if (offset !== -1) count++;
+    return count;
+  }
+
+  /**
+   * Adds a row or a failure; it survives the end of this process once the promise is fulfilled.
+   *
+   * @throws SamError ERR_IO
+   */
+  append(entry: Row | Failure): Promise<void> {
+    const bytes = Buffer.from(`${JSON.stringify(entry)}\n`);
+    this.last = this.last.then(async () => {
+      try {
+        for (let at = 0; at < bytes.length; ) {
+          at += (await this.file.write(bytes, at, bytes.length - at, this.end + at)).bytesWritten;
+        }
+      } catch (cause) {
+        throw failure('write', this.path, cause);
+      }
+      this.note(entry, bytes.length - 1);
+      this.end += bytes.length;
+    });
+    return this.last;
+  }
+
+  /**
+   * Reads a row that {@link Journal.has}.
+   *
+   * @throws SamError ERR_IO
+   */
+  async read(sample: number, cell: number): Promise<Row> {
+    const at = sample * this.cells + cell;
+    const bytes = Buffer.alloc(this.lengths[at]!);
+    try {
+      for (let done = 0; done < bytes.length; ) {
+        const { bytesRead } = await this.file.read(
+          bytes,
+          done,
+          bytes.length - done,
+          this.offsets[at]! + done,
+        );
+        if (bytesRead === 0) throw new Error('it was cut off meanwhile');
+        done += bytesRead;
+      }
+      return JSON.parse(bytes.toString()) as Row;
+    } catch (cause) {
+      throw failure('read', this.path, cause);
+    }
+  }
+
+  close(): Promise<void> {
+    return this.file.close();
+  }
+
+  private note(entry: Row | Failure, length: number): void {
+    if ('reason' in entry) {
+      this.failed.set(entry.sample, entry.reason);
+      return;
+    }
+    const at = entry.sample * this.cells + entry.cell;
+    this.offsets[at] = this.end;
+    this.lengths[at] = length;
+  }
+
+  private async load(fingerprint: Fingerprint): Promise<void> {
+    let number = 0;
+    let damaged: number | undefined;
+    for await (const { bytes, complete } of lines(this.file)) {
+      number++;
+      if (number === 1) compare(this.path, complete ? bytes : undefined, fingerprint);
+      else if (damaged !== undefined) {
+        throw invalid(`${this.path}: expected a row in line ${damaged} but found damaged text`);
+      } else {
+        const entry = complete ? this.parse(bytes) : undefined;
+        // The last line may be torn; with anything after it, it is damage.
+        if (!entry) damaged = number;
+        else this.note(entry, bytes.length);
+      }
+      if (damaged === undefined) this.end += bytes.length + 1;
+    }
+    if (number === 0) compare(this.path, undefined, fingerprint);
+    await this.file.truncate(this.end);
+  }
+
+  private parse(bytes: Buffer): Row | Failure | undefined {
+    const { success, data } = entrySchema.safeParse(json(bytes));
+    if (!success || data.sample >= this.samples) return undefined;
+    return 'cell' in data && data.cell >= this.cells ? undefined : data;
+  }
+}
+
+// Refuses a header that is not one, or of another evaluation; names the first entry that differs.
+function compare(path: string, header: Buffer | undefined, fingerprint: Fingerprint): void {
+  const { success, data } = headerSchema.safeParse(header && json(header));
+  if (!success) throw invalid(`${path}: expected the journal of an evaluation but found something else`);
+  const names = new Set([...Object.keys(data.fingerprint), ...Object.keys(fingerprint)]);
+  for (const name of names) {
+    const then = data.fingerprint[name];
+    const now = fingerprint[name];
+    if (JSON.stringify(then) !== JSON.stringify(now)) {
+      throw invalid(
+        `${path}: expected the options that the evaluation was begun with but ${name} was ${describe(then)} and is ` +
+          `${describe(now)} now`,
+      );
+    }
+  }
+}
+
+function json(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString());
+  } catch {
+    return undefined;
+  }
+}
+
+// Lines without their ends; only the last one may be incomplete.
+async function* lines(file: FileHandle): AsyncGenerator<{ bytes: Buffer; complete: boolean }> {
+  let rest: Buffer[] = [];
+  for (let position = 0; ; ) {
+    const chunk = Buffer.alloc(CHUNK_BYTES);
+    const { bytesRead } = await file.read(chunk, 0, CHUNK_BYTES, position);
+    if (bytesRead === 0) break;
+    position += bytesRead;
+    let begin = 0;
+    for (let at = chunk.indexOf(10); at >= 0 && at < bytesRead; at = chunk.indexOf(10, begin)) {
+      yield { bytes: Buffer.concat([...rest, chunk.subarray(begin, at)]), complete: true };
+      rest = [];
+      begin = at + 1;
+    }
+    if (begin < bytesRead) rest.push(chunk.subarray(begin, bytesRead));
+  }
+  if (rest.length > 0) yield { bytes: Buffer.concat(rest), complete: false };
+}
+
+async function openFile(path: string, flags: string): Promise<FileHandle> {
+  try {
+    return await open(path, flags);
+  } catch (cause) {
+    throw failure(flags === 'r' ? 'read' : 'write', path, cause);
+  }
+}
+
+function failure(what: 'read' | 'write', path: string, cause: unknown): SamError {
+  return new SamError('ERR_IO', `Cannot ${what} ${path}: ${ioReason(cause)}`, { cause });
+}
+
+function invalid(message: string): SamError {
+  return new SamError('ERR_INVALID_ARGUMENT', message);
+}

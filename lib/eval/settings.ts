@@ -1,0 +1,73 @@
+// What is compared: BA-SAM's settings by name, at sizes that each must be defined for.
+import { type BaSamSettings, type DistancePenalty, globalScale, resolveSettings } from '../ba-sam';
+import type { SamConfig } from '../config';
+import { SamError } from '../errors';
+
+/**
+ * The attention settings that an evaluation compares, by name:
+ *
+ * - `plain`: SAM as it is; 1/√D everywhere, no distance penalty.
+ * - `length-scale`: the new scaling factor ln(N) / ln(n0) in global attention, nothing else.
+ * - `paper`: the scaling factor and the distance penalty (bias-mode attention mask).
+ * - `released-code`: what the authors' repository computes, see mode `released-code` of {@link BaSamSettings}.
+ */
+export const ATTENTION_SETTINGS = ['plain', 'length-scale', 'paper', 'released-code'] as const;
+export type AttentionSetting = (typeof ATTENTION_SETTINGS)[number];
+
+/** The distance penalty of `paper` unless another is given: ALiBi's slopes on the Manhattan distance, from 0 tokens on. */
+export const PAPER_PENALTY: DistancePenalty = { metric: 'manhattan', slopes: 'alibi', start: 0 };
+
+/**
+ * What a name means in terms of `Sam.encode`.
+ *
+ * @param penalty the distance penalty of `paper`; the other settings have none
+ */
+export function attentionSettings(
+  name: AttentionSetting,
+  penalty: DistancePenalty = PAPER_PENALTY,
+): BaSamSettings {
+  switch (name) {
+    case 'plain':
+      return { mode: 'paper', lengthScale: false };
+    case 'length-scale':
+      return { mode: 'paper', lengthScale: true };
+    case 'paper':
+      return { mode: 'paper', lengthScale: true, distance: penalty };
+    case 'released-code':
+      return { mode: 'released-code' };
+  }
+}
+
+/** One column of an evaluation: a size and an attention setting. */
+export interface Cell {
+  /** Length in px that the longer side of the image is scaled to. */
+  readonly size: number;
+  readonly attention: AttentionSetting;
+}
+
+/** Every size with every setting; sizes change slowest. */
+export function cellsOf(sizes: readonly number[], attention: readonly AttentionSetting[]): Cell[] {
+  return sizes.flatMap((size) => attention.map((name) => ({ size, attention: name })));
+}
+
+/**
+ * Checks that every setting is defined for the model at every size. Images do not matter: the longer side of the
+ * encoder's input is `size` rounded up to whole patches, padded or not.
+ *
+ * @throws SamError ERR_INVALID_ARGUMENT, for example for `released-code` below 1024 px
+ */
+export function checkCells(cells: readonly Cell[], config: SamConfig, penalty?: DistancePenalty): void {
+  for (const { size, attention } of cells) {
+    const side = Math.ceil(size / config.patch) * config.patch;
+    const grid = { h: side / config.patch, w: side / config.patch };
+    try {
+      const settings = resolveSettings(attentionSettings(attention, penalty), config);
+      globalScale(settings, config, grid, { width: side, height: side });
+    } catch (error) {
+      if (!(error instanceof SamError)) throw error;
+      throw new SamError(error.code, `Attention ${attention} at size ${size}: ${error.message}`, {
+        cause: error,
+      });
+    }
+  }
+}
