@@ -43,7 +43,7 @@ export async function buildFakeCublasLt({ folder, cxx = process.env.CXX ?? 'g++'
   const own = ['-std=c++17', '-Wall', '-Wextra', '-fPIC', '-fvisibility=hidden', `-I${FOLDER}`];
   const objects = await compile({
     sources,
-    folder: path.join(folder, 'cublaslt'),
+    folder: path.resolve(root, folder, 'cublaslt'),
     cxx,
     flags: [...own, ...flags],
   });

@@ -27,14 +27,17 @@ int enqueue_foreign(void* handle, int (*run)(void* context, char* failure, size_
   });
 }
 
-int is_device_memory(void* handle, const void* address, size_t bytes) {
-  MemoryBlock block;
-  if (!MemoryRegistry::get().find(address, block) || block.kind != MemoryKind::device) return 0;
-  return block.device == static_cast<CUstream_st*>(handle)->device &&
-         MemoryRegistry::get().covers(block, address, bytes);
+int device_of(void* handle) {
+  return static_cast<CUstream_st*>(handle)->device;
 }
 
-constexpr ba_sam_emulation_stream_interface kInterface = {BA_SAM_EMULATION_STREAM_MAGIC, enqueue_foreign,
+int is_device_memory(int device, const void* address, size_t bytes) {
+  MemoryBlock block;
+  if (!MemoryRegistry::get().find(address, block) || block.kind != MemoryKind::device) return 0;
+  return block.device == device && MemoryRegistry::get().covers(block, address, bytes);
+}
+
+constexpr ba_sam_emulation_stream_interface kInterface = {BA_SAM_EMULATION_STREAM_MAGIC, enqueue_foreign, device_of,
                                                           is_device_memory};
 
 cudaError_t create_stream(cudaStream_t* stream, bool blocking) {

@@ -11,8 +11,9 @@ struct ba_sam_emulation_stream_interface {
   // run again. `run` returns 0, or a cudaError_t that loses the device, with a text in `failure`. Returns a cudaError_t.
   int (*enqueue)(void* stream, int (*run)(void* context, char* failure, size_t failure_bytes), void (*drop)(void* context),
                  void* context);
-  // 1 if the range lies inside one allocation on the stream's device.
-  int (*is_device_memory)(void* stream, const void* address, size_t bytes);
+  int (*device_of)(void* stream);
+  // 1 if the range lies inside one allocation of the device. Streams may be gone when recorded work runs.
+  int (*is_device_memory)(int device, const void* address, size_t bytes);
 };
 
 #define BA_SAM_EMULATION_STREAM_MAGIC UINT64_C(0x6261536d53747265)
