@@ -79,11 +79,11 @@ struct Thread {
 
 namespace {
 
-Thread& running() {
+BA_SAM_UNCHECKED Thread& running() {
   return *running_thread;
 }
 
-bool same(const Site& a, const Site& b) {
+BA_SAM_UNCHECKED bool same(const Site& a, const Site& b) {
   return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
 }
 
@@ -104,10 +104,9 @@ std::string text_of(const uint3& v) {
 
 class BlockRunner {
  public:
-  BlockRunner() : stacks_(kMaxThreads), threads_(kMaxThreads) {}
+  BlockRunner() : stacks_(kMaxThreads), threads_(kMaxThreads) { host_.adopt_host_thread(); }
   ~BlockRunner() {
     retiring_ = true;  // lets every fiber leave its stack as AddressSanitizer wants it
-    host_.adopt_host_thread();
     for (int i = 0; i < prepared_; ++i) Fiber::switch_to(host_, threads_[i].fiber);
     std::free(shared_memory_);
   }
@@ -122,7 +121,6 @@ class BlockRunner {
     random_ = launch.seed + 0x9e3779b97f4a7c15u * (block_number + 1);
     prepare_shared();
     prepare_threads(block_index);
-    host_.adopt_host_thread();
     resume_from_host(launch.order == Order::reverse ? live_ - 1 : 0);
     if (aborting_) {
       for (int i = 0; i < count_; ++i) {
@@ -134,7 +132,7 @@ class BlockRunner {
     return failure_;
   }
 
-  void meet_warp(Thread& self, const char* name, const Site& site, uint32_t mask, WarpOperation operation,
+  BA_SAM_UNCHECKED void meet_warp(Thread& self, const char* name, const Site& site, uint32_t mask, WarpOperation operation,
                  void* operands) {
     Warp& warp = warps_[self.index / 32];
     const int lane = self.index % 32;
@@ -277,12 +275,12 @@ class BlockRunner {
     return text;
   }
 
-  void set_blocked(Thread& self, Warp& warp) {
+  BA_SAM_UNCHECKED void set_blocked(Thread& self, Warp& warp) {
     warp.runnable &= ~(1u << self.index % 32);
     if (warp.runnable == 0) active_warps_ &= ~(1u << self.index / 32);
   }
 
-  void block(Thread& self, Warp& warp, const char* name, const Site& site) {
+  BA_SAM_UNCHECKED void block(Thread& self, Warp& warp, const char* name, const Site& site) {
     self.waits_in = name;
     self.waits_at = &site;
     set_blocked(self, warp);
@@ -294,7 +292,7 @@ class BlockRunner {
   }
 
   // Everybody waiting here may go on, this thread among them: the order decides who does.
-  void yield(Thread& self) {
+  BA_SAM_UNCHECKED void yield(Thread& self) {
     Thread* next = pick(self.index / 32);
     if (next == &self) return;
     go(self.fiber, *next);
@@ -310,19 +308,19 @@ class BlockRunner {
     restart_order_ = true;
   }
 
-  uint64_t next_random() {
+  BA_SAM_UNCHECKED uint64_t next_random() {
     uint64_t z = (random_ += 0x9e3779b97f4a7c15u);
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
     return z ^ (z >> 31);
   }
 
-  static int any_bit(uint32_t bits, unsigned rotation) {
+  BA_SAM_UNCHECKED static int any_bit(uint32_t bits, unsigned rotation) {
     const uint32_t rotated = bits >> rotation | (rotation ? bits << (32 - rotation) : 0);
     return (__builtin_ctz(rotated) + static_cast<int>(rotation)) % 32;
   }
 
-  Thread* pick(int warp) {
+  BA_SAM_UNCHECKED Thread* pick(int warp) {
     if (active_warps_ == 0) return nullptr;
     int lane = 0;
     switch (launch_->order) {
@@ -351,7 +349,7 @@ class BlockRunner {
     return &threads_[warp * 32 + lane];
   }
 
-  void go(Fiber& from, Thread& to) {
+  BA_SAM_UNCHECKED void go(Fiber& from, Thread& to) {
     running_thread = &to;
     threadIdx = to.position;
     Fiber::switch_to(from, to.fiber);

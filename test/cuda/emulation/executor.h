@@ -6,6 +6,10 @@
 
 #include "emulated_launch.h"
 
+// For the few functions that run at every meeting of threads and touch nothing of a kernel's but fixed-size operands:
+// sanitizers would make them ten times slower and could find nothing.
+#define BA_SAM_UNCHECKED __attribute__((no_sanitize("address", "undefined")))
+
 namespace ba_sam::emulation {
 
 // Which of the threads that could go on does: a missing barrier shows in one of these orders, seldom in all.

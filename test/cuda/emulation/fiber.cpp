@@ -129,13 +129,13 @@ void Fiber::begin(void* fiber) {
   std::abort();
 }
 
-void Fiber::arrived() {
+__attribute__((no_sanitize("address", "undefined"))) void Fiber::arrived() {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(fake_stack_, nullptr, nullptr);
 #endif
 }
 
-void Fiber::switch_to(Fiber& from, Fiber& to, [[maybe_unused]] bool last) {
+__attribute__((no_sanitize("address", "undefined"))) void Fiber::switch_to(Fiber& from, Fiber& to, [[maybe_unused]] bool last) {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(last ? nullptr : &from.fake_stack_, to.stack_bottom_, to.stack_size_);
 #endif

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "../../../native/cuda/primitives.h"
+#include "executor.h"
 
 namespace ba_sam::emulation {
 
@@ -14,23 +15,23 @@ using cuda::f16;
 typedef float Floats __attribute__((vector_size(32)));
 typedef uint32_t Words __attribute__((vector_size(32)));
 
-inline __attribute__((always_inline)) Floats low_half(Words pairs, bf16) {
+BA_SAM_UNCHECKED inline __attribute__((always_inline)) Floats low_half(Words pairs, bf16) {
   return (Floats)(pairs << 16);
 }
 // The exponent's bias changes by a product, which also makes subnormal numbers normal; infinity and NaN stay what they are.
-inline __attribute__((always_inline)) Floats low_half(Words pairs, f16) {
+BA_SAM_UNCHECKED inline __attribute__((always_inline)) Floats low_half(Words pairs, f16) {
   const Words magnitude = (pairs & 0x7fffu) << 13;
   const Floats scaled = (Floats)magnitude * 0x1p112f;
   return (Floats)((Words)scaled | ((pairs & 0x8000u) << 16) | ((Words)(magnitude >= 0x0f800000u) & 0x7f800000u));
 }
 template <typename T>
-inline __attribute__((always_inline)) Floats high_half(Words pairs) {
+BA_SAM_UNCHECKED inline __attribute__((always_inline)) Floats high_half(Words pairs) {
   return low_half(pairs >> 16, T{});
 }
 
 // Fragment layouts as primitives.h describes them: words of `a` are pairs along its rows, words of `b` along its columns.
 template <typename T>
-inline __attribute__((always_inline)) void product(void* const (&operands)[32]) {
+BA_SAM_UNCHECKED inline __attribute__((always_inline)) void product(void* const (&operands)[32]) {
   alignas(32) uint32_t a[16][8], b[8][8];
   alignas(32) float sum[16][8];
   for (int lane = 0; lane < 32; ++lane) {
@@ -56,6 +57,7 @@ inline __attribute__((always_inline)) void product(void* const (&operands)[32]) 
     std::memcpy(high, &odd, sizeof high);
     Floats total;
     std::memcpy(&total, sum[row], sizeof total);
+#pragma GCC unroll 8
     for (int pair = 0; pair < 8; ++pair) {
       total += low[pair] * b_row[2 * pair];
       total += high[pair] * b_row[2 * pair + 1];
@@ -71,14 +73,14 @@ inline __attribute__((always_inline)) void product(void* const (&operands)[32]) 
 
 #if defined(__x86_64__)
 template <typename T>
-__attribute__((target("avx2"))) void product_avx2(void* const (&operands)[32]) {
+BA_SAM_UNCHECKED __attribute__((target("avx2"))) void product_avx2(void* const (&operands)[32]) {
   product<T>(operands);
 }
 const bool have_avx2 = __builtin_cpu_supports("avx2");
 #endif
 
 template <typename T>
-void mma(void* const (&operands)[32]) {
+BA_SAM_UNCHECKED void mma(void* const (&operands)[32]) {
 #if defined(__x86_64__)
   if (have_avx2) return product_avx2<T>(operands);
 #endif

@@ -104,6 +104,7 @@ inline __attribute__((always_inline)) void micro_kernel(uint64_t depth, const fl
     Floats low, high;
     std::memcpy(&low, a + k * kPanelRows, sizeof low);
     std::memcpy(&high, a + k * kPanelRows + 8, sizeof high);
+#pragma GCC unroll 6  // or the sums would live in memory
     for (int j = 0; j < kPanelColumns; ++j) {
       const float factor = b[k * kPanelColumns + static_cast<uint64_t>(j)];
       sum[j][0] += low * factor;
