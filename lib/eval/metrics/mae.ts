@@ -1,0 +1,16 @@
+// Mean absolute error (Perazzi et al. 2012, "Saliency filters").
+import { MeanMetric, type NormalizeOptions } from './metric';
+import type { Pair } from './pair';
+
+/** `mae`: mean of |prediction - truth| over an image's pixels, then over images. */
+export class MaeMetric extends MeanMetric {
+  constructor(options: NormalizeOptions = {}) {
+    super(options, 'mae');
+  }
+
+  protected override measure({ values, truth, size }: Pair): number {
+    let sum = 0;
+    for (let i = 0; i < size; i++) sum += Math.abs(values[i]! - truth[i]!);
+    return sum / size;
+  }
+}
