@@ -1,0 +1,109 @@
+// COCO and datasets in its format: a folder of images beside annotations/instances_<split>.json.
+import path from 'node:path';
+import { SamError } from '../../errors';
+import { readImageSize } from '../../image/header';
+import type { Dataset, Problem, Sample } from '../types';
+import { type CocoEntry, readCocoFile } from './coco-file';
+import { isFolder, listFolders, mapBounded, readFolder, withoutExtension } from './files';
+import { finishDataset } from './finish';
+import { chooseSplit } from './layout';
+import { HEADERS_AT_A_TIME } from './pairs';
+
+const DEFAULT_SPLIT = 'val2017';
+
+/**
+ * Opens a COCO split: `annotations/instances_<split>.json` and the images in `<split>/`, `images/<split>/` or `images/`.
+ *
+ * @param root holds `annotations/`, or a folder that does
+ * @param split default val2017, or the only one that there is
+ * @throws SamError ERR_INVALID_ARGUMENT, ERR_IO, ERR_DATASET
+ */
+export async function openCoco(root: string, split: string | undefined, strict: boolean): Promise<Dataset> {
+  const { base, splits } = await findAnnotations(root);
+  const name = split === undefined ? defaultSplit(splits, root) : chooseSplit(splits, split);
+  const folder = await findImages(base, name);
+  const { images, problems } = await readCocoFile(path.join(base, 'annotations', `instances_${name}.json`));
+  const ids = countIds(images);
+  const checked = await mapBounded(images, HEADERS_AT_A_TIME, (entry) => check(entry, folder, ids));
+  const samples: Sample[] = [];
+  for (const result of checked) {
+    if ('reason' in result) problems.push(result);
+    else samples.push(result);
+  }
+  return finishDataset({ name: `COCO ${name}`, root, samples, problems, notes: [] }, strict);
+}
+
+function defaultSplit(splits: readonly string[], root: string): string {
+  if (splits.includes(DEFAULT_SPLIT)) return DEFAULT_SPLIT;
+  if (splits.length === 1) return splits[0]!;
+  throw new SamError(
+    'ERR_INVALID_ARGUMENT',
+    `Expected one of ${splits.join(', ')} for split but received none (${root} has no ${DEFAULT_SPLIT})`,
+  );
+}
+
+async function findAnnotations(root: string): Promise<{ base: string; splits: string[] }> {
+  const found: { base: string; splits: string[] }[] = [];
+  const below = (await listFolders(root)).map((name) => path.join(root, name));
+  for (const base of [root, ...below]) {
+    const splits = await splitsIn(path.join(base, 'annotations'));
+    if (splits.length > 0) found.push({ base, splits });
+    if (base === root && splits.length > 0) break;
+  }
+  if (found.length === 1) return found[0]!;
+  const [first, second] = found;
+  throw new SamError(
+    'ERR_DATASET',
+    first && second
+      ? `Expected one COCO dataset in ${root} but found ${first.base} and ${second.base}: choose one of them`
+      : `Expected annotations/instances_*.json in ${root} or one folder below but found none`,
+  );
+}
+
+async function splitsIn(folder: string): Promise<string[]> {
+  if (!(await isFolder(folder))) return [];
+  return (await readFolder(folder))
+    .map((entry) => /^instances_(.+)\.json$/.exec(entry.name)?.[1])
+    .filter((split) => split !== undefined)
+    .sort();
+}
+
+async function findImages(base: string, split: string): Promise<string> {
+  const tried = [split, path.join('images', split), 'images'].map((name) => path.join(base, name));
+  for (const folder of tried) if (await isFolder(folder)) return folder;
+  throw new SamError('ERR_DATASET', `Expected images in ${tried.join(' or ')} but found no such folder`);
+}
+
+function idOf({ fileName }: CocoEntry): string {
+  return withoutExtension(path.posix.normalize(fileName)).normalize('NFC');
+}
+
+function countIds(images: readonly CocoEntry[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const image of images) counts.set(idOf(image), (counts.get(idOf(image)) ?? 0) + 1);
+  return counts;
+}
+
+async function check(
+  entry: CocoEntry,
+  folder: string,
+  ids: ReadonlyMap<string, number>,
+): Promise<Sample | Problem> {
+  const id = idOf(entry);
+  const image = path.join(folder, entry.fileName);
+  if (ids.get(id)! > 1)
+    return { id, reason: `images lists it ${ids.get(id)} times; here with the id ${entry.id}` };
+  try {
+    const { width, height } = await readImageSize(image);
+    if (width === entry.width && height === entry.height) return { id, image, instances: entry.instances };
+    return {
+      id,
+      reason:
+        `the image has ${width} x ${height} px but its annotations are for ${entry.width} x ${entry.height} px ` +
+        `(${image})`,
+    };
+  } catch (error) {
+    if (error instanceof SamError) return { id, reason: error.message };
+    throw error;
+  }
+}

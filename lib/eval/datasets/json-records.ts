@@ -1,0 +1,232 @@
+// Reads the lists of a JSON file record by record: a file of any size in constant memory, in steps of a few
+// milliseconds. JSON.parse of the whole would hold up the event loop for seconds and fail above 512 MB.
+import type { FileHandle } from 'node:fs/promises';
+import { TimeSlice } from '../../checkpoint/file';
+import { SamError } from '../../errors';
+import { ioReason } from '../../image/load';
+
+/** Longest element of a list, or other value, in bytes: one JSON.parse stays below some 50 ms. */
+export const MAX_RECORD_BYTES = 4 * 1024 * 1024;
+const MAX_DEPTH = 64;
+const CHUNK_BYTES = 1024 * 1024;
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const OPEN_LIST = 0x5b;
+const BACKSLASH = 0x5c;
+const CLOSE_LIST = 0x5d;
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;
+
+/** Where an element was found. */
+export interface Place {
+  /** Place in its list. */
+  readonly index: number;
+  /** Byte of the file at which it begins, and how many it has. */
+  readonly position: number;
+  readonly length: number;
+}
+
+/** What a file holds, in its order. */
+export interface Handlers {
+  /** A list begins. */
+  readonly list?: (key: string) => void;
+  /** An element of the list with this key. */
+  readonly element: (key: string, value: unknown, place: Place) => void;
+  /** A value that is no list. */
+  readonly value?: (key: string, value: unknown) => void;
+}
+
+/**
+ * Reads `{"key": [element, …], "key": value, …}`. Every value is checked to be JSON.
+ *
+ * @param path for messages
+ * @throws SamError ERR_IO; ERR_DATASET when the file is no such object, is truncated, has a key twice or an element
+ *   above 4 MiB
+ */
+export async function readRecords(file: FileHandle, path: string, handlers: Handlers): Promise<void> {
+  const reader = new Reader(file, path);
+  const slice = new TimeSlice();
+  const keys = new Set<string>();
+  await reader.expect(OPEN_OBJECT);
+  if (!(await reader.take(CLOSE_OBJECT))) {
+    do {
+      const key = await readKey(reader);
+      if (keys.has(key)) throw reader.error(`the key ${JSON.stringify(key)} occurs twice`);
+      keys.add(key);
+      await reader.expect(COLON);
+      if (await reader.take(OPEN_LIST)) {
+        handlers.list?.(key);
+        await readList(reader, slice, key, handlers);
+      } else handlers.value?.(key, reader.parse(await reader.element(key), key));
+    } while (await reader.take(COMMA));
+    await reader.expect(CLOSE_OBJECT);
+  }
+  await reader.expectEnd();
+}
+
+async function readKey(reader: Reader): Promise<string> {
+  const element = await reader.element('a key');
+  const key = reader.parse(element, 'a key');
+  if (typeof key !== 'string') throw reader.error('expected a key in quotes', element.position);
+  return key;
+}
+
+async function readList(reader: Reader, slice: TimeSlice, key: string, handlers: Handlers): Promise<void> {
+  if (await reader.take(CLOSE_LIST)) return;
+  for (let index = 0; ; index++) {
+    // No promise per element while the window holds more of them: there may be millions.
+    const element = reader.elementInWindow() ?? (await reader.element(`${key}[${index}]`));
+    const { position, length } = element;
+    handlers.element(key, reader.parse(element, `${key}[${index}]`), { index, position, length });
+    if (slice.due()) await slice.next();
+    const next = reader.nextInWindow() ?? (await reader.next());
+    if (next === CLOSE_LIST) return;
+    if (next !== COMMA) throw reader.error(`expected , or ] behind ${key}[${index}]`, reader.position - 1);
+  }
+}
+
+interface Element {
+  readonly begin: number;
+  readonly position: number;
+  readonly length: number;
+}
+
+// A window of the file: bytes [at, end) of `bytes` are read and not yet used.
+class Reader {
+  #bytes = Buffer.allocUnsafe(2 * CHUNK_BYTES);
+  #at = 0;
+  #end = 0;
+  /** Where in the file the window's first byte lies. */
+  #base = 0;
+
+  constructor(
+    private readonly file: FileHandle,
+    private readonly path: string,
+  ) {}
+
+  /** Byte of the file that comes next. */
+  get position(): number {
+    return this.#base + this.#at;
+  }
+
+  error(message: string, position = this.position): SamError {
+    return new SamError('ERR_DATASET', `${this.path}: ${message} (at byte ${position})`);
+  }
+
+  /** Consumes the next byte that is no space; undefined when the window holds none. */
+  nextInWindow(): number | undefined {
+    this.#skipSpace();
+    return this.#at < this.#end ? this.#bytes[this.#at++] : undefined;
+  }
+
+  async next(): Promise<number> {
+    for (;;) {
+      const byte = this.nextInWindow();
+      if (byte !== undefined) return byte;
+      if (!(await this.#fill())) throw this.error('the file ends in the middle');
+    }
+  }
+
+  async take(byte: number): Promise<boolean> {
+    if ((await this.next()) === byte) return true;
+    this.#at--;
+    return false;
+  }
+
+  async expect(byte: number): Promise<void> {
+    if (await this.take(byte)) return;
+    const found = JSON.stringify(String.fromCharCode(this.#bytes[this.#at]!));
+    throw this.error(`expected ${String.fromCharCode(byte)} but found ${found}`);
+  }
+
+  async expectEnd(): Promise<void> {
+    do {
+      if (this.nextInWindow() !== undefined) {
+        throw this.error('expected the end of the file', this.position - 1);
+      }
+    } while (await this.#fill());
+  }
+
+  /** Consumes one value; undefined when the window ends before it does. */
+  elementInWindow(): Element | undefined {
+    this.#skipSpace();
+    const begin = this.#at;
+    const end = this.#endOfValue(begin);
+    if (end === undefined) return undefined;
+    this.#at = end;
+    return { begin, position: this.#base + begin, length: end - begin };
+  }
+
+  async element(name: string): Promise<Element> {
+    for (;;) {
+      const element = this.elementInWindow();
+      if (element) return element;
+      if (this.#end - this.#at > MAX_RECORD_BYTES) {
+        throw this.error(`expected at most ${MAX_RECORD_BYTES} bytes for ${name}`);
+      }
+      if (!(await this.#fill())) throw this.error('the file ends in the middle');
+    }
+  }
+
+  /** The value of an element that was just consumed. */
+  parse({ begin, position, length }: Element, name: string): unknown {
+    if (length === 0) throw this.error(`expected a value for ${name}`, position);
+    try {
+      return JSON.parse(this.#bytes.toString('utf8', begin, begin + length));
+    } catch (cause) {
+      throw this.error(`${name} is not valid JSON: ${(cause as Error).message}`, position);
+    }
+  }
+
+  #skipSpace(): void {
+    while (this.#at < this.#end && isSpace(this.#bytes[this.#at]!)) this.#at++;
+  }
+
+  // Only finds the end: JSON.parse looks at what is in between.
+  #endOfValue(begin: number): number | undefined {
+    const bytes = this.#bytes;
+    const end = this.#end;
+    let depth = 0;
+    for (let i = begin; i < end; i++) {
+      const byte = bytes[i]!;
+      if (byte === QUOTE) {
+        for (i++; i < end && bytes[i] !== QUOTE; i++) if (bytes[i] === BACKSLASH) i++;
+        if (i >= end) return undefined;
+        if (depth === 0) return i + 1;
+      } else if (byte === OPEN_OBJECT || byte === OPEN_LIST) {
+        if (++depth > MAX_DEPTH) {
+          throw this.error(`values lie more than ${MAX_DEPTH} deep`, this.#base + begin);
+        }
+      } else if (byte === CLOSE_OBJECT || byte === CLOSE_LIST) {
+        if (depth === 0) return i;
+        if (--depth === 0) return i + 1;
+      } else if (depth === 0 && (byte === COMMA || byte === COLON || isSpace(byte))) return i;
+    }
+    return undefined;
+  }
+
+  // Reads on behind the window, which first moves to the buffer's beginning. False at the end of the file.
+  async #fill(): Promise<boolean> {
+    this.#bytes.copyWithin(0, this.#at, this.#end);
+    this.#base += this.#at;
+    this.#end -= this.#at;
+    this.#at = 0;
+    if (this.#bytes.length - this.#end < CHUNK_BYTES) {
+      this.#bytes = Buffer.concat([this.#bytes], 2 * this.#bytes.length);
+    }
+    try {
+      const position = this.#base + this.#end;
+      const { bytesRead } = await this.file.read(this.#bytes, this.#end, CHUNK_BYTES, position);
+      this.#end += bytesRead;
+      return bytesRead > 0;
+    } catch (cause) {
+      throw new SamError('ERR_IO', `Cannot read ${this.path}: ${ioReason(cause)}`, { cause });
+    }
+  }
+}
+
+function isSpace(byte: number): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
+}

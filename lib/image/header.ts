@@ -1,0 +1,62 @@
+// An image's size from its header, without decoding it.
+import { constants, open, stat } from 'node:fs/promises';
+import sharp from 'sharp';
+import { SamError } from '../errors';
+import { checkFormat, checkPixels, DEFAULT_PIXEL_LIMIT, decodeError, ioReason, readImageFile } from './load';
+
+// Headers lie at the beginning, but for TIFF's, and behind previews and colour profiles of more than that in rare JPEGs.
+const HEADER_BYTES = 64 * 1024;
+
+/**
+ * The size in px of the upright picture, as `decodeImage` would return it.
+ *
+ * Only the file's beginning is read (all of it where that is not enough), so damage further in goes unnoticed. libvips
+ * gets bytes instead of a path because it keeps what it knows about paths: a file that changed would look as before.
+ *
+ * @throws SamError `ERR_IO` when a file is missing, is no regular file or cannot be read; `ERR_IMAGE` when its header is
+ *   damaged or its size exceeds what `decodeImage` takes by default
+ */
+export async function readImageSize(path: string): Promise<{ width: number; height: number }> {
+  const { bytes, complete } = await readBeginning(path);
+  checkFormat(bytes, path);
+  try {
+    return await sizeOf(bytes, path);
+  } catch (cause) {
+    if (complete || cause instanceof SamError) throw decodeError(path, cause);
+  }
+  try {
+    return await sizeOf(await readImageFile(path), path);
+  } catch (cause) {
+    throw decodeError(path, cause);
+  }
+}
+
+async function sizeOf(bytes: Uint8Array, path: string): Promise<{ width: number; height: number }> {
+  const { autoOrient } = await sharp(bytes, { limitInputPixels: false }).metadata();
+  checkPixels(autoOrient.width, autoOrient.height, path, DEFAULT_PIXEL_LIMIT);
+  return { width: autoOrient.width, height: autoOrient.height };
+}
+
+async function readBeginning(path: string): Promise<{ bytes: Uint8Array; complete: boolean }> {
+  let handle: Awaited<ReturnType<typeof open>> | undefined;
+  try {
+    const info = await stat(path);
+    if (info.isDirectory()) throw new SamError('ERR_IO', `Cannot read ${path}: it is a directory`);
+    // Opening a pipe would wait for its writer.
+    if (!info.isFile()) throw new SamError('ERR_IO', `Cannot read ${path}: it is not a regular file`);
+    handle = await open(path, constants.O_RDONLY);
+    const bytes = new Uint8Array(Math.min(info.size, HEADER_BYTES));
+    let length = 0;
+    while (length < bytes.length) {
+      const { bytesRead } = await handle.read(bytes, length, bytes.length - length, length);
+      if (bytesRead === 0) break;
+      length += bytesRead;
+    }
+    return { bytes: bytes.subarray(0, length), complete: length === info.size };
+  } catch (cause) {
+    if (cause instanceof SamError) throw cause;
+    throw new SamError('ERR_IO', `Cannot read ${path}: ${ioReason(cause)}`, { cause });
+  } finally {
+    await handle?.close().catch(() => {});
+  }
+}
