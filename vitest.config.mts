@@ -9,6 +9,8 @@ export default defineConfig({
     pool: 'forks',
     fileParallelism: false,
     testTimeout: 60_000,
+    // Tests mean the CPU unless they say otherwise, also where there is a GPU: test/cuda sets the variable itself.
+    env: { BA_SAM_CUDA_ADDON: '/none/ba_sam_cuda.node' },
     // Read by scripts/count-tests.mjs.
     reporters: process.env.CI
       ? ['default', ['json', { outputFile: 'build/test-results/vitest.json' }]]

@@ -1,8 +1,11 @@
 // The fused attention kernel by itself: for microbenchmarks, and for people who want only that.
 import { z } from 'zod';
+import type { TensorData } from './addon';
+import { type Device, resolveDevice } from './device';
+import { invalidArgument } from './errors';
 import { METRICS } from './graph/ops';
 import { trackNative } from './graph/session';
-import { native, type TensorData } from './native';
+import { cudaAddon, native } from './native';
 import { abortSignal, float32Array, isTypedArray, parse } from './validate';
 
 export interface AttentionOptions {
@@ -26,9 +29,13 @@ export interface AttentionOptions {
   relPosW?: Float32Array;
   /** Distance penalty: −slope · distance in tokens, per axis max(0, |d| − start). */
   distance?: { metric: 'manhattan' | 'euclidean' | 'chebyshev'; slopes: Float32Array; start?: number };
-  /** Forces an instruction set: scalar, avx2, avx512 or avx512_bf16. Default: the best one. */
+  /** What the bits of a Uint16Array are; default `bf16`. The CPU has no `f16`. */
+  dtype?: 'bf16' | 'f16';
+  /** Default `cpu`. */
+  device?: Device;
+  /** CPU: forces an instruction set: scalar, avx2, avx512 or avx512_bf16. Default: the best one. */
   isa?: string;
-  /** Default: all of the compute team. */
+  /** CPU: default all of the compute team. */
   threads?: number;
   signal?: AbortSignal;
 }
@@ -36,14 +43,14 @@ export interface AttentionOptions {
 export interface AttentionResult<T> {
   /** As q: [B, Nq, H·D]. */
   readonly out: T;
-  /** Time of the kernel alone, without copies. */
+  /** Time of the kernels alone, without copies. */
   readonly milliseconds: number;
 }
 
 const int = (low: number, high: number) => z.int().min(low).max(high);
 const data = z.custom<Float32Array | Uint16Array>(
   (value) => isTypedArray(value, 'Float32Array') || isTypedArray(value, 'Uint16Array'),
-  { error: 'Expected Float32Array or Uint16Array (bf16)' },
+  { error: 'Expected Float32Array or Uint16Array (bf16 or f16)' },
 );
 const schema = z.strictObject({
   heads: int(1, 4096),
@@ -63,6 +70,8 @@ const schema = z.strictObject({
       start: z.number().min(0).optional(),
     })
     .optional(),
+  dtype: z.enum(['bf16', 'f16']).optional(),
+  device: z.string().optional(),
   isa: z.string().optional(),
   threads: int(1, 1024).optional(),
   signal: abortSignal.optional(),
@@ -71,10 +80,10 @@ const schema = z.strictObject({
 /**
  * softmax(scale · q kᵀ + relative positions − distance penalty) · v, fused: no N × N buffer exists.
  *
- * q [B, Nq, H·D], k and v [B, Nk, H·D], row-major: Float32Array for f32, Uint16Array for bf16 bit patterns. Inputs are
- * copied; the work runs off the event loop.
+ * q [B, Nq, H·D], k and v [B, Nk, H·D], row-major: Float32Array for f32, Uint16Array for the bits of bf16 or f16. Inputs
+ * are copied; the work runs off the event loop.
  *
- * @throws SamError ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY; the signal's reason
+ * @throws SamError ERR_INVALID_ARGUMENT, ERR_DEVICE_UNAVAILABLE, ERR_OUT_OF_MEMORY; the signal's reason
  */
 export async function attention<T extends Float32Array | Uint16Array>(
   q: T,
@@ -87,7 +96,16 @@ export async function attention<T extends Float32Array | Uint16Array>(
   const batch = o.batch ?? 1;
   const row = batch * o.heads * o.headDim;
   const out = (isTypedArray(q, 'Float32Array') ? new Float32Array(q.length) : new Uint16Array(q.length)) as T;
-  const addon = native();
+  const device = resolveDevice(o.device ?? 'cpu');
+  for (const name of ['isa', 'threads'] as const) {
+    if (device.kind !== 'cpu' && o[name] !== undefined)
+      throw invalidArgument(name, 'nothing on CUDA', o[name]);
+  }
+  const dtype = isTypedArray(q, 'Float32Array') ? 'f32' : (o.dtype ?? 'bf16');
+  if (o.dtype !== undefined && o.dtype !== dtype) {
+    throw invalidArgument('dtype', 'nothing together with Float32Array', o.dtype);
+  }
+  const addon = device.kind === 'cpu' ? native() : cudaAddon();
   const milliseconds = await trackNative(addon, { signal: o.signal }, (token) =>
     addon.attention(
       q as TensorData,
@@ -95,7 +113,7 @@ export async function attention<T extends Float32Array | Uint16Array>(
       v as TensorData,
       out as TensorData,
       {
-        dtype: isTypedArray(q, 'Float32Array') ? 'f32' : 'bf16',
+        dtype,
         batch,
         heads: o.heads,
         headDim: o.headDim,
@@ -112,6 +130,7 @@ export async function attention<T extends Float32Array | Uint16Array>(
         relW: o.relPosW,
         padK: o.padK,
         padV: o.padV,
+        device: device.kind === 'cpu' ? undefined : device.index,
         isa: o.isa,
         threads: o.threads,
       },

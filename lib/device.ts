@@ -1,9 +1,14 @@
 // Which device a model runs on, and why not another.
+import type { CudaDevice, CudaInfo } from './addon';
 import { invalidArgument, SamError } from './errors';
-import { nativeStatus } from './native';
+import type { ComputeDType } from './model/weights';
+import { cudaStatus, native, nativeStatus } from './native';
 
 /** `auto` takes the best that works and always ends at the CPU; `cuda` is `cuda:0`. */
 export type Device = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
+
+/** The device that a request ended at. */
+export type ResolvedDevice = { readonly kind: 'cpu' } | { readonly kind: 'cuda'; readonly index: number };
 
 /** One backend as `ba-sam info` shows it. */
 export interface BackendStatus {
@@ -11,35 +16,114 @@ export interface BackendStatus {
   readonly available: boolean;
   /** Why not, when it is unavailable. */
   readonly reason?: string;
+  /** CUDA: every GPU that the driver shows, usable or not. */
+  readonly devices?: readonly CudaDevice[];
 }
 
-const CUDA_REASON = 'this version of ba-sam has no CUDA backend';
-
-/** Every backend with the reason when it cannot be used. */
+/** Every backend with the reason when it cannot be used. Looks for the CUDA addon and its devices. */
 export function backends(): BackendStatus[] {
   const cpu = nativeStatus();
   return [
     cpu.addon
       ? { backend: 'cpu', available: true }
       : { backend: 'cpu', available: false, reason: cpu.reason },
-    { backend: 'cuda', available: false, reason: CUDA_REASON },
+    cudaBackend(),
   ];
 }
 
+function cudaBackend(): BackendStatus {
+  const { addon, reason } = cudaStatus();
+  if (!addon) return { backend: 'cuda', available: false, reason };
+  const info = addon.info();
+  const { devices } = info;
+  if (usable(info) !== undefined) return { backend: 'cuda', available: true, devices };
+  return { backend: 'cuda', available: false, reason: generalReasons(info).join('; '), devices };
+}
+
 /**
- * The device that a request ends at.
+ * The device that a request ends at. `cpu` never looks for CUDA.
  *
  * @throws SamError ERR_INVALID_ARGUMENT (unknown device), ERR_DEVICE_UNAVAILABLE with every reason
  */
-export function resolveDevice(device: Device): 'cpu' {
-  if (typeof device !== 'string' || !/^(auto|cpu|cuda(:\d{1,3})?)$/.test(device)) {
-    throw invalidArgument('device', 'auto, cpu, cuda or cuda:<index>', device);
+export function resolveDevice(device: Device): ResolvedDevice {
+  const match = typeof device === 'string' ? /^(auto|cpu|cuda(?::(\d{1,3}))?)$/.exec(device) : null;
+  if (!match) throw invalidArgument('device', 'auto, cpu, cuda or cuda:<index>', device);
+  if (device === 'cpu') return { kind: 'cpu' };
+  const { addon, reason } = cudaStatus();
+  if (device === 'auto') {
+    const index = addon && usable(addon.info());
+    return index === undefined ? { kind: 'cpu' } : { kind: 'cuda', index };
   }
-  if (device.startsWith('cuda')) {
+  const index = Number(match[2] ?? 0);
+  const reasons = addon ? reasonsAgainst(index, addon.info()) : [reason];
+  if (reasons.length === 0) return { kind: 'cuda', index };
+  throw new SamError(
+    'ERR_DEVICE_UNAVAILABLE',
+    `Device ${device} cannot be used: ${reasons.join('; ')}. Use device cpu or auto`,
+  );
+}
+
+/** `cpu` or `cuda:<index>`. */
+export function deviceName(device: ResolvedDevice): 'cpu' | `cuda:${number}` {
+  return device.kind === 'cpu' ? 'cpu' : `cuda:${device.index}`;
+}
+
+/**
+ * Device, dtype and tf32 that a model is to run with, checked together.
+ *
+ * @throws SamError ERR_INVALID_ARGUMENT, ERR_DEVICE_UNAVAILABLE
+ */
+export function resolveCompute(request: { device?: Device; dtype?: ComputeDType; tf32?: boolean }): {
+  device: ResolvedDevice;
+  dtype: ComputeDType;
+  tf32: boolean;
+} {
+  const { dtype = 'f32', tf32 = false } = request;
+  if (tf32 && dtype !== 'f32') {
     throw new SamError(
-      'ERR_DEVICE_UNAVAILABLE',
-      `Device ${device} cannot be used: ${CUDA_REASON}; use device cpu or auto`,
+      'ERR_INVALID_ARGUMENT',
+      `Expected no tf32 together with dtype ${dtype}: it rounds the operands of f32 products`,
     );
   }
-  return 'cpu';
+  const device = resolveDevice(request.device ?? 'auto');
+  if (device.kind === 'cpu') {
+    const reason = unavailableOnCpu(dtype, tf32);
+    if (reason) throw new SamError('ERR_DEVICE_UNAVAILABLE', reason);
+  }
+  return { device, dtype, tf32 };
+}
+
+function unavailableOnCpu(dtype: ComputeDType, tf32: boolean): string {
+  if (tf32) return 'Expected no tf32 on the CPU: it needs a CUDA device';
+  if (dtype === 'f16')
+    return 'Expected dtype f32 or bf16 on the CPU but received f16; f16 needs a CUDA device';
+  return dtype === 'bf16' ? native().info().bf16UnavailableReason : '';
+}
+
+/** Index of the first device that can be used. */
+function usable(info: CudaInfo): number | undefined {
+  if (info.unavailableReason !== '' || 'reason' in info.cublasLt) return undefined;
+  return info.devices.find((device) => !device.reason)?.index;
+}
+
+/** What is wrong whichever device is meant; empty when some device can be used. */
+function generalReasons({ unavailableReason, cublasLt }: CudaInfo): string[] {
+  const reasons = [unavailableReason, 'reason' in cublasLt ? cublasLt.reason : ''];
+  return [...new Set(reasons)].filter((reason) => reason !== '');
+}
+
+function reasonsAgainst(index: number, info: CudaInfo): string[] {
+  const reasons = generalReasons(info);
+  const count = info.devices.length;
+  const device = info.devices.find((one) => one.index === index);
+  if (device?.reason && !reasons.some((reason) => reason.includes(device.reason!))) {
+    reasons.push(`${device.name}: ${device.reason}`);
+  }
+  if (!device && count > 0) {
+    reasons.push(
+      count === 1 ? 'there is one device, cuda:0' : `there are ${count} devices, cuda:0 to cuda:${count - 1}`,
+    );
+  }
+  if (!device && reasons.length === 0) reasons.push('there is no CUDA device');
+  return reasons;
 }

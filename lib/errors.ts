@@ -17,6 +17,11 @@ export type SamErrorCode =
   | 'ERR_GRAPH'
   /** The device asked for cannot be used; the message lists every reason. */
   | 'ERR_DEVICE_UNAVAILABLE'
+  /**
+   * A GPU failed or fell off its bus. Models on it are lost: dispose of them. Other devices go on; this one may need a new
+   * process.
+   */
+  | 'ERR_DEVICE_LOST'
   /** Memory for a buffer could not be had; smaller work may still succeed. */
   | 'ERR_OUT_OF_MEMORY'
   /** The model was disposed before or during the call. */

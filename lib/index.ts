@@ -1,15 +1,16 @@
 // What the package exports.
+export type { CudaDevice } from './addon';
 export { type AttentionOptions, type AttentionResult, attention } from './attention';
 export { alibiSlopes, type BaSamSettings, type DistancePenalty, type ResolvedSettings } from './ba-sam';
 export { openSamCheckpoint, type SamCheckpoint } from './checkpoint/keys';
 export { type TensorToWrite, writeSafetensors } from './checkpoint/safetensors';
 export { inferConfig, type SamConfig, type SamDecoderConfig } from './config';
-export { type BackendStatus, backends, type Device } from './device';
+export { type BackendStatus, backends, type Device, type ResolvedDevice } from './device';
 export { Embedding, type EmbeddingInfo, type Size } from './embedding';
 export { SamError, type SamErrorCode } from './errors';
 export { type DType, Graph, type Shape, type Value } from './graph/graph';
 export * as ops from './graph/ops';
-export { type ProfileRow, type RunOptions, Session, setThreads } from './graph/session';
+export { type ProfileRow, type RunOptions, Session, type SessionOptions, setThreads } from './graph/session';
 export { decodeImage } from './image/load';
 export {
   type MaskLayer,

@@ -1,147 +1,130 @@
-// Finds, version-checks and loads the native addon; the only place that knows its shape.
+// Finds, version-checks and loads the native addons: the CPU's, which everything needs, and CUDA's, which is looked for
+// only when a device other than the CPU may be meant.
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { isMainThread } from 'node:worker_threads';
+import type { CpuAddon, CudaAddon, NativeAddon } from './addon';
 import { SamError, type SamErrorCode } from './errors';
-
-/** Cancels a run; without effect once it is over. */
-export interface NativeToken {
-  cancel(): void;
-}
-
-export interface NativeWeights {
-  readonly byteLength: number;
-  set(
-    name: string,
-    source: string,
-    dtype: string,
-    shape: readonly number[],
-    bytes: Uint8Array,
-  ): Promise<void>;
-  dispose(): void;
-}
-
-export type TensorData = Float32Array | Uint8Array | Int32Array | Uint16Array;
-
-export interface NativePlan {
-  /** Size of the arena in bytes; 0 before the first run. */
-  readonly arenaBytes: number;
-  run(
-    inputs: readonly TensorData[],
-    outputs: readonly TensorData[],
-    token?: NativeToken,
-    onProgress?: (fraction: number) => void,
-    profile?: boolean,
-  ): Promise<Float64Array | undefined>;
-  dispose(): void;
-}
-
-/** What a build and the machine it runs on can do. */
-export interface NativeInfo {
-  readonly backend: 'cpu';
-  /** Instruction set of the attention kernels: scalar, avx2, avx512 or avx512_bf16. */
-  readonly isa: string;
-  readonly supportedIsas: readonly string[];
-  /** Threads of the compute team. */
-  readonly threads: number;
-  readonly oneDNN: string;
-  /** Empty when bf16 can be used. */
-  readonly bf16UnavailableReason: string;
-}
-
-export interface NativeAddon {
-  readonly version: number;
-  readonly CancelToken: new () => NativeToken;
-  readonly Weights: new () => NativeWeights;
-  readonly Plan: new (weights: NativeWeights, graph: Uint8Array) => NativePlan;
-  /** Scales rgb into the top left of `out` [inputHeight, inputWidth, 3] and leaves the rest of it as it is. */
-  resizeImage(
-    rgb: Uint8Array,
-    width: number,
-    height: number,
-    scaledWidth: number,
-    scaledHeight: number,
-    inputWidth: number,
-    inputHeight: number,
-    out: Uint8Array,
-    token?: NativeToken,
-  ): Promise<void>;
-  attention(
-    q: TensorData,
-    k: TensorData,
-    v: TensorData,
-    out: TensorData,
-    options: Record<string, unknown>,
-    token?: NativeToken,
-  ): Promise<number>;
-  info(): NativeInfo;
-  setThreads(threads: number): void;
-  shutDown(): void;
-  opTable(): { name: string; requiredInputs: number; maxInputs: number; requiredAttributes: number }[];
-  checkGraph(graph: Uint8Array): number;
-}
 
 /** Must equal kAddonVersion of native/node/addon.cpp. */
 const ADDON_VERSION = 2;
 const PACKAGE_ROOT = path.dirname(__dirname);
+const PREBUILDS = path.join(PACKAGE_ROOT, 'prebuilds', `${process.platform}-${process.arch}`);
+const CUDA_FILE = 'ba_sam_cuda.node';
+/** A package of its own, because of its size; installed beside this one by those who have a GPU. */
+const CUDA_PACKAGE = `@ba-sam/cuda-${process.platform}-${process.arch}`;
 
-let loaded: NativeAddon | undefined;
-let failure: SamError | undefined;
+/** An addon that is loaded at the first call, or the reason why it cannot be; both are kept. */
+class Loader<Addon extends NativeAddon> {
+  private loaded: Addon | undefined;
+  private failure: SamError | undefined;
+
+  constructor(
+    private readonly name: string,
+    /** How to build it. */
+    private readonly advice: string,
+    private readonly candidates: (require: NodeJS.Require) => string[],
+    /** Whether it is this addon and not the other. */
+    private readonly accepts: (addon: Addon) => boolean,
+  ) {}
+
+  get(): Addon {
+    if (this.loaded) return this.loaded;
+    if (this.failure) throw this.failure;
+    try {
+      const addon = this.load();
+      // A run that is still going when the process's static objects are destroyed would crash. Workers need no hook:
+      // their environment's cleanup waits for their runs.
+      if (isMainThread) process.once('exit', () => addon.shutDown());
+      this.loaded = addon;
+      return addon;
+    } catch (error) {
+      this.failure = error as SamError;
+      throw error;
+    }
+  }
+
+  status(): AddonStatus<Addon> {
+    try {
+      return { addon: this.get() };
+    } catch (error) {
+      return { reason: (error as Error).message };
+    }
+  }
+
+  private load(): Addon {
+    const require = createRequire(__filename);
+    const reasons: string[] = [];
+    for (const file of this.candidates(require)) {
+      if (!existsSync(file)) {
+        reasons.push(`${file}: not there`);
+        continue;
+      }
+      try {
+        const addon = withShortSpin(() => require(file) as Addon);
+        if (addon.version !== ADDON_VERSION) {
+          reasons.push(`${file}: expected version ${ADDON_VERSION} but found ${addon.version}; rebuild it`);
+        } else if (!this.accepts(addon)) {
+          reasons.push(`${file}: another addon of this package`);
+        } else {
+          return addon;
+        }
+      } catch (error) {
+        reasons.push(`${file}: ${(error as Error).message.split('\n')[0]}`);
+      }
+    }
+    throw new SamError(
+      'ERR_DEVICE_UNAVAILABLE',
+      `The ${this.name} of ba-sam could not be loaded. ${this.advice}. Tried: ${reasons.join('; ')}`,
+    );
+  }
+}
+
+export type AddonStatus<Addon> = { addon: Addon; reason?: undefined } | { addon?: undefined; reason: string };
+
+const cpuLoader = new Loader<CpuAddon>(
+  'native addon',
+  `Build it with \`npm run build:native\` in ${PACKAGE_ROOT} ` +
+    '(it needs a C++17 compiler and oneDNN: sudo apt-get install g++ make libdnnl-dev)',
+  cpuCandidates,
+  (addon) => 'resizeImage' in addon,
+);
+
+const cudaLoader = new Loader<CudaAddon>(
+  'CUDA addon',
+  `Install ${CUDA_PACKAGE} beside it, or build it with \`npm run build:cuda\` in ${PACKAGE_ROOT} ` +
+    '(it needs the CUDA toolkit 12 or later and CMake, but no GPU)',
+  cudaCandidates,
+  (addon) => !('resizeImage' in addon),
+);
 
 /**
- * The addon, loaded at the first call.
+ * The CPU addon, loaded at the first call.
  *
  * @throws SamError ERR_DEVICE_UNAVAILABLE that names every place looked at and how to build the addon
  */
-export function native(): NativeAddon {
-  if (loaded) return loaded;
-  if (failure) throw failure;
-  try {
-    const addon = load();
-    // A run that is still going when the process's static objects are destroyed would crash. Workers need no hook: their
-    // environment's cleanup waits for their runs.
-    if (isMainThread) process.once('exit', () => addon.shutDown());
-    loaded = addon;
-    return addon;
-  } catch (error) {
-    failure = error as SamError;
-    throw error;
-  }
+export function native(): CpuAddon {
+  return cpuLoader.get();
 }
 
-/** The addon's state without throwing: for `ba-sam info`. */
-export function nativeStatus():
-  | { addon: NativeAddon; reason?: undefined }
-  | { addon?: undefined; reason: string } {
-  try {
-    return { addon: native() };
-  } catch (error) {
-    return { reason: (error as Error).message };
-  }
+/** The CPU addon's state without throwing: for `ba-sam info`. */
+export function nativeStatus(): AddonStatus<CpuAddon> {
+  return cpuLoader.status();
 }
 
-function load(): NativeAddon {
-  const require = createRequire(__filename);
-  const reasons: string[] = [];
-  for (const file of candidates(require)) {
-    if (!existsSync(file)) {
-      reasons.push(`${file}: not there`);
-      continue;
-    }
-    try {
-      const addon = withShortSpin(() => require(file) as NativeAddon);
-      if (addon.version === ADDON_VERSION) return addon;
-      reasons.push(`${file}: expected version ${ADDON_VERSION} but found ${addon.version}; rebuild it`);
-    } catch (error) {
-      reasons.push(`${file}: ${(error as Error).message.split('\n')[0]}`);
-    }
-  }
-  throw new SamError(
-    'ERR_DEVICE_UNAVAILABLE',
-    `The native addon of ba-sam could not be loaded. Build it with \`npm run build:native\` in ${PACKAGE_ROOT} ` +
-      `(it needs a C++17 compiler and oneDNN: sudo apt-get install g++ make libdnnl-dev). Tried: ${reasons.join('; ')}`,
-  );
+/**
+ * The CUDA addon, loaded at the first call. That there is one does not mean that there is a device.
+ *
+ * @throws SamError ERR_DEVICE_UNAVAILABLE that names every place looked at and how to get the addon
+ */
+export function cudaAddon(): CudaAddon {
+  return cudaLoader.get();
+}
+
+/** The CUDA addon's state without throwing. */
+export function cudaStatus(): AddonStatus<CudaAddon> {
+  return cudaLoader.status();
 }
 
 // Waiting OpenMP threads spin, by default for so long that a machine with other work to do is slowed down: one prompt on a
@@ -162,18 +145,30 @@ function withShortSpin<T>(load: () => T): T {
 }
 
 // A build of one's own comes before a prebuild: whoever built one wants it.
-function candidates(require: NodeJS.Require): string[] {
+function cpuCandidates(require: NodeJS.Require): string[] {
   const override = process.env.BA_SAM_ADDON;
   if (override) return [path.resolve(override)];
   const files = [path.join(PACKAGE_ROOT, 'build', 'Release', 'ba_sam.node')];
   try {
     const resolve = require('node-gyp-build') as { path(dir: string): string };
     const found = resolve.path(PACKAGE_ROOT);
-    if (!files.includes(found)) files.push(found);
+    if (!files.includes(found) && path.basename(found) !== CUDA_FILE) files.push(found);
   } catch {
-    files.push(path.join(PACKAGE_ROOT, 'prebuilds', `${process.platform}-${process.arch}`));
+    files.push(PREBUILDS);
   }
   return files;
+}
+
+function cudaCandidates(require: NodeJS.Require): string[] {
+  const override = process.env.BA_SAM_CUDA_ADDON;
+  if (override) return [path.resolve(override)];
+  const files = [path.join(PACKAGE_ROOT, 'build-cuda', 'Release', CUDA_FILE)];
+  try {
+    files.push(path.join(path.dirname(require.resolve(`${CUDA_PACKAGE}/package.json`)), CUDA_FILE));
+  } catch {
+    // Not installed: the advice names it.
+  }
+  return [...files, path.join(PREBUILDS, CUDA_FILE)];
 }
 
 /** Turns an error of the addon into a SamError; anything else passes unchanged. */

@@ -1,6 +1,7 @@
 // The library's main class: load a checkpoint, encode images, predict masks.
 import path from 'node:path';
 import { z } from 'zod';
+import type { NativeToken, TensorData } from './addon';
 import {
   type BaSamSettings,
   type ResolvedSettings,
@@ -10,7 +11,7 @@ import {
 } from './ba-sam';
 import { openSamCheckpoint } from './checkpoint/keys';
 import { expectedTensors, inferConfig, type SamConfig } from './config';
-import { type Device, resolveDevice } from './device';
+import { type Device, resolveCompute } from './device';
 import { Embedding, type Size } from './embedding';
 import { invalidArgument, SamError } from './errors';
 import { elementCount, Graph } from './graph/graph';
@@ -22,7 +23,7 @@ import type { ImageInput } from './image/types';
 import { imageEncoder } from './model/image-encoder';
 import { maskDecoder } from './model/mask-decoder';
 import { type ComputeDType, weightDType } from './model/weights';
-import { native, type TensorData } from './native';
+import { native } from './native';
 import { type Prompt, type PromptTokens, promptTokens } from './prompts';
 import { abortSignal, callback, isTypedArray, parse } from './validate';
 
@@ -42,6 +43,8 @@ export interface LoadOptions extends BaSamSettings, CallOptions {
   device?: Device;
   /** What the image encoder computes in; default `f32`. On the CPU `bf16` needs AVX-512; `f16` is for CUDA. */
   dtype?: ComputeDType;
+  /** CUDA with dtype f32: products round their operands to 10 bits of mantissa, for speed. Default false. */
+  tf32?: boolean;
 }
 
 export interface EncodeOptions extends Omit<BaSamSettings, 'distance'>, RunOptions {
@@ -102,6 +105,7 @@ const loadSchema = z.strictObject({
   ...callShape,
   device: z.string().optional(),
   dtype: z.enum(['f32', 'bf16', 'f16']).optional(),
+  tf32: z.boolean().optional(),
 });
 const encodeSchema = z.strictObject({
   ...settingsShape,
@@ -131,7 +135,7 @@ export class Sam implements AsyncDisposable {
   private constructor(
     /** What follows from the checkpoint's shapes. */
     readonly config: SamConfig,
-    readonly device: 'cpu',
+    readonly device: 'cpu' | `cuda:${number}`,
     readonly dtype: ComputeDType,
     /** BA-SAM's settings given to `load`; a call may override them. */
     private readonly settings: BaSamSettings,
@@ -149,17 +153,17 @@ export class Sam implements AsyncDisposable {
     if (typeof checkpoint !== 'string' || checkpoint === '') {
       throw invalidArgument('checkpoint', 'path of a checkpoint', checkpoint);
     }
-    const { signal, onProgress, device, dtype, ...settings } = parse(
+    const { signal, onProgress, device, dtype, tf32, ...settings } = parse(
       loadSchema as unknown as z.ZodType<LoadOptions>,
       options,
       'options',
     );
-    const resolved = resolveDevice(device ?? 'auto');
-    const compute = computeDType(dtype ?? 'f32');
+    const compute = resolveCompute({ device, dtype, tf32 });
     signal?.throwIfAborted();
     const file = await openSamCheckpoint(checkpoint);
-    const session = new Session();
+    let session: Session | undefined;
     try {
+      session = new Session(compute);
       const config = inferConfig(file);
       resolveSettings(settings, config);
       const tensors = expectedTensors(config);
@@ -171,7 +175,7 @@ export class Sam implements AsyncDisposable {
         await session.setWeight(
           name,
           source,
-          weightDType(name, shape, compute),
+          weightDType(name, shape, compute.dtype),
           shape,
           await file.read(name),
         );
@@ -179,9 +183,9 @@ export class Sam implements AsyncDisposable {
         onProgress?.(done / total);
       }
       signal?.throwIfAborted();
-      return new Sam(config, resolved, compute, settings, session);
+      return new Sam(config, session.device, compute.dtype, settings, session);
     } catch (error) {
-      await session.dispose();
+      await session?.dispose();
       throw error;
     } finally {
       await file.close();
@@ -212,19 +216,10 @@ export class Sam implements AsyncDisposable {
     const geometry = inputGeometry({ width, height, longestSide, pad, patch: this.config.patch });
     const { scaledWidth, scaledHeight, inputWidth, inputHeight } = geometry;
     const canvas = allocateCanvas(3 * inputWidth * inputHeight);
-    await this.session.track({ signal: parsed.signal }, (token) =>
-      native().resizeImage(
-        rgb.data,
-        width,
-        height,
-        scaledWidth,
-        scaledHeight,
-        inputWidth,
-        inputHeight,
-        canvas,
-        token,
-      ),
-    );
+    const cpu = native();
+    const sizes = [width, height, scaledWidth, scaledHeight, inputWidth, inputHeight] as const;
+    const resize = (token: NativeToken) => cpu.resizeImage(rgb.data, ...sizes, canvas, token);
+    await this.session.track({ signal: parsed.signal }, resize, cpu);
     const pixels = [canvas, Int32Array.of(scaledHeight, scaledWidth)];
     return this.runEncoder('photograph', pixels, 1, settings, parsed, {
       image: { width, height },
@@ -418,18 +413,6 @@ function copyOf(image: ImageInput): ImageInput {
   if (typeof image !== 'object' || image === null || image instanceof URL) return image;
   if (ArrayBuffer.isView(image) || image instanceof ArrayBuffer) return image.slice(0);
   return ArrayBuffer.isView(image.data) ? { ...image, data: image.data.slice() } : image;
-}
-
-function computeDType(dtype: ComputeDType): ComputeDType {
-  if (dtype === 'f16') {
-    throw new SamError(
-      'ERR_DEVICE_UNAVAILABLE',
-      'Expected dtype f32 or bf16 on the CPU but received f16; f16 needs a CUDA device',
-    );
-  }
-  const reason = dtype === 'bf16' ? native().info().bf16UnavailableReason : '';
-  if (reason) throw new SamError('ERR_DEVICE_UNAVAILABLE', reason);
-  return dtype;
 }
 
 function allocateCanvas(bytes: number): Uint8Array {

@@ -1,7 +1,7 @@
 // `ba-sam encode IN -o OUT.safetensors`: an image or pixel values in, an embedding out.
 import path from 'node:path';
 import type { SamConfig } from '../config';
-import { resolveDevice } from '../device';
+import { resolveCompute } from '../device';
 import type { Size } from '../embedding';
 import { decodeImage } from '../image/load';
 import { inputGeometry } from '../image/resize';
@@ -31,8 +31,8 @@ export async function encode(
 ): Promise<void> {
   // From cheap to dear: what can be refused is refused before the weights are loaded.
   const settings = settingsOf(options);
-  const { device, dtype } = loadOptions(options);
-  resolveDevice(device ?? 'auto');
+  const compute = loadOptions(options);
+  resolveCompute(compute);
   const { model = BUNDLED_MODEL, output, longestSide, pad } = options;
   await checkOutputs(
     [{ option: '--output', path: output, extensions: SAFETENSORS }],
@@ -53,7 +53,7 @@ export async function encode(
   const outputs = new Outputs();
   try {
     const onLoad = progress.stage('load');
-    const sam = await Sam.load(model, { ...settings, device, dtype, signal, onProgress: onLoad });
+    const sam = await Sam.load(model, { ...settings, ...compute, signal, onProgress: onLoad });
     try {
       const onProgress = progress.stage('encode');
       const embedding = await sam.encode(source, { longestSide, pad, signal, onProgress });

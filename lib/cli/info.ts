@@ -3,10 +3,11 @@ import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import path from 'node:path';
+import type { CudaInfo } from '../addon';
 import { openSamCheckpoint } from '../checkpoint/keys';
 import { inferConfig, type SamConfig } from '../config';
 import { backends } from '../device';
-import { nativeStatus } from '../native';
+import { cudaStatus, nativeStatus } from '../native';
 import { singleLine } from './errors';
 
 /** Extensions that a kernel of this package or of oneDNN can use, as Linux names them. */
@@ -19,7 +20,7 @@ export async function info(model: string | undefined, options: { json?: boolean 
     readFileSync(path.join(path.dirname(path.dirname(__dirname)), 'package.json'), 'utf8'),
   ) as { version: string };
   const status = nativeStatus();
-  const report = {
+  const report: Report = {
     version,
     node: process.version,
     backends: backends(),
@@ -34,6 +35,7 @@ export async function info(model: string | undefined, options: { json?: boolean 
           ...(bf16UnavailableReason && { bf16UnavailableReason }),
         }))(status.addon.info())
       : null,
+    cuda: cudaStatus().addon?.info() ?? null,
     ...(model !== undefined && { model: await describeModel(model) }),
   };
   process.stdout.write(options.json ? `${JSON.stringify(report, null, 2)}\n` : text(report));
@@ -81,10 +83,12 @@ type Report = {
     dtypes: string[];
     bf16UnavailableReason?: string;
   } | null;
+  /** Null without the CUDA addon. */
+  cuda: CudaInfo | null;
   model?: Awaited<ReturnType<typeof describeModel>>;
 };
 
-function text({ version, node, backends: list, processor, cpu, model }: Report): string {
+function text({ version, node, backends: list, processor, cpu, cuda, model }: Report): string {
   const rows: [string, string][] = [['ba-sam', `${version} on Node.js ${node}`]];
   for (const { backend, available, reason } of list) {
     rows.push([backend, available ? 'available' : `unavailable: ${reason}`]);
@@ -100,9 +104,23 @@ function text({ version, node, backends: list, processor, cpu, model }: Report):
     rows.push(['threads', String(cpu.threads)]);
     rows.push(['oneDNN', cpu.oneDNN]);
   }
+  if (cuda) rows.push(...cudaRows(cuda));
   if (model) rows.push(...modelRows(model, model.config));
   const width = Math.max(...rows.map(([name]) => name.length));
   return rows.map(([name, value]) => `${name.padEnd(width)}  ${singleLine(value)}\n`).join('');
+}
+
+function cudaRows({ driver, runtime, cublasLt, devices }: CudaInfo): [string, string][] {
+  const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+  return [
+    ['CUDA', `built with ${runtime || 'no runtime'}, driver for ${driver || 'none'}`],
+    ['cuBLASLt', 'reason' in cublasLt ? cublasLt.reason : `${cublasLt.version} from ${cublasLt.path}`],
+    ...devices.map((device): [string, string] => [
+      `cuda:${device.index}`,
+      `${device.name}, compute capability ${device.computeCapability}, ${gib(device.freeBytes)} of ` +
+        `${gib(device.memoryBytes)} free${device.reason ? ` (cannot be used: ${device.reason})` : ''}`,
+    ]),
+  ];
 }
 
 function modelRows(model: NonNullable<Report['model']>, config: SamConfig): [string, string][] {

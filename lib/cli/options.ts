@@ -2,6 +2,7 @@
 import { type Command, Option } from 'commander';
 import type { BaSamSettings } from '../ba-sam';
 import { MAX_LONGEST_SIDE } from '../image/resize';
+import type { ComputeDType } from '../model/weights';
 import type { LoadOptions } from '../sam';
 import { badValue, UsageError } from './errors';
 
@@ -12,7 +13,8 @@ export interface SharedOptions {
   pad: boolean;
   device: string;
   /** Undefined unless given: an existing embedding keeps its own. */
-  dtype?: 'f32' | 'bf16' | 'f16';
+  dtype?: ComputeDType;
+  tf32?: boolean;
   lengthScale?: boolean;
   distance?: string;
   slopes?: number[] | number | 'alibi';
@@ -20,8 +22,8 @@ export interface SharedOptions {
   mode?: string;
 }
 
-const METRICS = ['manhattan', 'euclidean', 'chebyshev'];
-const DTYPES = ['f32', 'bf16', 'f16'];
+export const METRICS = ['manhattan', 'euclidean', 'chebyshev'];
+export const DTYPES = ['f32', 'bf16', 'f16'];
 const MODES = ['paper', 'released-code'];
 
 /** Adds the shared options to a command. */
@@ -36,6 +38,7 @@ export function addSharedOptions(command: Command): Command {
     .option('--no-pad', 'round sides up to whole patches instead of padding to a square')
     .option('--device <device>', 'auto, cpu, cuda or cuda:<index>', device, 'auto')
     .option('--dtype <dtype>', `${DTYPES.join(', ')} (default: f32)`, oneOf('--dtype', DTYPES))
+    .option('--tf32', 'CUDA with f32: products with operands of 10 bits, for speed')
     .option('--length-scale', "BA-SAM's scaling factor ln(N) / ln(N of training)")
     .addOption(
       new Option('--distance <metric>', `distance penalty: ${METRICS.join(', ')}`).argParser(
@@ -50,8 +53,9 @@ export function addSharedOptions(command: Command): Command {
 }
 
 /** What `Sam.load` gets besides the settings. */
-export function loadOptions({ device, dtype }: SharedOptions): Pick<LoadOptions, 'device' | 'dtype'> {
-  return { device: device as LoadOptions['device'], dtype };
+export function loadOptions(options: SharedOptions): Pick<LoadOptions, 'device' | 'dtype' | 'tf32'> {
+  const { device, dtype, tf32 } = options;
+  return { device: device as LoadOptions['device'], dtype, tf32 };
 }
 
 /**
@@ -106,7 +110,7 @@ export function parseNumbers(text: string, name: string, low: number, high: numb
   return parts.map((part) => parseNumber(part, name));
 }
 
-function penalty(name: string, text: string): number {
+export function penalty(name: string, text: string): number {
   const value = parseNumber(text, name);
   if (!(value >= 0 && value <= LARGEST_PENALTY)) throw badValue(name, 'a number between 0 and 1e30', text);
   return value;
@@ -122,21 +126,21 @@ function integer(name: string) {
   };
 }
 
-function oneOf(name: string, allowed: readonly string[]) {
+export function oneOf(name: string, allowed: readonly string[]) {
   return (text: string): string => {
     if (!allowed.includes(text)) throw badValue(name, `one of ${allowed.join(', ')}`, text);
     return text;
   };
 }
 
-function device(text: string): string {
+export function device(text: string): string {
   if (!/^(auto|cpu|cuda(:\d{1,3})?)$/.test(text)) {
     throw badValue('--device', 'auto, cpu, cuda or cuda:<index>', text);
   }
   return text;
 }
 
-function slopes(text: string): SharedOptions['slopes'] {
+export function slopes(text: string): SharedOptions['slopes'] {
   if (text === 'alibi') return text;
   const values = text.split(',').map((part) => penalty('--slopes', part));
   return values.length === 1 ? values[0] : values;

@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises';
 import type { BaSamSettings } from '../ba-sam';
 import type { SamConfig } from '../config';
-import { resolveDevice } from '../device';
+import { resolveCompute } from '../device';
 import type { Size } from '../embedding';
 import { SamError } from '../errors';
 import { decodeImage } from '../image/load';
@@ -36,8 +36,8 @@ export async function segment(
   // From cheap to dear: what can be refused is refused before the weights are loaded.
   const count = promptCount(options);
   const settings = settingsOf(options);
-  const { device, dtype } = loadOptions(options);
-  resolveDevice(device ?? 'auto');
+  const compute = loadOptions(options);
+  resolveCompute(compute);
   const { model = BUNDLED_MODEL, longestSide, pad, multimask } = options;
   const reuse = options.embedding !== undefined && (await exists(options.embedding));
   await checkFiles(imagePath, model, options, reuse);
@@ -59,7 +59,7 @@ export async function segment(
   const outputs = new Outputs();
   try {
     const onLoad = progress.stage('load');
-    const sam = await Sam.load(model, { ...settings, device, dtype, signal, onProgress: onLoad });
+    const sam = await Sam.load(model, { ...settings, ...compute, signal, onProgress: onLoad });
     try {
       const source = { ...image, channels: 3 as const };
       const embedding =

@@ -1,14 +1,8 @@
 // Runs graphs on a device: weights uploaded once, one plan per graph, a few plans kept, clean disposal.
+import type { NativeAddon, NativePlan, NativeToken, NativeWeights, TensorData } from '../addon';
+import { type Device, deviceName, type ResolvedDevice, resolveDevice } from '../device';
 import { invalidArgument, SamError } from '../errors';
-import {
-  fromNative,
-  type NativeAddon,
-  type NativePlan,
-  type NativeToken,
-  type NativeWeights,
-  native,
-  type TensorData,
-} from '../native';
+import { cudaAddon, fromNative, native } from '../native';
 import { type DType, elementCount, type Graph, type Shape } from './graph';
 import { OP_NAMES } from './ops';
 
@@ -20,6 +14,14 @@ export interface RunOptions {
   onProgress?: (fraction: number) => void;
   /** Called with the time of every node after the run. */
   onProfile?: (rows: readonly ProfileRow[]) => void;
+}
+
+/** Where a session computes. */
+export interface SessionOptions {
+  /** Default `auto`. */
+  device?: Device | ResolvedDevice;
+  /** CUDA: f32 products round their operands to 10 bits of mantissa, and are several times as fast. Default false. */
+  tf32?: boolean;
 }
 
 /** One node of a profiled run, in execution order. */
@@ -42,11 +44,31 @@ interface CachedPlan {
  * takes them in order.
  */
 export class Session {
-  private readonly addon: NativeAddon = native();
-  private readonly weights: NativeWeights = new this.addon.Weights();
+  /** `cpu` or `cuda:<index>`. */
+  readonly device: 'cpu' | `cuda:${number}`;
+  private readonly addon: NativeAddon;
+  private readonly weights: NativeWeights;
   private readonly plans = new Map<string, CachedPlan>();
   private readonly inFlight = new Map<NativeToken, Promise<unknown>>();
   private disposal: Promise<void> | undefined;
+
+  /** @throws SamError ERR_DEVICE_UNAVAILABLE with every reason */
+  constructor(options: SessionOptions = {}) {
+    const { device = 'auto', tf32 = false } = options;
+    const resolved = typeof device === 'object' ? device : resolveDevice(device);
+    this.device = deviceName(resolved);
+    try {
+      if (resolved.kind === 'cpu') {
+        this.addon = native();
+        this.weights = new this.addon.Weights();
+      } else {
+        this.addon = cudaAddon();
+        this.weights = new this.addon.Weights({ device: resolved.index, tf32 });
+      }
+    } catch (error) {
+      throw fromNative(error);
+    }
+  }
 
   /** Bytes of all weights, in the dtype they are kept in. */
   get weightBytes(): number {
@@ -100,14 +122,19 @@ export class Session {
     return outputs;
   }
 
-  /** Runs native work that is not a plan (preprocessing) under the same rules for abort and disposal. */
+  /**
+   * Runs native work under the same rules for abort and disposal.
+   *
+   * @param addon whose token `start` gets; another than the session's own for work that only the CPU's has
+   */
   async track<T>(
     options: RunOptions,
     start: (token: NativeToken, progress: ((fraction: number) => void) | undefined) => Promise<T>,
+    addon: NativeAddon = this.addon,
   ): Promise<T> {
     options.signal?.throwIfAborted();
     this.assertUsable();
-    return trackNative(this.addon, options, start, (token, promise) => {
+    return trackNative(addon, options, start, (token, promise) => {
       this.inFlight.set(token, promise);
       void promise.finally(() => this.inFlight.delete(token)).catch(() => {});
     }).catch((error) => {

@@ -24,6 +24,7 @@ describe('the machine', () => {
       ],
       processor: { name: expect.any(String), features: expect.any(Array) },
       cpu: { isa: expect.any(String), threads: expect.any(Number), oneDNN: expect.stringMatching(/^\d/) },
+      cuda: null,
     });
     expect(report.cpu.supportedIsas).toContain(report.cpu.isa);
     expect(report).not.toHaveProperty('model');
@@ -45,6 +46,46 @@ describe('the machine', () => {
     expect(report.backends[0].reason).toContain('/nowhere/ba_sam.node: not there');
     expect(report.cpu).toBeNull();
     expect(report.model.config.depth).toBe(6);
+  });
+});
+
+describe('CUDA', () => {
+  const stub = (name: string, info: object) => {
+    const body = `module.exports = { version: 2, info: () => (${JSON.stringify(info)}), shutDown() {} };`;
+    return { BA_SAM_CUDA_ADDON: place(folder, name, body) };
+  };
+  const device = {
+    index: 0,
+    name: 'A GPU',
+    computeCapability: '9.0',
+    memoryBytes: 2 ** 34,
+    freeBytes: 2 ** 33,
+  };
+  const info = {
+    ...{ backend: 'cuda', driver: '13.0', runtime: '12.8', devices: [device], unavailableReason: '' },
+    cublasLt: { version: '13.0.2', path: '/lib/libcublasLt.so.13' },
+  };
+
+  it('is described with its devices', async () => {
+    const env = stub('devices.cjs', {
+      ...info,
+      devices: [device, { ...device, index: 1, reason: 'too old' }],
+    });
+    const { stdout } = await baSam(['info'], { env });
+    expect(stdout).toMatch(/^cuda +available$/m);
+    expect(stdout).toMatch(/^CUDA +built with 12\.8, driver for 13\.0$/m);
+    expect(stdout).toMatch(/^cuBLASLt +13\.0\.2 from \/lib\/libcublasLt\.so\.13$/m);
+    expect(stdout).toMatch(/^cuda:0 +A GPU, compute capability 9\.0, 8\.0 GiB of 16\.0 GiB free$/m);
+    expect(stdout).toMatch(/^cuda:1 +A GPU, .* \(cannot be used: too old\)$/m);
+    expect((await json([], env)).cuda.devices[0]).toEqual(device);
+  });
+
+  it('is described without a device, with the reason', async () => {
+    const unavailableReason = 'No NVIDIA driver was found';
+    const env = stub('none.cjs', { ...info, driver: '', devices: [], unavailableReason });
+    const { stdout } = await baSam(['info'], { env });
+    expect(stdout).toMatch(/^cuda +unavailable: No NVIDIA driver was found$/m);
+    expect(stdout).toMatch(/^CUDA +built with 12\.8, driver for none$/m);
   });
 });
 

@@ -62,6 +62,8 @@ describe('settings', () => {
     [['--device', 'CPU'], /Expected auto, cpu, cuda/],
     [['--dtype', 'fp16'], /Expected one of f32, bf16, f16 for --dtype but received "fp16"/],
     [['--dtype', 'f16', '--device', 'cpu'], /f16/],
+    [['--tf32', '--device', 'cpu'], /no tf32 on the CPU/],
+    [['--tf32', '--dtype', 'bf16'], /no tf32 together with dtype bf16/],
     [
       ['--distance', 'cosine'],
       /Expected one of manhattan, euclidean, chebyshev for --distance but received "cosine"/,

@@ -1,4 +1,4 @@
-// An op has four homes with one name: lib/graph/ops.ts, native/core/ops, docs/ops.md, and the kernels of the backend.
+// An op has four homes with one name: lib/graph/ops.ts, native/core/ops, docs/ops.md, and the kernels of each backend.
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -9,7 +9,9 @@ import { native } from '../../lib/native';
 
 const ROOT = path.join(__dirname, '..', '..');
 const document = readFileSync(path.join(ROOT, 'docs', 'ops.md'), 'utf8');
-const backend = readFileSync(path.join(ROOT, 'native', 'cpu', 'backend.cpp'), 'utf8');
+const backends = ['cpu', 'cuda'].map((name) =>
+  readFileSync(path.join(ROOT, 'native', name, 'backend.cpp'), 'utf8'),
+);
 
 describe('op vocabulary', () => {
   it('has the same names in the same order in TypeScript and natively', () => {
@@ -24,7 +26,43 @@ describe('op vocabulary', () => {
     expect(typeof (ops as Record<string, unknown>)[name]).toBe('function');
     expect(document).toContain(`### \`${name}\``);
     const snake = name.replace(/2d/, '2d').replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-    expect(backend).toContain(`case Op::${snake}:`);
+    for (const backend of backends) expect(backend).toContain(`case Op::${snake}:`);
+  });
+});
+
+describe('patchEmbed', () => {
+  it('takes photographs of different sizes with one plan', async () => {
+    const session = new Session({ device: 'cpu' });
+    const identity = Float32Array.of(1, 0, 0, 0, 1, 0, 0, 0, 1);
+    await session.setWeight('w', 'f32', 'f32', [3, 3, 1, 1], new Uint8Array(identity.buffer));
+    const build = () => {
+      const graph = new Graph();
+      const pixels = graph.input('pixels', [1, 2, 3, 3], 'u8');
+      const content = graph.input('content', [1, 2], 'i32');
+      const photograph = { content, mean: [1, 2, 3], std: [1, 2, 4] } as const;
+      graph.output(ops.patchEmbed(pixels, graph.weight('w', [3, 3, 1, 1]), { photograph }));
+      return graph;
+    };
+    const pixels = Uint8Array.from({ length: 18 }, () => 11);
+    const run = async (h: number, w: number) => [
+      ...((await session.run('photograph', build, [pixels, Int32Array.of(h, w)]))[0] as Float32Array),
+    ];
+    const [inside, outside] = [
+      [10, 4.5, 2],
+      [0, 0, 0],
+    ];
+    expect(await run(2, 3)).toEqual(Array(6).fill(inside).flat());
+    expect(await run(1, 2)).toEqual([inside, inside, outside, outside, outside, outside].flat());
+    expect(session.planCount).toBe(1);
+    await session.dispose();
+  });
+
+  it('needs to know how photographs are normalised', () => {
+    const graph = new Graph();
+    const weight = graph.weight('w', [3, 3, 1, 1]);
+    expect(() => ops.patchEmbed(graph.input('pixels', [1, 2, 3, 3], 'u8'), weight)).toThrow(
+      'patchEmbed: expected photograph exactly with u8 pixels',
+    );
   });
 });
 

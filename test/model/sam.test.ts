@@ -59,6 +59,13 @@ describe('Sam.load', () => {
       /Expected auto, cpu, cuda or cuda:<index> for device/,
     ],
     ['f16 on the CPU', { dtype: 'f16' }, 'ERR_DEVICE_UNAVAILABLE', /f32 or bf16/],
+    ['tf32 on the CPU', { tf32: true }, 'ERR_DEVICE_UNAVAILABLE', /no tf32 on the CPU/],
+    [
+      'tf32 with bf16',
+      { tf32: true, dtype: 'bf16' },
+      'ERR_INVALID_ARGUMENT',
+      /no tf32 together with dtype bf16/,
+    ],
     ['an unknown dtype', { dtype: 'f64' as 'f32' }, 'ERR_INVALID_ARGUMENT', /one of: f32, bf16, f16/],
     [
       'wrong slopes',

@@ -1,0 +1,120 @@
+// The shape of the native addons: what each exports, as lib/native.ts loads it.
+
+/** Cancels a run; without effect once it is over. */
+export interface NativeToken {
+  cancel(): void;
+}
+
+export interface NativeWeights {
+  readonly byteLength: number;
+  set(
+    name: string,
+    source: string,
+    dtype: string,
+    shape: readonly number[],
+    bytes: Uint8Array,
+  ): Promise<void>;
+  dispose(): void;
+}
+
+export type TensorData = Float32Array | Uint8Array | Int32Array | Uint16Array;
+
+export interface NativePlan {
+  /** Size of the arena in bytes; 0 before the first run. */
+  readonly arenaBytes: number;
+  run(
+    inputs: readonly TensorData[],
+    outputs: readonly TensorData[],
+    token?: NativeToken,
+    onProgress?: (fraction: number) => void,
+    profile?: boolean,
+  ): Promise<Float64Array | undefined>;
+  dispose(): void;
+}
+
+/** What every addon has. Objects of one addon mean nothing to another. */
+export interface NativeAddon {
+  readonly version: number;
+  readonly CancelToken: new () => NativeToken;
+  /** options: none on the CPU; `{ device, tf32 }` on CUDA. */
+  readonly Weights: new (options?: {
+    device: number;
+    tf32: boolean;
+  }) => NativeWeights;
+  readonly Plan: new (weights: NativeWeights, graph: Uint8Array) => NativePlan;
+  attention(
+    q: TensorData,
+    k: TensorData,
+    v: TensorData,
+    out: TensorData,
+    options: Record<string, unknown>,
+    token?: NativeToken,
+  ): Promise<number>;
+  shutDown(): void;
+  opTable(): { name: string; requiredInputs: number; maxInputs: number; requiredAttributes: number }[];
+  checkGraph(graph: Uint8Array): number;
+}
+
+/** What a build and the machine it runs on can do. */
+export interface CpuInfo {
+  readonly backend: 'cpu';
+  /** Instruction set of the attention kernels: scalar, avx2, avx512 or avx512_bf16. */
+  readonly isa: string;
+  readonly supportedIsas: readonly string[];
+  /** Threads of the compute team. */
+  readonly threads: number;
+  readonly oneDNN: string;
+  /** Empty when bf16 can be used. */
+  readonly bf16UnavailableReason: string;
+}
+
+/** The addon that is always needed: it computes on the CPU, and resizes images whatever computes. */
+export interface CpuAddon extends NativeAddon {
+  info(): CpuInfo;
+  setThreads(threads: number): void;
+  /** Scales rgb into the top left of `out` [inputHeight, inputWidth, 3] and leaves the rest of it as it is. */
+  resizeImage(
+    rgb: Uint8Array,
+    width: number,
+    height: number,
+    scaledWidth: number,
+    scaledHeight: number,
+    inputWidth: number,
+    inputHeight: number,
+    out: Uint8Array,
+    token?: NativeToken,
+  ): Promise<void>;
+}
+
+/** One GPU. */
+export interface CudaDevice {
+  readonly index: number;
+  readonly name: string;
+  /** As NVIDIA counts: "9.0". */
+  readonly computeCapability: string;
+  readonly memoryBytes: number;
+  readonly freeBytes: number;
+  /** Device memory that this process's models take now, and took at most. */
+  readonly allocatedBytes: number;
+  readonly peakBytes: number;
+  /** Why it cannot be used; absent when it can. */
+  readonly reason?: string;
+}
+
+export interface CudaInfo {
+  readonly backend: 'cuda';
+  /** Versions, "13.0"; empty when there is none. */
+  readonly driver: string;
+  readonly runtime: string;
+  readonly cublasLt: { readonly version: string; readonly path: string } | { readonly reason: string };
+  readonly devices: readonly CudaDevice[];
+  /** Why no device can be used; empty when one can. */
+  readonly unavailableReason: string;
+}
+
+export interface CudaAddon extends NativeAddon {
+  /** Never throws. */
+  info(): CudaInfo;
+  /** Starts a device's `peakBytes` anew from what is allocated now. */
+  resetPeakBytes(device?: number): void;
+}

@@ -1,0 +1,76 @@
+// Golden encoders and predictions on a CUDA device. BA_SAM_TEST_CUDA_ADDON names the addon: one built with nvcc where there
+// is a GPU, or the emulated one (npm run build:cuda -- --emulated), which executes the kernels on the CPU. Without it
+// everything here is skipped, and said to be.
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { attention, backends, Sam } from '../../lib/index';
+import { bareAttention, bareAttentionCase } from '../support/bare-attention';
+import { largestRelativeError } from '../support/compare';
+import { encoderSuite } from '../support/encoder-suite';
+import {
+  demoCases,
+  expectedOf,
+  flattened,
+  maskIou,
+  named,
+  type PredictCase,
+  predictCase,
+  sharedCases,
+} from '../support/predict-cases';
+
+const ADDON = process.env.BA_SAM_TEST_CUDA_ADDON;
+/** Emulated, a second of a GPU is minutes. */
+const TIMEOUT = 600_000;
+
+if (ADDON) process.env.BA_SAM_CUDA_ADDON = path.resolve(ADDON);
+else console.warn('test/cuda/golden.test.ts: skipped, BA_SAM_TEST_CUDA_ADDON names no addon');
+
+describe.skipIf(!ADDON)('CUDA', () => {
+  encoderSuite({
+    device: 'cuda',
+    dtypes: ['f32', 'bf16', 'f16'],
+    tolerance: { f32: 5e-4, half: 2e-2 },
+    timeout: TIMEOUT,
+  });
+
+  it('is there', () => {
+    expect(backends()[1]).toMatchObject({ backend: 'cuda', available: true });
+  });
+
+  it('computes bare attention', { timeout: TIMEOUT }, async () => {
+    const c = bareAttentionCase();
+    const { out, milliseconds } = await attention(c.q, c.k, c.v, { ...c.options, device: 'cuda' });
+    expect(largestRelativeError(out, bareAttention(c))).toBeLessThanOrEqual(1e-5);
+    expect(milliseconds).toBeGreaterThanOrEqual(0);
+    const isa = attention(c.q, c.k, c.v, { ...c.options, device: 'cuda', isa: 'avx2' });
+    await expect(isa).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' });
+  });
+
+  describe('predictions', () => {
+    let sam: Sam;
+    let cpu: Sam;
+    beforeAll(async () => {
+      sam = await Sam.load(undefined, { device: 'cuda' });
+      cpu = await Sam.load(undefined, { device: 'cpu' });
+    }, TIMEOUT);
+    afterAll(() => Promise.all([sam?.dispose(), cpu?.dispose()]));
+
+    async function check(c: PredictCase): Promise<void> {
+      const expected = await expectedOf(c);
+      const predictions = await predictCase(sam, c);
+      const actual = flattened(predictions);
+      expect(largestRelativeError(actual.low, expected.low)).toBeLessThanOrEqual(5e-4);
+      expect(largestRelativeError(actual.iou, expected.iou)).toBeLessThanOrEqual(5e-4);
+      const onCpu = (await predictCase(cpu, c)).flatMap((prediction) => prediction.masks);
+      for (const [i, mask] of predictions.flatMap((prediction) => prediction.masks).entries()) {
+        expect(maskIou(mask.data, onCpu[i].data)).toBeGreaterThanOrEqual(0.995);
+      }
+    }
+
+    it('says where it runs', () => {
+      expect(sam.device).toBe('cuda:0');
+      expect(cpu.device).toBe('cpu');
+    });
+    it.each(named([...demoCases, ...sharedCases]))('%s', { timeout: TIMEOUT }, async (_name, c) => check(c));
+  });
+});
