@@ -61,15 +61,15 @@ KernelPtr make(const KernelContext& c) {
 void permute(uint8_t* to, const uint8_t* from, const WeightLayout& layout, size_t element_bytes, bool back) {
   const int64_t* d = layout.dims;
   const int64_t strides[3] = {d[1] * d[2], d[2], 1};
-  const int *a = layout.axes;
+  const int* a = layout.axes;
   int64_t packed = 0;
   for (int64_t i = 0; i < d[a[0]]; ++i) {
     for (int64_t j = 0; j < d[a[1]]; ++j) {
       for (int64_t k = 0; k < d[a[2]]; ++k, ++packed) {
         const int64_t plain = i * strides[a[0]] + j * strides[a[1]] + k * strides[a[2]];
         const int64_t source = back ? packed : plain, target = back ? plain : packed;
-        std::memcpy(to + static_cast<size_t>(target) * element_bytes, from + static_cast<size_t>(source) * element_bytes,
-                    element_bytes);
+        std::memcpy(to + static_cast<size_t>(target) * element_bytes,
+                    from + static_cast<size_t>(source) * element_bytes, element_bytes);
       }
     }
   }
@@ -97,7 +97,7 @@ struct DeviceTensor final : PackedTensor {
 
   size_t bytes() const override { return memory->size(); }
   std::shared_ptr<const Tensor> unpack() const override {
-    const DeviceScope scope(backend.device());
+    const DeviceScope scope(backend.options().device);
     auto tensor = std::make_shared<Tensor>();
     tensor->dtype = dtype;
     tensor->shape = shape;
@@ -192,7 +192,7 @@ void CudaBackend::start() {
   check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a stream");
   try {
     staging_ = std::make_unique<Staging>(stream);
-    gemm_ = std::make_unique<Gemm>(*library_, stream, workspace, options_.tf32);
+    gemm_ = std::make_unique<Gemm>(*library_, stream, workspace, options_.tf32, options_.limits);
   } catch (...) {
     if (cudaStreamDestroy(stream) != cudaSuccess) cudaGetLastError();
     throw;

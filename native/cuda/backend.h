@@ -14,6 +14,7 @@ namespace ba_sam::cuda {
 struct BackendOptions {
   int device = 0;
   bool tf32 = false;  // products of f32 tensors with 10-bit mantissas, several times as fast
+  Limits limits;
 };
 
 // How a weight lies in device memory: its axes, seen as `dims`, in the order `axes`. The default is the plain form.
@@ -41,7 +42,7 @@ class CudaBackend final : public Backend {
   void run(Execution& execution, const RunControl& control) override;
   void finish() override;
 
-  int device() const { return options_.device; }
+  const BackendOptions& options() const { return options_; }
   cudaStream_t stream() const { return stream_; }
   Gemm& gemm() { return *gemm_; }
   std::shared_ptr<const Memory> weight(WeightStore& weights, const std::string& name, const WeightLayout& layout);

@@ -43,7 +43,8 @@ __global__ void __launch_bounds__(kBlockThreads)
       continue;
     }
     float sine, cosine;
-    encode_point(&sine, &cosine, (coords[2 * p] + 0.5) / width, (coords[2 * p + 1] + 0.5) / height, gaussian, f, features);
+    encode_point(&sine, &cosine, (coords[2 * p] + 0.5) / width, (coords[2 * p + 1] + 0.5) / height, gaussian, f,
+                 features);
     // Labels are data: compared before they choose a pointer.
     const float* embedding = nullptr;
 #pragma unroll
@@ -132,9 +133,9 @@ KernelPtr make_point_encoding(const KernelContext& c) {
   return kernel([=, stream = c.backend.stream()](const KernelIo& io) {
     const Embeddings embeddings = {floats(io.in[3]),
                                    {floats(io.in[4]), floats(io.in[5]), floats(io.in[6]), floats(io.in[7])}};
-    launch("a launch of pointEncoding", point_encoding_kernel, grid_for(points * features), dim3(kBlockThreads), 0, stream,
-           static_cast<float*>(io.out), floats(io.in[0]), static_cast<const int32_t*>(io.in[1]), floats(io.in[2]),
-           embeddings, points, features, width, height);
+    launch("a launch of pointEncoding", point_encoding_kernel, grid_for(points * features), dim3(kBlockThreads), 0,
+           stream, static_cast<float*>(io.out), floats(io.in[0]), static_cast<const int32_t*>(io.in[1]),
+           floats(io.in[2]), embeddings, points, features, width, height);
   });
 }
 
@@ -142,8 +143,8 @@ KernelPtr make_point_encoding(const KernelContext& c) {
 KernelPtr make_grid_encoding(const KernelContext& c) {
   const int64_t gh = c.out().shape[1], gw = c.out().shape[2], features = c.in(0).shape[1];
   return kernel([=, stream = c.backend.stream()](const KernelIo& io) {
-    launch("a launch of gridEncoding", grid_encoding_kernel, grid_for(gh * gw * features), dim3(kBlockThreads), 0, stream,
-           static_cast<float*>(io.out), floats(io.in[0]), gh, gw, features);
+    launch("a launch of gridEncoding", grid_encoding_kernel, grid_for(gh * gw * features), dim3(kBlockThreads), 0,
+           stream, static_cast<float*>(io.out), floats(io.in[0]), gh, gw, features);
   });
 }
 

@@ -8,10 +8,7 @@
 namespace ba_sam::cuda {
 namespace {
 
-// Products are cut so that no matrix of a part has more elements: 32-bit indices are all that many kernels have.
-constexpr int64_t kMaxElements = int64_t{1} << 31;
-constexpr int64_t kMaxBatch = int64_t{1} << 15;  // of 65535 that fit a grid's z
-constexpr int64_t kRowStep = 128;                // rows of a part: a multiple keeps addresses aligned
+constexpr int64_t kRowStep = 128;  // rows of a part: a multiple keeps addresses aligned
 
 lt::DataType lt_type(DType dtype) {
   return dtype == DType::bf16 ? lt::kBF16 : dtype == DType::f16 ? lt::kF16 : lt::kF32;
@@ -33,9 +30,9 @@ void* advance(void* pointer, int64_t elements, DType dtype) {
 }  // namespace
 
 bool Gemm::Key::operator==(const Key& o) const {
-  return m == o.m && n == o.n && k == o.k && batch == o.batch && x_stride == o.x_stride && w_stride == o.w_stride && in == o.in && out == o.out && epilogue == o.epilogue && residual == o.residual &&
-         align_x == o.align_x && align_w == o.align_w && align_c == o.align_c && align_out == o.align_out &&
-         align_bias == o.align_bias;
+  return m == o.m && n == o.n && k == o.k && batch == o.batch && x_stride == o.x_stride && w_stride == o.w_stride &&
+         in == o.in && out == o.out && epilogue == o.epilogue && residual == o.residual && align_x == o.align_x &&
+         align_w == o.align_w && align_c == o.align_c && align_out == o.align_out && align_bias == o.align_bias;
 }
 
 size_t Gemm::Hash::operator()(const Key& key) const {
@@ -69,8 +66,9 @@ struct Gemm::Plan {
   Plan& operator=(const Plan&) = delete;
 };
 
-Gemm::Gemm(const lt::Library& library, cudaStream_t stream, std::shared_ptr<DeviceMemory> workspace, bool tf32)
-    : library_(library), stream_(stream), workspace_(std::move(workspace)), tf32_(tf32) {
+Gemm::Gemm(const lt::Library& library, cudaStream_t stream, std::shared_ptr<DeviceMemory> workspace, bool tf32,
+           const Limits& limits)
+    : library_(library), stream_(stream), workspace_(std::move(workspace)), tf32_(tf32), limits_(limits) {
   require(library_.create(&handle_), "its context");
   const auto set = [&](lt::PreferenceAttribute attribute, auto value) {
     return library_.preference_set(preference_, attribute, &value, sizeof(value));
@@ -141,7 +139,8 @@ Gemm::Plan& Gemm::plan_for(const GemmCall& call, uint32_t epilogue) {
   if (epilogue & lt::kBias) describe(lt::kDescBiasPointer, call.bias);
 
   const auto layout = [&](lt::Layout* target, DType type, int64_t rows, int64_t columns, int64_t stride) {
-    require(library_.layout_create(target, lt_type(type), static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), rows),
+    require(library_.layout_create(target, lt_type(type), static_cast<uint64_t>(rows), static_cast<uint64_t>(columns),
+                                   rows),
             "a matrix's description");
     if (!batched) return;
     const auto count = static_cast<int32_t>(call.batch);
@@ -160,8 +159,8 @@ Gemm::Plan& Gemm::plan_for(const GemmCall& call, uint32_t epilogue) {
   promise(lt::kPreferenceAlignmentC, key.align_c);
   promise(lt::kPreferenceAlignmentD, key.align_out);
   int returned = 0;
-  const lt::Status status = library_.heuristic(handle_, plan->desc, plan->w, plan->x, plan->out, plan->out, preference_, 1,
-                                               &plan->chosen, &returned);
+  const lt::Status status = library_.heuristic(handle_, plan->desc, plan->w, plan->x, plan->out, plan->out, preference_,
+                                               1, &plan->chosen, &returned);
   // "Not supported" is an answer, and so is "invalid value", which it gives for alignments that no kernel has.
   if (status != lt::kSuccess && status != lt::kNotSupported && status != lt::kInvalidValue) require(status, "a search");
   plan->usable = status == lt::kSuccess && returned > 0 && plan->chosen.state == lt::kSuccess &&
@@ -178,8 +177,8 @@ bool Gemm::multiply(const GemmCall& call, uint32_t epilogue) {
   const float alpha = 1, beta = call.residual ? 1 : 0;
   const void* c = call.residual ? call.residual : call.out;
   const lt::Status status =
-      library_.matmul(handle_, plan.desc, &alpha, call.w, plan.w, call.x, plan.x, &beta, c, plan.out, call.out, plan.out,
-                      &plan.chosen.algorithm, workspace_->data(), workspace_->size(), stream_);
+      library_.matmul(handle_, plan.desc, &alpha, call.w, plan.w, call.x, plan.x, &beta, c, plan.out, call.out,
+                      plan.out, &plan.chosen.algorithm, workspace_->data(), workspace_->size(), stream_);
   if (status == lt::kNotSupported || status == lt::kArchMismatch) {
     plan.usable = false;  // chosen, and refused all the same: not again
     return false;
@@ -208,8 +207,8 @@ void Gemm::run_part(const GemmCall& call) {
 void Gemm::run(const GemmCall& call) {
   if (call.m == 0 || call.n == 0 || call.batch == 0) return;
   const int64_t wide = std::max(call.n, call.k);
-  const int64_t rows = std::max(kRowStep, kMaxElements / wide / kRowStep * kRowStep);
-  const int64_t items = call.m > rows ? 1 : kMaxBatch;
+  const int64_t rows = std::max(kRowStep, limits_.product_elements / wide / kRowStep * kRowStep);
+  const int64_t items = call.m > rows ? 1 : limits_.product_batch;
   if (call.m <= rows && call.batch <= items) return run_part(call);
 
   GemmCall part = call;

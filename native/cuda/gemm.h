@@ -35,10 +35,18 @@ struct GemmCall {
   Activation activation = Activation::none;
 };
 
+// Where work is cut into parts. Tests cut smaller ones.
+struct Limits {
+  int64_t product_elements = int64_t{1} << 31;  // of a matrix: 32-bit indices are all that many kernels have
+  int64_t product_batch = int64_t{1} << 15;     // of the 65535 that fit a grid's z
+  int64_t gathered_bytes = int64_t{64} << 20;   // of the rows that a convolution gathers before its product
+};
+
 class Gemm {
  public:
-  // Throws SamError when cuBLASLt has no context to give. `workspace` outlives this.
-  Gemm(const lt::Library& library, cudaStream_t stream, std::shared_ptr<DeviceMemory> workspace, bool tf32);
+  // Throws SamError when cuBLASLt has no context to give.
+  Gemm(const lt::Library& library, cudaStream_t stream, std::shared_ptr<DeviceMemory> workspace, bool tf32,
+       const Limits& limits);
   ~Gemm();
   Gemm(const Gemm&) = delete;
   Gemm& operator=(const Gemm&) = delete;
@@ -73,6 +81,7 @@ class Gemm {
   cudaStream_t stream_;
   std::shared_ptr<DeviceMemory> workspace_;
   bool tf32_;
+  Limits limits_;
   lt::Handle handle_ = nullptr;
   lt::Preference preference_ = nullptr;
   std::unordered_map<Key, std::unique_ptr<Plan>, Hash> plans_;

@@ -24,8 +24,8 @@ __device__ __forceinline__ float sum_over(float value, int lanes) {
 
 template <typename In, typename Out, int kVectors>
 __global__ void __launch_bounds__(kBlockThreads)
-    layer_norm_kernel(Out* out, const In* x, const float* weight, const float* bias, int64_t rows, int channels, float eps,
-                      Activation activation, int lanes) {
+    layer_norm_kernel(Out* out, const In* x, const float* weight, const float* bias, int64_t rows, int channels,
+                      float eps, Activation activation, int lanes) {
   const int lane = threadIdx.x % 32, member = lane % lanes, rows_per_warp = 32 / lanes;
   const int64_t step = item_step() / 32 * rows_per_warp;
   for (int64_t base = first_item() / 32 * rows_per_warp; base < rows; base += step) {
@@ -142,9 +142,7 @@ KernelPtr make_layer_norm(const KernelContext& c) {
     call.x = io.in[0];
     call.weight = static_cast<const float*>(io.in[1]);
     call.bias = static_cast<const float*>(io.in[2]);
-    dispatch(in, [&](auto from) {
-      dispatch(out, [&](auto to) { layer_norm<decltype(from), decltype(to)>(call); });
-    });
+    dispatch(in, [&](auto from) { dispatch(out, [&](auto to) { layer_norm<decltype(from), decltype(to)>(call); }); });
   });
 }
 

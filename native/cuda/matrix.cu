@@ -15,11 +15,10 @@
 namespace ba_sam::cuda {
 namespace {
 
-constexpr int64_t kScratchBytes = int64_t{64} << 20;
-
-// Rows of at most kScratchBytes, a multiple of 128 to keep the addresses of parts aligned.
-int64_t rows_per_part(int64_t rows, int64_t row_bytes) {
-  return std::min(rows, std::max<int64_t>(128, kScratchBytes / row_bytes / 128 * 128));
+// Rows that lie in scratch memory at once: a multiple of 128 keeps the addresses of parts aligned.
+int64_t rows_per_part(const KernelContext& c, int64_t rows, int64_t row_bytes) {
+  const int64_t fit = c.backend.options().limits.gathered_bytes / row_bytes;
+  return std::min(rows, std::max<int64_t>(128, fit / 128 * 128));
 }
 
 // A bias [n] f32 in the dtype that the product wants it in.
@@ -142,7 +141,7 @@ class Conv2d final : public Kernel {
     call_.activation = static_cast<Activation>(c.integer(2));
     rows_ = rows_of(out);
     row_bytes_ = call_.k * static_cast<int64_t>(dtype_bytes(call_.in_dtype));
-    part_ = direct_ ? rows_ : rows_per_part(rows_, row_bytes_);
+    part_ = direct_ ? rows_ : rows_per_part(c, rows_, row_bytes_);
   }
   bool owns_weight(size_t input) const override { return input == 1 || (input == 2 && bias_.owned()); }
   size_t scratch_bytes() const override { return gathered_bytes() + bias_.scratch_bytes(); }
@@ -233,7 +232,7 @@ class ConvTranspose2d final : public Kernel {
     call_.k = w[0];
     call_.w = weight_->data();
     rows_ = rows_of(x);
-    part_ = rows_per_part(rows_, call_.n * static_cast<int64_t>(sizeof(float)));
+    part_ = rows_per_part(c, rows_, call_.n * static_cast<int64_t>(sizeof(float)));
   }
   bool owns_weight(size_t input) const override { return input == 1; }
   size_t scratch_bytes() const override { return static_cast<size_t>(part_ * call_.n) * sizeof(float); }
@@ -293,7 +292,8 @@ template <typename Index>
 __device__ __forceinline__ PatchElement patch_element(const PatchShape& s, int64_t first, int64_t i) {
   const auto patch = static_cast<Index>(s.patch), grid_w = static_cast<Index>(s.grid_w);
   const Index per_row = static_cast<Index>(s.channels) * patch * patch;
-  const Index column = static_cast<Index>(i) % per_row, token = static_cast<Index>(first) + static_cast<Index>(i) / per_row;
+  const Index column = static_cast<Index>(i) % per_row,
+              token = static_cast<Index>(first) + static_cast<Index>(i) / per_row;
   return {static_cast<int64_t>(column / (patch * patch)),
           static_cast<int64_t>(token / grid_w) * s.patch + static_cast<int64_t>(column / patch % patch),
           static_cast<int64_t>(token % grid_w) * s.patch + static_cast<int64_t>(column % patch)};
@@ -312,8 +312,8 @@ __global__ void __launch_bounds__(kBlockThreads)
 // One image, [H, W, 3] u8, normalised here; exactly 0 outside its content, whose height and width are data.
 template <typename T, typename Index>
 __global__ void __launch_bounds__(kBlockThreads)
-    gather_bytes_kernel(T* rows, const uint8_t* image, const int32_t* content, Normalisation n, PatchShape s, int64_t first,
-                        int64_t elements) {
+    gather_bytes_kernel(T* rows, const uint8_t* image, const int32_t* content, Normalisation n, PatchShape s,
+                        int64_t first, int64_t elements) {
   const int64_t content_h = content[0], content_w = content[1];
   for (int64_t i = first_item(); i < elements; i += item_step()) {
     const PatchElement e = patch_element<Index>(s, first, i);
@@ -346,7 +346,7 @@ class PatchEmbed final : public Kernel {
     call_.n = w[0];
     call_.k = w[1] * w[2] * w[3];
     row_bytes_ = call_.k * static_cast<int64_t>(dtype_bytes(call_.in_dtype));
-    part_ = rows_per_part(tokens_, row_bytes_);
+    part_ = rows_per_part(c, tokens_, row_bytes_);
   }
   size_t scratch_bytes() const override { return static_cast<size_t>(part_ * row_bytes_); }
 

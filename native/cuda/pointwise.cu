@@ -28,8 +28,8 @@ __global__ void __launch_bounds__(kBlockThreads) convert_kernel(Out* out, const 
 // ---- copies of rows ----
 
 template <typename T>
-__global__ void __launch_bounds__(kBlockThreads)
-    copy_rows_kernel(uint8_t* out, int64_t out_pitch, const uint8_t* in, int64_t in_pitch, int64_t per_row, int64_t count) {
+__global__ void __launch_bounds__(kBlockThreads) copy_rows_kernel(uint8_t* out, int64_t out_pitch, const uint8_t* in,
+                                                                  int64_t in_pitch, int64_t per_row, int64_t count) {
   for (int64_t i = first_item(); i < count; i += item_step()) {
     const int64_t row = i / per_row, column = i % per_row;
     reinterpret_cast<T*>(out + row * out_pitch)[column] = reinterpret_cast<const T*>(in + row * in_pitch)[column];
@@ -144,8 +144,8 @@ __global__ void __launch_bounds__(kTile* kTileRows)
 template <typename T>
 void transpose(void* out, const void* in, int64_t batch, int64_t rows, int64_t columns, cudaStream_t stream) {
   const int64_t down = ceil_div<int64_t>(rows, kTile), across = ceil_div<int64_t>(columns, kTile);
-  launch("a launch of transpose", transpose_kernel<T>, grid_for(batch * down * across, 1), dim3(kTile, kTileRows), 0, stream,
-         static_cast<T*>(out), static_cast<const T*>(in), rows, columns, down, across, batch * down * across);
+  launch("a launch of transpose", transpose_kernel<T>, grid_for(batch * down * across, 1), dim3(kTile, kTileRows), 0,
+         stream, static_cast<T*>(out), static_cast<const T*>(in), rows, columns, down, across, batch * down * across);
 }
 
 }  // namespace
@@ -157,11 +157,13 @@ void convert(void* out, DType out_dtype, const void* in, DType in_dtype, int64_t
       using Out = decltype(to);
       const auto start = [&](auto kernel, int64_t first, int64_t packs) {
         if (packs == 0) return;
-        launch("a launch of cast", kernel, grid_for(packs), dim3(kBlockThreads), 0, stream, static_cast<Out*>(out) + first,
-               static_cast<const In*>(in) + first, packs);
+        launch("a launch of cast", kernel, grid_for(packs), dim3(kBlockThreads), 0, stream,
+               static_cast<Out*>(out) + first, static_cast<const In*>(in) + first, packs);
       };
-      start(convert_kernel<In, Out, 8>, 0, count / 8);
-      start(convert_kernel<In, Out, 1>, count / 8 * 8, count % 8);
+      const bool aligned = (reinterpret_cast<uintptr_t>(out) | reinterpret_cast<uintptr_t>(in)) % 16 == 0;
+      const int64_t in_packs = aligned ? count / 8 * 8 : 0;
+      start(convert_kernel<In, Out, 8>, 0, in_packs / 8);
+      start(convert_kernel<In, Out, 1>, in_packs, count - in_packs);
     });
   });
 }
@@ -237,9 +239,8 @@ KernelPtr make_transpose(const KernelContext& c) {
 KernelPtr make_cast(const KernelContext& c) {
   const DType in = c.in(0).dtype, out = c.out().dtype;
   const int64_t count = c.out().elements();
-  return kernel([=, stream = c.backend.stream()](const KernelIo& io) {
-    convert(io.out, out, io.in[0], in, count, stream);
-  });
+  return kernel(
+      [=, stream = c.backend.stream()](const KernelIo& io) { convert(io.out, out, io.in[0], in, count, stream); });
 }
 
 }  // namespace ba_sam::cuda

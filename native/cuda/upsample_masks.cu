@@ -134,11 +134,12 @@ class UpsampleMasks final : public Kernel {
  private:
   template <typename Out>
   void start(const KernelIo& io) const {
-    const int64_t across = ceil_div<int64_t>(sizes_.out_w, kBlockThreads), down = ceil_div<int64_t>(sizes_.out_h, kRows);
+    const int64_t across = ceil_div<int64_t>(sizes_.out_w, kBlockThreads),
+                  down = ceil_div<int64_t>(sizes_.out_h, kRows);
     const int64_t tiles = across * down * masks_;
     launch("a launch of upsampleMasks", upsample_masks_kernel<Out>, grid_for(tiles, 1), dim3(kBlockThreads), 0, stream_,
-           static_cast<Out*>(io.out), static_cast<const float*>(io.in[0]), tables_[0], tables_[1], tables_[2], tables_[3],
-           sizes_, across, down, tiles);
+           static_cast<Out*>(io.out), static_cast<const float*>(io.in[0]), tables_[0], tables_[1], tables_[2],
+           tables_[3], sizes_, across, down, tiles);
   }
 
   cudaStream_t stream_;

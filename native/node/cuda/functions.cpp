@@ -156,8 +156,7 @@ Napi::Value machine_info(const Napi::CallbackInfo& info) {
 // resetPeakBytes(device?): peakBytes of info() starts anew from what is allocated now
 Napi::Value reset_peak_bytes(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const int device =
-        info[0].IsUndefined() ? 0 : static_cast<int>(to_integer(info[0], 0, kMaxDevices - 1, "device"));
+    const int device = info[0].IsUndefined() ? 0 : static_cast<int>(to_integer(info[0], 0, kMaxDevices - 1, "device"));
     cuda::memory_counter(device).reset_peak();
     return info.Env().Undefined();
   });

@@ -1,0 +1,403 @@
+// The CUDA backend around its kernels: graphs of kernels captured and replayed, memory that runs out, moves and leaks, devices
+// that are lost or missing, copies through pinned memory. Prints "N passed, N failed".
+#include <cstdlib>
+#include <thread>
+
+#include "../../native/cuda/device.h"
+#include "../native/graph_fixture.h"
+#include "cuda_support.h"
+
+namespace {
+
+using namespace ba_sam;
+using namespace ba_sam::test;
+
+Counts g_counts;
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+std::shared_ptr<cuda::CudaBackend> backend_on(int device) {
+  cuda::BackendOptions options;
+  options.device = device;
+  return cuda::make_cuda_backend(options);
+}
+
+// Norm, product with residual, convolution, attention-free: some of everything, `rows` rows, with a constant to fold.
+GraphSpec layers(int64_t rows, DType dtype = DType::f32) {
+  GraphSpec s;
+  const auto weight = [&](const char* name, Shape shape, DType type) {
+    return s.value(ValueKind::weight, std::move(shape), type, name);
+  };
+  const auto x = s.input({rows, 4, 16});
+  const auto y = s.node(Op::layer_norm, {x, weight("g", {16}, DType::f32), weight("b", {16}, DType::f32)}, {1e-6, 0},
+                        {rows, 4, 16}, dtype);
+  const auto hidden =
+      s.node(Op::linear, {y, weight("w1", {32, 16}, dtype), weight("b1", {32}, DType::f32)}, {2}, {rows, 4, 32}, dtype);
+  const auto sum = s.node(Op::linear, {hidden, weight("w2", {16, 32}, dtype), weight("b2", {16}, DType::f32), x}, {0},
+                          {rows, 4, 16}, DType::f32);
+  const auto folded = s.node(Op::resize_rel_pos, {weight("table", {7, 16}, DType::f32)}, {}, {4, 16});
+  const auto positions = s.node(Op::reshape, {folded}, {}, {1, 4, 16});
+  s.outputs = {s.node(Op::add, {sum, positions}, {}, {rows, 4, 16})};
+  return s;
+}
+
+void test_replay(Random& random) {
+  for (DType dtype : {DType::f32, DType::bf16, DType::f16}) {
+    const std::string name = std::string(dtype_name(dtype)) + ": ";
+    const auto backend = backend_on(0);
+    Fixture f(layers(5, dtype), random, backend);
+    Plan plan(f.weights, f.graph);
+    const auto first = f.run(plan);
+    g_counts.check(emulation::live_objects().graph_execs == 0, name + "the first run keeps no graph");
+    g_counts.check(f.run(plan) == first, name + "the captured run gives the same bits");
+    g_counts.check(emulation::live_objects().graph_execs == 1, name + "the second run keeps a graph");
+    const uint64_t launches = emulation::launches();
+    g_counts.check(f.run(plan) == first, name + "the replayed run gives the same bits");
+    g_counts.check(emulation::launches() > launches, name + "by running kernels");
+    const auto input = f.data[0];
+    f.fill(0, random, -1, 1);
+    const auto other = f.run(plan);
+    g_counts.check(other != first, name + "another input, another output");
+    Plan fresh(f.store(backend_on(0)), f.graph);
+    g_counts.check(f.run(fresh) == other, name + "that of a new plan");
+    f.data[0] = input;
+    g_counts.check(f.run(plan) == first, name + "and back");
+
+    std::vector<double> node_ms, fractions;
+    std::vector<std::vector<uint8_t>> out = {std::vector<uint8_t>(first[0].size())};
+    const std::atomic<bool> never{false};
+    plan.run(
+        {f.data[0].data()}, {out[0].data()}, never, [&](double x) { fractions.push_back(x); }, &node_ms);
+    g_counts.check(out == first, name + "a timed run gives the same bits");
+    double sum = 0;
+    bool sane = node_ms.size() == f.graph.nodes.size();
+    for (double ms : node_ms) sane = sane && ms >= 0, sum += ms;
+    g_counts.check(sane && sum > 0, name + "and times");
+    g_counts.check(!fractions.empty() && fractions.back() == 1.0, name + "progress ends at 1");
+    g_counts.check(f.run(plan) == first, name + "replay after a timed run");
+  }
+}
+
+void test_arena_moves(Random& random) {
+  const auto backend = backend_on(0);
+  const Fixture small(layers(2), random, backend), large(layers(300), random, backend);
+  Plan a(small.weights, small.graph), b(small.weights, large.graph);
+  const auto expected = small.run(a);
+  small.run(a);
+  const auto from_large = large.run(b);
+  g_counts.check(small.run(a) == expected, "a plan whose arena has moved");
+  g_counts.check(small.run(a) == expected && large.run(b) == from_large && large.run(b) == from_large, "both go on");
+}
+
+void test_two_devices(Random& random) {
+  std::vector<std::string> problems(2);
+  std::vector<std::thread> threads;
+  std::vector<std::vector<std::vector<uint8_t>>> results(2);
+  const GraphSpec spec = layers(7);
+  const Fixture original(spec, random, backend_on(0));
+  for (int device = 0; device < 2; ++device) {
+    threads.emplace_back([&, device] {
+      try {
+        const auto backend = backend_on(device);
+        g_counts.check(backend->lane() == device, "a lane per device");
+        Plan plan(original.store(backend), original.graph);
+        for (int i = 0; i < 10; ++i) {
+          const auto out = original.run(plan);
+          if (i && out != results[device]) problems[device] = "run " + std::to_string(i) + " differs";
+          results[device] = out;
+        }
+      } catch (const std::exception& error) {
+        problems[device] = error.what();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (int device = 0; device < 2; ++device)
+    g_counts.check(problems[device].empty(), "device " + std::to_string(device) + ": " + problems[device]);
+  g_counts.check(results[0] == results[1], "two devices, one result");
+}
+
+// Objects may be dropped by a thread that has another device current, or none.
+void test_foreign_thread(Random& random) {
+  auto backend = backend_on(1);
+  auto f = std::make_unique<Fixture>(layers(3), random, backend);
+  auto plan = std::make_unique<Plan>(f->weights, f->graph);
+  f->run(*plan), f->run(*plan);
+  cuda::use_device(0);
+  std::thread([&] {
+    plan.reset();
+    f.reset();
+    backend.reset();
+  }).join();
+  int current = -1;
+  cuda::check(cudaGetDevice(&current), "the current device");
+  g_counts.check(current == 0, "dropping objects of another device changes nothing here");
+}
+
+void test_weights(Random& random) {
+  // One matrix as a linear layer's, as a 3×3 convolution's, and as a transposed one's.
+  GraphSpec s;
+  const auto w = s.weight({8, 8, 3, 3}), picture = s.input({1, 5, 6, 8}), tokens = s.input({4, 72});
+  const auto flat = s.node(Op::reshape, {w}, {}, {8, 72});
+  s.outputs = {s.node(Op::linear, {tokens, flat, kAbsent}, {0}, {4, 8}),
+               s.node(Op::conv2d, {picture, w, kAbsent}, {1, 1, 0}, {1, 5, 6, 8}),
+               s.node(Op::conv_transpose2d, {picture, w, kAbsent}, {0}, {1, 15, 18, 8}),
+               s.node(Op::linear, {tokens, flat, kAbsent}, {1}, {4, 8})};
+  std::set<Op> seen;
+  const std::string problem = problem_of(s, random, backend_on(0), &seen);
+  g_counts.check(problem.empty(), "one weight in three forms: " + problem);
+
+  for (const Op op : {Op::conv2d, Op::conv_transpose2d}) {
+    GraphSpec one;
+    const auto x = one.input({1, 5, 6, 4});
+    const auto kernel = op == Op::conv2d ? one.weight({6, 4, 3, 3}) : one.weight({4, 6, 3, 3});
+    if (op == Op::conv2d)
+      one.outputs = {one.node(op, {x, kernel, kAbsent}, {1, 1, 0}, {1, 5, 6, 6})};
+    else
+      one.outputs = {one.node(op, {x, kernel, kAbsent}, {0}, {1, 15, 18, 6})};
+    const Fixture f(one, random, backend_on(0));
+    Plan plan(f.weights, f.graph);
+    f.run(plan);
+    g_counts.check(f.weights->bytes() == f.data[kernel].size(), "a packed weight is kept once");
+    const auto plain = f.weights->plain(f.graph.values[kernel].name);
+    g_counts.check(plain->data.size() == f.data[kernel].size() &&
+                       !std::memcmp(plain->data.data(), f.data[kernel].data(), plain->data.size()),
+                   "and can be unpacked");
+  }
+}
+
+void test_cancel(Random& random) {
+  const auto backend = backend_on(0);
+  const Fixture f(layers(4), random, backend);
+  Plan plan(f.weights, f.graph);
+  std::atomic<bool> cancel{true};
+  g_counts.check(!error_of([&] { f.run(plan, {}, &cancel); }, "ERR_ABORTED").empty(), "cancelled before the first run");
+  cancel = false;
+  const auto expected = f.run(plan);
+  for (int i = 0; i < 2; ++i) {
+    cancel = true;
+    g_counts.check(!error_of([&] { f.run(plan, {}, &cancel); }, "ERR_ABORTED").empty(), "cancelled before a later run");
+    cancel = false;
+    g_counts.check(f.run(plan, {}, &cancel) == expected, "the same result afterwards");
+  }
+}
+
+void test_out_of_memory(Random& random) {
+  emulation::Settings settings = emulation::environment_settings();
+  settings.memory = size_t{24} << 20;
+  emulation::reset(settings);
+  {
+    const auto backend = backend_on(0);
+    const Fixture small(layers(4), random, backend);
+    Plan a(small.weights, small.graph);
+    const auto expected = small.run(a);
+    const Fixture large(layers(60000), random, backend);
+    Plan b(small.weights, large.graph);
+    const std::string message = error_of([&] { large.run(b); }, "ERR_OUT_OF_MEMORY");
+    g_counts.check(contains(message, "Could not allocate ") &&
+                       contains(message, " bytes for the arena of a plan on CUDA device 0: ") &&
+                       contains(message, " bytes are free"),
+                   "an arena too large: " + message);
+    g_counts.check(small.run(a) == expected && small.run(a) == expected, "smaller work goes on");
+
+    GraphSpec s;
+    const auto x = s.input({1, 1024});
+    s.outputs = {s.node(Op::linear, {x, s.weight({8192, 1024}), kAbsent}, {0}, {1, 8192})};
+    const Fixture heavy(s, random, backend);
+    Plan c(heavy.weights, heavy.graph);
+    for (int i = 0; i < 2; ++i) {
+      const std::string refused = error_of([&] { heavy.run(c); }, "ERR_OUT_OF_MEMORY");
+      g_counts.check(contains(refused, "33554432 bytes for a weight"), "a weight too large: " + refused);
+    }
+    g_counts.check(small.run(a) == expected, "smaller work still goes on");
+    settings.memory = size_t{1} << 30;
+    emulation::reset(settings);
+    g_counts.check(error_of([&] { heavy.run(c); }).empty(), "with room, the same plan runs");
+  }
+  settings.memory = size_t{4} << 20;
+  emulation::reset(settings);
+  {
+    const auto backend = backend_on(0);
+    const Fixture f(layers(4), random, backend);
+    Plan plan(f.weights, f.graph);
+    const std::string message = error_of([&] { f.run(plan); }, "ERR_OUT_OF_MEMORY");
+    g_counts.check(contains(message, "cuBLASLt's workspace"), "no room for a workspace: " + message);
+    settings.memory = size_t{1} << 30;
+    emulation::reset(settings);
+    g_counts.check(error_of([&] { f.run(plan); }).empty(), "a backend that could not start starts later");
+  }
+  emulation::reset();
+  g_counts.check(cuda::memory_counter(0).bytes == 0, "everything was given back");
+  g_counts.check(cuda::memory_counter(0).peak_bytes > (size_t{32} << 20), "the peak is known");
+  cuda::memory_counter(0).reset_peak();
+  g_counts.check(cuda::memory_counter(0).peak_bytes == 0, "and can be reset");
+}
+
+// Whichever launch fails, the error is the same, nothing crashes, and the other device goes on.
+void test_lost_device(Random& random) {
+  for (uint64_t at : {1, 2, 4, 8, 9, 12}) {
+    const std::string name = "lost at launch " + std::to_string(at) + ": ";
+    emulation::Settings settings = emulation::environment_settings();
+    settings.lose_at = at;
+    emulation::reset(settings);
+    {
+      const auto backend = backend_on(0);
+      const Fixture f(layers(4), random, backend);
+      Plan plan(f.weights, f.graph);
+      std::string message;
+      for (int i = 0; i < 4 && message.empty(); ++i) message = error_of([&] { f.run(plan); }, "ERR_DEVICE_LOST");
+      g_counts.check(contains(message, "cannot be used again"), name + message);
+      for (int i = 0; i < 2; ++i) {
+        const std::string again = error_of([&] { f.run(plan); }, "ERR_DEVICE_LOST");
+        g_counts.check(contains(again, "cannot be used again"), name + "again: " + again);
+      }
+      g_counts.check(!error_of([&] { backend->allocate(100, "a test"); }, "ERR_DEVICE_LOST").empty(),
+                     name + "no memory either");
+      Plan other(f.store(backend_on(1)), f.graph);
+      g_counts.check(error_of([&] { f.run(other); }).empty(), name + "the other device works");
+    }
+    emulation::reset();
+  }
+}
+
+void test_unavailable() {
+  const auto refusal = [](int device = 0) { return error_of([&] { backend_on(device); }, "ERR_DEVICE_UNAVAILABLE"); };
+  g_counts.check(contains(refusal(2), "between 0 and 1 but received 2"), refusal(2));
+  emulation::Settings settings = emulation::environment_settings();
+  settings.sm = 75;
+  emulation::reset(settings);
+  g_counts.check(contains(refusal(), "compute capability 7.5; needs 8.0 or later"), refusal());
+  g_counts.check(contains(cuda::list_devices(false).reason, "No CUDA device can be used: device 0"),
+                 cuda::list_devices(false).reason);
+  settings.sm = 80;
+  settings.devices = 0;
+  emulation::reset(settings);
+  g_counts.check(contains(refusal(), "No CUDA device was found"), refusal());
+  settings.devices = 2;
+  settings.driver = 0;
+  emulation::reset(settings);
+  g_counts.check(contains(refusal(), "No NVIDIA driver was found"), refusal());
+  settings.driver = 11080;
+  emulation::reset(settings);
+  g_counts.check(contains(refusal(), "supports CUDA up to 11.8; this build needs 13.0"), refusal());
+  emulation::reset();
+  const cuda::Devices found = cuda::list_devices(true);
+  g_counts.check(found.reason.empty() && found.devices.size() == 2 && found.devices[1].index == 1 &&
+                     !found.devices[1].name.empty() && found.devices[1].major == 8 &&
+                     found.devices[1].memory_bytes >= found.devices[1].free_bytes && found.devices[1].free_bytes > 0,
+                 "devices are described");
+}
+
+// Comes first: a cuBLASLt that was found stays.
+void test_cublaslt_missing() {
+  const char* before = std::getenv("BA_SAM_CUBLASLT");
+  const std::string path = before ? before : "";
+  setenv("BA_SAM_CUBLASLT", "/nowhere/libcublasLt.so.13", 1);
+  const std::string message = error_of([] { backend_on(0); }, "ERR_DEVICE_UNAVAILABLE");
+  g_counts.check(contains(message, "cuBLASLt was not found, tried /nowhere/libcublasLt.so.13; install"), message);
+  setenv("BA_SAM_CUBLASLT", "libm.so.6", 1);
+  const std::string other = error_of([] { backend_on(0); }, "ERR_DEVICE_UNAVAILABLE");
+  g_counts.check(contains(other, "tried libm.so.6 (it has no cublasLtGetVersion)"), other);
+  unsetenv("BA_SAM_CUBLASLT");
+  const cuda::lt::Found found = cuda::lt::find();
+  g_counts.check(found.library || contains(found.reason, "libcublasLt.so.13, libcublasLt.so.12"), found.reason);
+  if (before) setenv("BA_SAM_CUBLASLT", path.c_str(), 1);
+}
+
+void test_staging(Random& random) {
+  constexpr size_t kMegabyte = size_t{1} << 20;
+  cuda::use_device(0);
+  cudaStream_t stream = nullptr;
+  cuda::check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a stream");
+  {
+    cuda::Staging staging(stream);
+    for (int round = 0; round < 3; ++round) {
+      std::vector<std::vector<uint8_t>> sent;
+      std::vector<std::unique_ptr<cuda::DeviceMemory>> memory;
+      for (size_t bytes : {size_t{1}, size_t{255}, size_t{256}, size_t{257}, size_t{0}, kMegabyte / 4,
+                           16 * kMegabyte + 1, 3 * kMegabyte, 40 * kMegabyte + 13, size_t{100}}) {
+        std::vector<uint8_t> data(bytes);
+        for (size_t i = 0; i < bytes; i += 61) data[i] = static_cast<uint8_t>(random.next());
+        memory.push_back(std::make_unique<cuda::DeviceMemory>(0, bytes, "a test"));
+        staging.upload(memory.back()->data(), data.data(), bytes);
+        sent.push_back(std::move(data));
+      }
+      std::vector<std::vector<uint8_t>> received;
+      for (const auto& data : sent) received.emplace_back(data.size());
+      for (size_t i = 0; i < sent.size(); ++i) staging.download(received[i].data(), memory[i]->data(), sent[i].size());
+      staging.flush();
+      g_counts.check(received == sent, "what goes up comes down, round " + std::to_string(round));
+      // After a failure nothing is written any more.
+      std::vector<uint8_t> untouched(1000, 7);
+      staging.download(untouched.data(), memory[6]->data(), untouched.size());
+      staging.abandon();
+      g_counts.check(untouched == std::vector<uint8_t>(1000, 7), "an abandoned download");
+      const std::atomic<bool> cancelled{true};
+      g_counts.check(
+          !error_of([&] { staging.upload(memory[0]->data(), sent[0].data(), 1, &cancelled); }, "ERR_ABORTED").empty(),
+          "a cancelled upload");
+    }
+  }
+  cuda::check(cudaStreamDestroy(stream), "the end of a stream");
+}
+
+// A graph of many megabytes in and out, and one of nothing.
+void test_sizes(Random& random) {
+  GraphSpec s;
+  const auto x = s.input({1, 5000, 1000}), byte = s.input({1, 3000, 1}, DType::f16);
+  s.outputs = {s.node(Op::slice, {x}, {1, 4999}, {1, 4999, 1000}), x, byte};
+  const Fixture f(s, random, backend_on(0));
+  Plan plan(f.weights, f.graph);
+  for (int i = 0; i < 3; ++i) {
+    const auto out = f.run(plan);
+    g_counts.check(out[1] == f.data[x] && out[2] == f.data[byte] &&
+                       !std::memcmp(out[0].data(), f.data[x].data() + 4000, out[0].size()),
+                   "20 MB in, 40 MB out, run " + std::to_string(i));
+  }
+  constexpr int64_t kMany = int64_t{1} << 39;
+  GraphSpec none;
+  const auto nothing = none.input({kMany, 1, 0});
+  none.outputs = {none.node(Op::add, {nothing, nothing}, {}, {kMany, 1, 0})};
+  const Fixture g(none, random, backend_on(0));
+  Plan empty(g.weights, g.graph);
+  g_counts.check(error_of([&] { g.run(empty), g.run(empty); }).empty(), "2^39 rows of nothing");
+}
+
+void test_broken_plan(Random& random) {
+  GraphSpec s;
+  const auto x = s.input({3, 8}), matrix = s.input({8, 8});
+  s.outputs = {s.node(Op::linear, {x, matrix, kAbsent}, {0}, {3, 8})};
+  const Fixture f(s, random, backend_on(0));
+  Plan plan(f.weights, f.graph);
+  for (int i = 0; i < 2; ++i) {
+    const std::string message = error_of([&] { f.run(plan); });
+    g_counts.check(contains(message, "Expected input 1 of linear to be a weight"), message);
+  }
+}
+
+}  // namespace
+
+int main() {
+  test_cublaslt_missing();
+  if (!cuda::lt::find().library) cuda::lt::replace(&refusing_cublaslt());
+  {
+    Random random(1);
+    test_replay(random);
+    test_arena_moves(random);
+    test_two_devices(random);
+    test_foreign_thread(random);
+    test_weights(random);
+    test_cancel(random);
+    test_staging(random);
+    test_sizes(random);
+    test_broken_plan(random);
+    check_emulation(g_counts);
+    test_out_of_memory(random);
+    test_lost_device(random);
+    test_unavailable();
+  }
+  check_emulation(g_counts);
+  return g_counts.finish();
+}
