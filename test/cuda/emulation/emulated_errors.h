@@ -1,7 +1,7 @@
 // Error codes of the CUDA runtime: names and numbers are NVIDIA's.
 #pragma once
 
-// X(name, number, text of cudaGetErrorString)
+// X(name, number, text of cudaGetErrorString: NVIDIA's for common errors, our own words for the rest)
 #define BA_SAM_CUDA_ERRORS(X) \
   X(cudaSuccess, 0, "no error") \
   X(cudaErrorInvalidValue, 1, "invalid argument") \

@@ -289,6 +289,43 @@ void test_copies() {
   }
 }
 
+// Fills a tile a second time. mode 0: when all have read it. 1: when this thread has. 2: before anybody has.
+__global__ void reused_tile(const float* in, float* out, int mode) {
+  auto* tile = reinterpret_cast<float*>(cuda::dynamic_shared());
+  const int i = static_cast<int>(threadIdx.x), n = static_cast<int>(blockDim.x);
+  const auto fill = [&](int round) { cuda::copy_async_16(tile + 4 * i, in + 4 * (round * n + i), true); };
+  float sum = 0;
+  fill(0);
+  cuda::copy_async_commit();
+  cuda::copy_async_wait<0>();
+  if (mode == 2) fill(1);
+  __syncthreads();
+  for (int j = 0; j < 4 * n; ++j) sum += tile[j];
+  if (mode != 1) __syncthreads();
+  if (mode != 2) fill(1);
+  cuda::copy_async_commit();
+  cuda::copy_async_wait<0>();
+  __syncthreads();
+  for (int j = 0; j < 4 * n; ++j) sum += tile[j];
+  out[i] = sum;
+}
+
+void test_reused_tile() {
+  const int n = 64;
+  std::vector<float> values(8 * n, 1.0f);
+  for (size_t i = 4 * n; i < values.size(); ++i) values[i] = 2;
+  for (int mode = 0; mode < 3; ++mode) {
+    int wrong = 0;
+    for (const auto order : kOrders) {
+      emulation::reset(in_order(order));
+      OnDevice<float> in(values), out(n);
+      counts.check(start(reused_tile, 1, n, n * 16, in.data, out.data, mode) == cudaSuccess, "reused_tile runs");
+      for (const float sum : out.read()) wrong += !(sum == 12 * n);
+    }
+    counts.check((wrong == 0) == (mode == 0), "a tile filled again, mode " + std::to_string(mode) + ": " + std::to_string(wrong));
+  }
+}
+
 // --- mistakes
 
 __global__ void missing_barrier(float* out) {
@@ -431,6 +468,7 @@ int main() {
   test_load_matrix();
   test_conversions();
   test_copies();
+  test_reused_tile();
   test_mistakes();
   test_speed();
   const auto leaks = emulation::live_objects();

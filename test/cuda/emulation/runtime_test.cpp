@@ -243,6 +243,20 @@ void test_loss() {
   emulation::reset(emulation::Settings{});
 }
 
+// Work that was queued before the device was lost does not run after it.
+void test_loss_in_a_queue() {
+  emulation::Settings settings = lazy_settings();
+  settings.lose_at = 2;
+  emulation::reset(settings);
+  cudaStream_t stream = nullptr;
+  cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+  for (int i = 0; i < 5; ++i) expect(start(stream, nothing, 1, 1, 0), cudaSuccess, "queued");
+  expect(cudaStreamSynchronize(stream), cudaErrorIllegalAddress, "the second one fails");
+  counts.check(emulation::launches() == 2, "and the others did not start");
+  expect(cudaStreamDestroy(stream), cudaErrorIllegalAddress, "destroy");
+  emulation::reset(emulation::Settings{});
+}
+
 // In lazy streams nothing happens before it must.
 void test_lazy_streams() {
   emulation::reset(lazy_settings());
@@ -296,6 +310,7 @@ void test_lazy_streams() {
   // Freeing waits. A kernel's failure shows at the next wait.
   start_add(a, x, 1, 1000);
   expect(cudaFree(x), cudaSuccess, "cudaFree waits for the kernel");
+  expect(cudaDeviceSynchronize(), cudaSuccess, "which found its memory");
   expect(start_add(a, &pageable, 1, 1), cudaSuccess, "a launch that will fail");
   expect(cudaStreamSynchronize(a), cudaErrorIllegalAddress, "fails when waited for");
   emulation::reset(lazy_settings());
@@ -471,6 +486,7 @@ int main() {
   test_launches();
   test_devices();
   test_loss();
+  test_loss_in_a_queue();
   test_lazy_streams();
   test_graphs(false);
   test_graphs(true);
