@@ -20,7 +20,7 @@ function linkFlags(folder, name, symbols) {
 }
 
 async function objectsOf(folder, flags, sources) {
-  return await compile({ sources, folder: path.join(root, folder), cxx, flags });
+  return await compile({ sources, folder: path.resolve(root, folder), cxx, flags });
 }
 
 /** @returns {Promise<string>} path of libba_sam_attention_emulated.so */
