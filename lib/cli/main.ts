@@ -5,6 +5,7 @@ import path from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import type { EncodeCommandOptions } from './encode';
 import { badValue, Interrupted, outcome, SIGNALS, singleLine } from './errors';
+import { addEvaluateCommand } from './evaluate-options';
 import { addSharedOptions, filePath, parseNumbers } from './options';
 import type { SegmentCommandOptions } from './segment';
 
@@ -81,6 +82,8 @@ function program(signal: AbortSignal): Command {
       await (await import('./segment.js')).segment(image, options, signal);
     });
 
+  addEvaluateCommand(root, signal);
+
   for (const command of [root, ...root.commands])
     command.exitOverride().configureOutput({ writeErr: () => {} });
   return root;
@@ -128,7 +131,7 @@ async function main(): Promise<void> {
       if (error.exitCode === 0) return;
       const line =
         error.code === 'commander.help'
-          ? 'Expected a command: info, encode or segment (see --help)'
+          ? 'Expected a command: info, encode, segment or evaluate (see --help)'
           : error.message;
       return fail(STATUS_USAGE, line.replace(/^error: /, ''));
     }

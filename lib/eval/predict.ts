@@ -31,8 +31,8 @@ const MAX_BATCH = 64;
  * size, however many prompts there are.
  */
 export class Predictor {
-  // Without weights: it only scales logits up, which `Sam` does for binary masks only.
-  private readonly upsampler = new Session();
+  // Without weights: it only scales logits up, which `Sam` does for binary masks only. On the CPU, where the maps are read.
+  private readonly upsampler = new Session({ device: 'cpu' });
 
   /** @param multimask take the best-scored of three masks per prompt instead of the single one */
   constructor(

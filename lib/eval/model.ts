@@ -1,0 +1,59 @@
+// The model of an evaluation, before its weights are loaded: what it is, and which file.
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { openSamCheckpoint } from '../checkpoint/keys';
+import { inferConfig, type SamConfig } from '../config';
+import { SamError } from '../errors';
+import { ioReason } from '../image/load';
+
+/**
+ * Reads a model's configuration, which takes milliseconds.
+ *
+ * @throws SamError ERR_IO, ERR_CHECKPOINT, also for an encoder without a mask decoder
+ */
+export async function modelConfig(path: string): Promise<SamConfig> {
+  const file = await openSamCheckpoint(path);
+  try {
+    const config = inferConfig(file);
+    if (!config.decoder) {
+      throw new SamError(
+        'ERR_CHECKPOINT',
+        `${path}: expected a mask decoder but found an image encoder only: it predicts no masks`,
+      );
+    }
+    return config;
+  } finally {
+    await file.close();
+  }
+}
+
+const hashes = new Map<string, Promise<string>>();
+
+/**
+ * SHA-256 of a file in hex. A suite asks for one model's many times: the answer is kept until the file changes.
+ *
+ * @throws SamError ERR_IO
+ */
+export async function fileHash(path: string): Promise<string> {
+  const failed = (cause: unknown) =>
+    new SamError('ERR_IO', `Cannot read ${path}: ${ioReason(cause)}`, { cause });
+  const { size, mtimeMs } = await stat(path).catch((cause) => {
+    throw failed(cause);
+  });
+  const key = `${path}/${size}/${mtimeMs}`;
+  const known = hashes.get(key);
+  if (known) return known;
+  const hash = hashFile(path).catch((cause) => {
+    hashes.delete(key);
+    throw failed(cause);
+  });
+  hashes.set(key, hash);
+  return hash;
+}
+
+async function hashFile(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}

@@ -1,0 +1,256 @@
+// What an evaluation leaves behind: means, a JSON file with every row, a Markdown table, a chart.
+import { readFileSync } from 'node:fs';
+import { access, constants, open, rename, stat, unlink } from 'node:fs/promises';
+import path from 'node:path';
+import { SamError } from '../errors';
+import { ioReason } from '../image/load';
+import { lineChart, writeChart } from './chart';
+import type { PreparedEvaluation } from './evaluate';
+import type { Journal } from './resume';
+import { attentionSettings, type Cell } from './settings';
+import { type ResultKey, resultKeys, Tally, type Values } from './tally';
+import type { Problem } from './types';
+
+/** Version of this package. */
+export const VERSION = (
+  JSON.parse(readFileSync(path.join(__dirname, '..', '..', 'package.json'), 'utf8')) as { version: string }
+).version;
+
+const FORMAT = 'ba-sam-results-1';
+
+/** One size and setting over the whole dataset. */
+export interface CellResult extends Cell {
+  /** By key: means over images, or what the metric makes of a dataset. Null where there is no number. */
+  readonly values: Values;
+}
+
+/** What an evaluation found. */
+export interface EvaluationResult {
+  readonly dataset: string;
+  /** Images that were evaluated. */
+  readonly images: number;
+  /** Images and pairs that could not be used. */
+  readonly problems: readonly Problem[];
+  /** Every size with every setting, sizes changing slowest. */
+  readonly means: readonly CellResult[];
+  /** The keys of tables and charts. */
+  readonly keys: ReadonlyMap<string, ResultKey>;
+  /** Written files. */
+  readonly files: readonly string[];
+}
+
+/**
+ * Checks that a folder is there and writable, or can be made.
+ *
+ * @throws SamError ERR_IO
+ */
+export async function checkFolder(folder: string): Promise<void> {
+  const fail = (reason: string, cause?: unknown) =>
+    new SamError('ERR_IO', `Cannot write to ${folder}: ${reason}`, { cause });
+  for (let at = folder; ; at = path.dirname(at)) {
+    try {
+      if (!(await stat(at)).isDirectory()) throw fail(`${at} is no directory`);
+      await access(at, constants.W_OK | constants.X_OK);
+      return;
+    } catch (cause) {
+      if (cause instanceof SamError) throw cause;
+      const { code } = cause as NodeJS.ErrnoException;
+      if (code !== 'ENOENT' || at === path.dirname(at)) {
+        throw fail(at === folder ? ioReason(cause) : `${at}: ${ioReason(cause)}`, cause);
+      }
+    }
+  }
+}
+
+/**
+ * Adds up the journal. Images come in the dataset's order, one at a time.
+ *
+ * @throws SamError ERR_DATASET when no image could be used; ERR_IO, ERR_INVALID_ARGUMENT for a damaged journal
+ */
+export async function summarize(
+  { dataset, samples, plan, options }: PreparedEvaluation,
+  journal: Journal,
+): Promise<EvaluationResult> {
+  const { cells, metrics } = plan;
+  const tallies = cells.map(() => new Tally(metrics));
+  const problems: Problem[] = [...dataset.problems];
+  let images = 0;
+  for (const [index, { id }] of samples.entries()) {
+    const reason = journal.failure(index);
+    if (reason !== undefined) {
+      problems.push({ id, reason });
+      continue;
+    }
+    images++;
+    for (const [cell, tally] of tallies.entries()) {
+      const { state } = await journal.read(index, cell);
+      try {
+        tally.merge(state);
+      } catch (cause) {
+        throw new SamError(
+          'ERR_INVALID_ARGUMENT',
+          `${journal.path}: expected the metrics' state in the row of ${id} but found something else`,
+          { cause },
+        );
+      }
+    }
+  }
+  if (images === 0) {
+    throw new SamError(
+      'ERR_DATASET',
+      `${dataset.root}: expected usable images but found none of ${samples.length}; first ${problems[0]!.id}: ` +
+        problems[0]!.reason,
+    );
+  }
+  const file = (name: string) => path.join(options.out, name);
+  return {
+    dataset: dataset.name,
+    images,
+    problems,
+    means: cells.map((cell, i) => ({ ...cell, values: tallies[i]!.result() })),
+    keys: resultKeys(metrics.names),
+    files: ['results.json', 'results.md', 'chart.svg', 'chart.png'].map(file),
+  };
+}
+
+/**
+ * Writes the results; each file is replaced at once or not at all.
+ *
+ * @throws SamError ERR_IO
+ */
+export async function writeReport(
+  prepared: PreparedEvaluation,
+  journal: Journal,
+  result: EvaluationResult,
+): Promise<void> {
+  const [json, markdown, chart] = result.files as [string, string, string];
+  await writeLines(json, jsonLines(prepared, journal, result));
+  await writeLines(markdown, [`${describeRun(prepared, result)}\n${resultTable(result)}`]);
+  const { fingerprint } = prepared;
+  const svg = lineChart({
+    title: [fingerprint.dataset, fingerprint.split, fingerprint.prompt].filter(Boolean).join(' · '),
+    xLabel: 'longest side, px',
+    panels: chartPanels(result),
+  });
+  await writeChart(chart.slice(0, -'.svg'.length), svg);
+}
+
+/** A Markdown table: a row for every size and setting, a column for every key. */
+export function resultTable({ means, keys }: Pick<EvaluationResult, 'means' | 'keys'>): string {
+  return markdownTable(
+    ['size', 'attention', ...[...keys.values()].map(heading)],
+    means.map(({ size, attention, values }) => [
+      String(size),
+      attention,
+      ...[...keys.keys()].map((key) => formatValue(values[key])),
+    ]),
+    2,
+  );
+}
+
+/** `max F ↑`: what the key is called, and which way is better. */
+export function heading({ label, better }: ResultKey): string {
+  return `${label} ${better === 'higher' ? '↑' : '↓'}`;
+}
+
+/** Four decimals; fewer for large numbers such as HCE; a dash where there is no number. */
+export function formatValue(value: number | null | undefined): string {
+  if (value === null || value === undefined) return '–';
+  return value.toFixed(Math.abs(value) < 10 ? 4 : 1);
+}
+
+/** @param left columns that are aligned to the left; the others are numbers */
+export function markdownTable(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  left: number,
+): string {
+  const line = (cells: readonly string[]) => `| ${cells.map(escapeCell).join(' | ')} |\n`;
+  const rule = head.map((_, i) => (i < left ? '---' : '---:'));
+  return [head, rule, ...rows].map(line).join('');
+}
+
+/** Writes a file piece by piece beside its place, and moves it there. */
+export async function writeLines(
+  file: string,
+  pieces: Iterable<string> | AsyncIterable<string>,
+): Promise<void> {
+  const temporary = `${file}.part`;
+  try {
+    const handle = await open(temporary, 'w');
+    try {
+      for await (const piece of pieces) await handle.appendFile(piece);
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, file);
+  } catch (cause) {
+    await unlink(temporary).catch(() => {});
+    if (cause instanceof SamError) throw cause;
+    throw new SamError('ERR_IO', `Cannot write ${file}: ${ioReason(cause)}`, { cause });
+  }
+}
+
+// One line per row: the file can be searched, and is written without being held.
+async function* jsonLines(
+  { options, dataset, samples, plan, fingerprint }: PreparedEvaluation,
+  journal: Journal,
+  result: EvaluationResult,
+): AsyncGenerator<string> {
+  const { version, ...settings } = fingerprint;
+  const attention = Object.fromEntries(
+    options.attention.map((name) => [name, attentionSettings(name, options.penalty)]),
+  );
+  const head = {
+    format: FORMAT,
+    version,
+    settings: { ...settings, model: { path: options.model, sha256: settings.model }, attention },
+    evaluated: result.images,
+    problems: result.problems,
+    notes: dataset.notes ?? [],
+  };
+  yield `${JSON.stringify(head).slice(0, -1)},\n"means":[\n`;
+  yield result.means.map((mean) => JSON.stringify(mean)).join(',\n');
+  yield '\n],\n"rows":[\n';
+  let separator = '';
+  for (const [index, { id }] of samples.entries()) {
+    if (journal.failure(index) !== undefined) continue;
+    for (const [cell, { size, attention: name }] of plan.cells.entries()) {
+      const { values } = await journal.read(index, cell);
+      yield `${separator}${JSON.stringify({ id, size, attention: name, values })}`;
+      separator = ',\n';
+    }
+  }
+  yield '\n]}\n';
+}
+
+function describeRun({ options, fingerprint }: PreparedEvaluation, result: EvaluationResult): string {
+  const { dataset, split, images, prompt, dtype, device, version } = fingerprint;
+  const unusable = result.problems.length;
+  return [
+    `# ${dataset}${split ? ` ${split}` : ''}`,
+    '',
+    `${result.images} of ${images} images, prompt ${prompt}, model \`${path.basename(options.model)}\`, ${dtype} on ` +
+      `${device}, ba-sam ${version}.` +
+      (unusable > 0 ? ` ${unusable} could not be used: see problems in results.json.` : ''),
+    '',
+  ].join('\n');
+}
+
+function chartPanels({ means, keys }: EvaluationResult) {
+  const names = [...new Set(means.map(({ attention }) => attention))];
+  return [...keys].map(([key, shown]) => ({
+    title: heading(shown),
+    series: names.map((name) => ({
+      name,
+      points: means
+        .filter(({ attention }) => attention === name)
+        .map(({ size, values }) => [size, values[key] ?? Number.NaN] as const)
+        .sort(([a], [b]) => a - b),
+    })),
+  }));
+}
+
+function escapeCell(text: string): string {
+  return text.replace(/[|\\`*_<>[\]]/g, '\\$&').replace(/\s+/g, ' ');
+}

@@ -1,0 +1,187 @@
+// One model over several datasets: a file names them, one table compares them.
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { z } from 'zod';
+import { SamError } from '../errors';
+import { ioReason } from '../image/load';
+import { parse } from '../validate';
+import { DATASET_NAMES } from './datasets';
+import { prepareEvaluation, runEvaluation } from './evaluate';
+import { type EvaluateOptions, type EvaluationProgress, optionShape } from './options';
+import {
+  checkFolder,
+  type EvaluationResult,
+  formatValue,
+  heading,
+  markdownTable,
+  VERSION,
+  writeLines,
+} from './report';
+import type { AttentionSetting } from './settings';
+import type { ResultKey } from './tally';
+
+const FORMAT = 'ba-sam-suite-1';
+
+/** Options that each dataset of a suite may have for itself. */
+const ENTRY_OPTIONS = [
+  ...(['split', 'strict', 'limit', 'sizes', 'prompt', 'grid', 'combine', 'multimask'] as const),
+  ...(['metrics', 'normalize', 'averageF'] as const),
+] as const;
+type EntryOptions = Pick<EvaluateOptions, (typeof ENTRY_OPTIONS)[number]>;
+
+/** A suite's file: options for all datasets, and the datasets with their own. */
+interface SuiteFile extends Partial<Omit<EvaluateOptions, keyof Own>> {
+  readonly datasets: readonly (EntryOptions & {
+    /** Its name in the table and the name of its folder; default: dataset and split. */
+    readonly label?: string;
+    readonly dataset: Exclude<EvaluateOptions['dataset'], object>;
+    /** Folder, relative to the suite's file. */
+    readonly root: string;
+  })[];
+}
+type Own = Pick<
+  EvaluateOptions,
+  'dataset' | 'root' | 'split' | 'out' | 'resume' | 'workers' | 'signal' | 'onProgress'
+>;
+
+/** Options of {@link evaluateSuite}: those of a single evaluation hold for all datasets, before the file's. */
+export interface SuiteOptions extends Omit<EvaluateOptions, 'dataset' | 'root' | 'split' | 'onProgress'> {
+  /** Path of the suite's JSON file. */
+  config: string;
+  onProgress?: (label: string, progress: EvaluationProgress) => void;
+}
+
+/** The results of a suite's datasets, by label, in the file's order. */
+export interface SuiteResult {
+  readonly results: ReadonlyMap<string, EvaluationResult>;
+  readonly files: readonly string[];
+}
+
+const { split: _, ...fileShape } = optionShape;
+const entryShape = Object.fromEntries(ENTRY_OPTIONS.map((name) => [name, optionShape[name]]));
+const label = z.string().regex(/^[\p{L}\p{N}][\p{L}\p{N} ._+-]{0,63}$/u, {
+  error: 'Expected 1 to 64 letters, digits, spaces, ., _, + or -, the first a letter or digit,',
+});
+const suiteSchema = z.strictObject({
+  ...fileShape,
+  datasets: z
+    .array(
+      z.strictObject({
+        ...entryShape,
+        label: label.optional(),
+        dataset: z.enum(DATASET_NAMES),
+        root: z.string().min(1),
+      }),
+    )
+    .min(1),
+});
+
+/**
+ * Evaluates one model on several datasets. `out` gets a folder for each, with what {@link evaluate} writes, and
+ * `suite.json` and `suite.md`.
+ *
+ * @throws SamError as {@link evaluate}; every dataset is checked before the first image is evaluated
+ */
+export async function evaluateSuite(options: SuiteOptions): Promise<SuiteResult> {
+  const { config, out, onProgress, ...shared } = options;
+  const { datasets, ...fileWide } = await readSuite(config);
+  const inFolder = (file: string) => path.resolve(path.dirname(config), file);
+  await checkFolder(path.resolve(out));
+  const prepared = new Map<string, Awaited<ReturnType<typeof prepareEvaluation>>>();
+  for (const [index, { label, root, dataset, ...own }] of datasets.entries()) {
+    const name = label ?? [dataset, own.split].filter(Boolean).join(' ').replace(/[\\/]/g, '-');
+    if (prepared.has(name)) {
+      throw fileError(config, `expected another label for datasets.${index} but ${name} is taken`);
+    }
+    const given: EvaluateOptions = {
+      ...fileWide,
+      ...(fileWide.model === undefined ? {} : { model: inFolder(fileWide.model) }),
+      ...own,
+      ...definedOnly(shared),
+      dataset,
+      root: inFolder(root),
+      out: path.join(path.resolve(out), name),
+      onProgress: (progress) => onProgress?.(name, progress),
+    };
+    prepared.set(
+      name,
+      await prepareEvaluation(given).catch((error) => {
+        throw error instanceof SamError
+          ? new SamError(error.code, `${name}: ${error.message}`, { cause: error })
+          : error;
+      }),
+    );
+  }
+  const results = new Map<string, EvaluationResult>();
+  for (const [name, evaluation] of prepared) results.set(name, await runEvaluation(evaluation));
+  const files = ['suite.json', 'suite.md'].map((name) => path.join(path.resolve(out), name));
+  await writeLines(files[0]!, [suiteJson(results)]);
+  await writeLines(files[1]!, [suiteTable(results)]);
+  return { results, files };
+}
+
+/**
+ * Rows: datasets; columns: keys × sizes × settings. A key, size or setting that a dataset does not have is a dash.
+ */
+export function suiteTable(results: ReadonlyMap<string, EvaluationResult>): string {
+  const keys = new Map<string, ResultKey>([...results.values()].flatMap((result) => [...result.keys]));
+  const means = [...results.values()].flatMap((result) => result.means);
+  const sizes = [...new Set(means.map(({ size }) => size))].sort((a, b) => a - b);
+  const attention = [...new Set(means.map((mean) => mean.attention))];
+  const columns: { key: string; size: number; attention: AttentionSetting; title: string }[] = [];
+  for (const [key, shown] of keys) {
+    for (const size of sizes) {
+      for (const name of attention) {
+        columns.push({ key, size, attention: name, title: `${heading(shown)} ${size} ${name}` });
+      }
+    }
+  }
+  const rows = [...results].map(([name, result]) => {
+    const cells = columns.map((column) => {
+      const mean = result.means.find((one) => one.size === column.size && one.attention === column.attention);
+      return formatValue(mean?.values[column.key]);
+    });
+    return [name, String(result.images), ...cells];
+  });
+  return markdownTable(['dataset', 'images', ...columns.map(({ title }) => title)], rows, 1);
+}
+
+async function readSuite(file: string): Promise<SuiteFile> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (cause) {
+    throw new SamError('ERR_IO', `Cannot read ${file}: ${ioReason(cause)}`, { cause });
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw fileError(file, `expected JSON but it cannot be parsed: ${(cause as Error).message}`);
+  }
+  try {
+    return parse(suiteSchema as unknown as z.ZodType<SuiteFile>, value, 'suite');
+  } catch (error) {
+    throw error instanceof SamError ? fileError(file, error.message) : error;
+  }
+}
+
+function suiteJson(results: ReadonlyMap<string, EvaluationResult>): string {
+  const datasets = [...results].map(([name, { dataset, images, problems, means, files }]) => ({
+    label: name,
+    dataset,
+    images,
+    problems: problems.length,
+    means,
+    results: path.join(name, path.basename(files[0]!)),
+  }));
+  return `${JSON.stringify({ format: FORMAT, version: VERSION, datasets }, null, 1)}\n`;
+}
+
+function definedOnly<T extends object>(options: T): Partial<T> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
+}
+
+function fileError(file: string, message: string): SamError {
+  return new SamError('ERR_INVALID_ARGUMENT', `${file}: ${message}`);
+}

@@ -1,0 +1,400 @@
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { openDataset } from '../../../lib/eval/datasets';
+import { evaluate } from '../../../lib/eval/evaluate';
+import type { EvaluateOptions } from '../../../lib/eval/options';
+import type { Dataset } from '../../../lib/eval/types';
+import { Sam } from '../../../lib/sam';
+import { discMask, drawCoco, drawFolder, drawMask, scene, temporaryFolder } from './drawn';
+
+interface Results {
+  settings: Record<string, unknown>;
+  evaluated: number;
+  problems: { id: string; reason: string }[];
+  means: { size: number; attention: string; values: Record<string, number | null> }[];
+  rows: { id: string; size: number; attention: string; values: Record<string, number | null> }[];
+}
+
+const folder = temporaryFolder();
+const root = path.join(folder, 'drawn');
+let sam: Sam;
+beforeAll(async () => {
+  await drawFolder(root, 3);
+  sam = await Sam.load();
+});
+afterAll(() => sam.dispose());
+
+let outs = 0;
+const newOut = () => path.join(folder, `out-${outs++}`);
+
+async function run(options: Partial<EvaluateOptions> = {}): Promise<Results & { out: string }> {
+  const out = options.out ?? newOut();
+  await evaluate({
+    ...{ dataset: 'folder', root, sizes: [256], attention: ['plain'], metrics: ['iou'], ...options },
+    out,
+  });
+  return { ...JSON.parse(readFileSync(path.join(out, 'results.json'), 'utf8')), out };
+}
+
+function iou(a: Uint8Array, b: Uint8Array): number {
+  let [both, any] = [0, 0];
+  for (let i = 0; i < a.length; i++) {
+    both += a[i]! & b[i]!;
+    any += a[i]! | b[i]!;
+  }
+  return both / any;
+}
+
+const imageOf = (index: number) => path.join(root, 'images', `p${index}.png`);
+const mean = (values: readonly number[]) => values.reduce((a, b) => a + b) / values.length;
+
+describe('numbers', () => {
+  it("are those of the library's own masks, at every size and setting", async () => {
+    const results = await run({ sizes: [192, 320], attention: ['plain', 'length-scale', 'paper'] });
+    expect(results.rows.map(({ id, size, attention }) => `${id} ${size} ${attention}`)).toEqual(
+      ['p0', 'p1', 'p2'].flatMap((id) =>
+        [192, 320].flatMap((size) =>
+          ['plain', 'length-scale', 'paper'].map((name) => `${id} ${size} ${name}`),
+        ),
+      ),
+    );
+    const settings = {
+      plain: {},
+      'length-scale': { lengthScale: true },
+      paper: { lengthScale: true, distance: { metric: 'manhattan', slopes: 'alibi' } },
+    } as const;
+    for (const size of [192, 320]) {
+      for (const attention of ['plain', 'length-scale', 'paper'] as const) {
+        const expected: number[] = [];
+        for (const index of [0, 1, 2]) {
+          const { width, height, disc } = scene(index);
+          const truth = discMask(width, height, disc);
+          const embedding = await sam.encode(imageOf(index), { longestSide: size, ...settings[attention] });
+          const box = tightBox(truth, width);
+          expected.push(iou((await sam.predict(embedding, { box })).best.data, truth));
+        }
+        const rows = results.rows.filter((row) => row.size === size && row.attention === attention);
+        expect(rows.map(({ values }) => values.iou)).toEqual(expected);
+        const found = results.means.find((one) => one.size === size && one.attention === attention)!;
+        expect(found.values.iou).toBeCloseTo(mean(expected), 12);
+      }
+    }
+    expect(new Set(results.means.map(({ values }) => values.iou)).size).toBe(6);
+  });
+
+  it('are of the best-scored mask of a grid, or of the union', async () => {
+    const grid = [1 / 6, 3 / 6, 5 / 6];
+    for (const combine of ['best', 'union'] as const) {
+      const results = await run({ prompt: 'grid', grid: 3, combine, limit: 1, multimask: true });
+      const { width, height, disc } = scene(0);
+      const embedding = await sam.encode(imageOf(0), { longestSide: 256 });
+      const prompts = grid.flatMap((y) => grid.map((x) => ({ points: [[x * width, y * height]] as const })));
+      const all = (await sam.predict(embedding, prompts, { multimask: true })).map(({ best }) => best);
+      const best = all.reduce((a, b) => (b.score > a.score ? b : a)).data;
+      const union = best.map((_, i) => Math.max(...all.map(({ data }) => data[i]!)));
+      const expected = iou(combine === 'best' ? best : union, discMask(width, height, disc));
+      expect(results.rows.map(({ values }) => values.iou)).toEqual([expected]);
+    }
+  });
+
+  it('are of one prompt at the centre, or inside the truth', async () => {
+    const { width, height, disc } = scene(0);
+    const embedding = await sam.encode(imageOf(0), { longestSide: 256 });
+    for (const [prompt, point] of [
+      ['center', [width / 2, height / 2]],
+      ['gt-point', [disc.x, disc.y]],
+    ] as const) {
+      const { data } = (await sam.predict(embedding, { points: [[point[0], point[1]]] })).best;
+      const results = await run({ prompt, limit: 1 });
+      expect(results.rows[0]!.values.iou).toBe(iou(data, discMask(width, height, disc)));
+    }
+  });
+
+  it('of maps are of probabilities, as they are or stretched', async () => {
+    const [stretched, plain] = [
+      await run({ metrics: ['mae'] }),
+      await run({ metrics: ['mae'], normalize: false }),
+    ];
+    const { width, height, disc } = scene(0);
+    const truth = discMask(width, height, disc);
+    const embedding = await sam.encode(imageOf(0), { longestSide: 256 });
+    const { data } = (await sam.predict(embedding, { box: tightBox(truth, width) })).best;
+    // Probabilities are near the mask, not it: the error is that of the mask give or take a soft edge.
+    const hard = data.reduce((sum, value, i) => sum + Math.abs(value - truth[i]!), 0) / data.length;
+    const soft = plain.rows[0]!.values.mae!;
+    expect(Math.abs(soft - hard)).toBeGreaterThan(1e-4);
+    expect(Math.abs(soft - hard)).toBeLessThan(0.02);
+    expect(stretched.rows[0]!.values.mae).not.toBe(soft);
+  });
+
+  it('of instances are of each, with its own prompt', async () => {
+    const coco = await drawCoco(path.join(folder, 'coco'));
+    const results = await run({ dataset: 'coco', root: coco, metrics: undefined });
+    const boxes = [
+      [
+        [10, 20, 50, 56],
+        [70, 40, 106, 80],
+      ],
+      [[30, 30, 80, 74]],
+    ];
+    const all: number[] = [];
+    for (const [i, own] of boxes.entries()) {
+      const file = path.join(coco, 'val2017', `00000000000${i + 1}.png`);
+      const embedding = await sam.encode(file, { longestSide: 256 });
+      const predictions = await sam.predict(
+        embedding,
+        own.map((box) => ({ box: box as [number, number, number, number] })),
+      );
+      const ious = predictions.map(({ best }, at) => {
+        const [x0, y0, x1, y1] = own[at]!;
+        const truth = best.data.map((_, p) => {
+          const [x, y] = [p % 120, Math.floor(p / 120)];
+          return x >= x0! && x < x1! && y >= y0! && y < y1! ? 1 : 0;
+        });
+        return iou(best.data, truth);
+      });
+      expect(results.rows[i]!.values.iou).toBeCloseTo(mean(ious), 12);
+      all.push(...ious);
+    }
+    const { iou: miou, AP, AP50, APsmall } = results.means[0]!.values;
+    expect(miou).toBeCloseTo(mean(all), 12);
+    expect(Math.min(...all)).toBeGreaterThan(0.5);
+    // Every object is found at 0.5; how far beyond is the model's affair. None is smaller than 32² px.
+    expect(AP50).toBe(1);
+    expect(AP).toBeGreaterThan(0.3);
+    expect(APsmall).toBeNull();
+  });
+});
+
+describe('work', () => {
+  it('encodes an image once per size and setting, whatever is asked of it', async () => {
+    const encode = vi.spyOn(Sam.prototype, 'encode');
+    try {
+      await run({ dataset: 'coco', root: await drawCoco(path.join(folder, 'coco-once')), sizes: [128, 256] });
+      expect(encode).toHaveBeenCalledTimes(4);
+    } finally {
+      encode.mockRestore();
+    }
+  });
+
+  it('takes only the first images, and leaves out what cannot be used, by name', async () => {
+    const broken = await drawFolder(path.join(folder, 'broken'), 4);
+    await drawMask(path.join(broken, 'masks', 'p1.png'), 112, 80, new Uint8Array(112 * 80));
+    rmSync(path.join(broken, 'masks', 'p2.png'));
+    // A header that is right and pixels that are not: nobody knows before the image is read.
+    const image = readFileSync(path.join(broken, 'images', 'p3.png'));
+    writeFileSync(path.join(broken, 'images', 'p3.png'), image.subarray(0, image.length / 2));
+    const results = await run({ root: broken });
+    expect(results.evaluated).toBe(1);
+    expect(results.rows.map(({ id }) => id)).toEqual(['p0']);
+    const reasons = Object.fromEntries(results.problems.map(({ id, reason }) => [path.basename(id), reason]));
+    expect(reasons.p1).toBe('the ground truth is empty: it gives no gt-box');
+    expect(reasons.p3).toMatch(/^Cannot decode .*p3\.png/);
+    expect(results.problems).toHaveLength(3);
+
+    await expect(run({ root: broken, strict: true })).rejects.toMatchObject({ code: 'ERR_DATASET' });
+    const limited = await run({ root: broken, limit: 1 });
+    expect(limited.rows.map(({ id }) => id)).toEqual(['p0']);
+  });
+
+  it('ends with an error when nothing can be used', async () => {
+    const empty = await drawFolder(path.join(folder, 'all-empty'), 1);
+    await drawMask(path.join(empty, 'masks', 'p0.png'), 96, 80, new Uint8Array(96 * 80));
+    await expect(run({ root: empty })).rejects.toThrow(
+      /expected usable images but found none of 1; first p0: the ground truth is empty/,
+    );
+  });
+
+  it('takes a dataset that is open', async () => {
+    const dataset = await openDataset('folder', root);
+    const [named, opened] = [await run(), await run({ dataset, root: undefined })];
+    expect(opened.rows).toEqual(named.rows);
+  });
+
+  it('holds one image at a time', async () => {
+    const { samples, ...rest } = await openDataset('folder', root);
+    let open = 0;
+    const begun: string[] = [];
+    const dataset: Dataset = {
+      ...rest,
+      samples: samples.map((sample) => ({
+        ...sample,
+        mask: () => {
+          begun.push(sample.id);
+          open = Math.max(open, begun.length - finished);
+          return sample.mask!();
+        },
+      })),
+    };
+    let finished = 0;
+    await run({ dataset, root: undefined, onProgress: ({ done }) => (finished = done) });
+    expect(begun).toEqual(['p0', 'p1', 'p2']);
+    expect(open).toBe(1);
+  });
+});
+
+describe('resuming', () => {
+  const two = {
+    sizes: [128, 256],
+    attention: ['plain', 'paper'],
+    metrics: ['iou', 'mae', 'f-measure'],
+  } as const;
+
+  it('gives the same files, byte for byte, wherever the journal was cut off', async () => {
+    const whole = await run(two);
+    const files = ['results.json', 'results.md', 'chart.svg', 'chart.png'];
+    const expected = files.map((name) => readFileSync(path.join(whole.out, name)));
+    const journal = readFileSync(path.join(whole.out, 'journal.jsonl'));
+    const ends = [...journal.entries()].filter(([, byte]) => byte === 10).map(([at]) => at + 1);
+    expect(ends).toHaveLength(1 + 3 * 4);
+    for (const cut of [ends[0]!, ends[7]! + 100, journal.length]) {
+      const out = newOut();
+      mkdirSync(out);
+      writeFileSync(path.join(out, 'journal.jsonl'), journal.subarray(0, cut));
+      const steps: number[] = [];
+      await run({ ...two, out, resume: true, onProgress: ({ done }) => steps.push(done) });
+      const kept = ends.filter((end) => end <= cut).length - 1;
+      expect(steps).toEqual(kept === 12 ? [] : Array.from({ length: 13 - kept }, (_, i) => kept + i));
+      expect(
+        files.map((name) => readFileSync(path.join(out, name)).equals(expected[files.indexOf(name)]!)),
+      ).toEqual(files.map(() => true));
+    }
+  });
+
+  it('goes on after an abort', async () => {
+    const whole = await run(two);
+    const out = newOut();
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    const onProgress = ({ done }: { done: number }) => done === 5 && controller.abort(reason);
+    await expect(run({ ...two, out, onProgress, signal: controller.signal })).rejects.toBe(reason);
+    expect(readdirSync(out)).toEqual(['journal.jsonl']);
+    const resumed = await run({ ...two, out, resume: true });
+    expect(resumed.rows).toEqual(whole.rows);
+    expect(resumed.means).toEqual(whole.means);
+  });
+
+  it('ignores the order of metrics, and nothing else', async () => {
+    const { out } = await run({ metrics: ['mae', 'iou'] });
+    await run({ metrics: ['iou', 'mae'], out, resume: true });
+    for (const [changed, name] of [
+      [{ metrics: ['iou'] }, 'metrics'],
+      [{ sizes: [128] }, 'sizes'],
+      [{ attention: ['paper'] }, 'attention'],
+      [{ prompt: 'center' }, 'prompt'],
+      [{ limit: 2 }, 'images'],
+      [{ multimask: true }, 'multimask'],
+      [{ pad: false }, 'pad'],
+      [{ normalize: false }, 'metrics'],
+      [{ root: `${root}/../broken` }, 'dataset'],
+    ] as const) {
+      const attempt = run({
+        metrics: ['mae', 'iou'],
+        out,
+        resume: true,
+        ...changed,
+      } as Partial<EvaluateOptions>);
+      await expect(attempt).rejects.toThrow(`the evaluation was begun with but ${name} was`);
+    }
+  });
+
+  it('refuses a row whose state is not one', async () => {
+    const { out } = await run({ limit: 1 });
+    const journal = path.join(out, 'journal.jsonl');
+    const [header] = readFileSync(journal, 'utf8').split('\n');
+    writeFileSync(journal, `${header}\n`);
+    appendFileSync(journal, '{"sample":0,"cell":0,"values":{},"state":{"masks":3}}\n');
+    await expect(run({ limit: 1, out, resume: true })).rejects.toThrow(
+      "expected the metrics' state in the row of p0 but found something else",
+    );
+  });
+});
+
+describe('refusals before any work', () => {
+  it.each([
+    [{ sizes: [256, 0] }, 'Expected integer between 1 and 16384 for options.sizes.1 but received 0'],
+    [{ sizes: [256.5] }, 'Expected integer between 1 and 16384 for options.sizes.0 but received 256.5'],
+    [{ sizes: [] }, 'Expected at least 1 items for options.sizes'],
+    [{ sizes: [256, 256] }, 'Expected no value twice for options.sizes'],
+    [{ metrics: ['iuo'] }, 'Expected one of: mae, f-measure, '],
+    [{ metrics: ['ap'] }, 'Expected metrics on masks but received ap'],
+    [
+      { attention: ['both'] },
+      'Expected one of: plain, length-scale, paper, released-code for options.attention.0',
+    ],
+    [
+      { attention: ['released-code'] },
+      'Attention released-code at size 256: Expected a longest side of at least',
+    ],
+    [
+      { prompt: 'box' },
+      'Expected one of: gt-box, gt-point, center, grid for options.prompt but received "box"',
+    ],
+    [
+      { dataset: 'coco2' },
+      'Expected one of: dis5k, duts, isic2016, cod10k, coco, folder, or a dataset for options.',
+    ],
+    [{ root: undefined }, 'Expected folder of the dataset for options.root but received undefined'],
+    [{ limit: 0 }, 'Expected number of at least 1 for options.limit but received 0'],
+    [{ workers: 0 }, 'Expected number of at least 1 for options.workers but received 0'],
+    [{ device: ['cpu', 'cuda:0'], workers: 2 }, 'Expected CUDA devices only in a list of several'],
+    [{ device: ['cuda:0', 'cuda:1'] }, 'Expected at least as many workers as devices (2) but received 1'],
+    [{ device: 'gpu' }, 'Expected auto, cpu, cuda, cuda:<index> or several of them for options.device'],
+    [{ model: '/nowhere/model.pth' }, '/nowhere/model.pth'],
+    [{ colour: 'red' }, 'Expected known options for options but received colour'],
+    [{ resume: true }, 'Expected an evaluation to resume in '],
+    [{ penalty: { metric: 'manhattan', slopes: [1, 2] }, attention: ['paper'] }, '3 heads) but received 2'],
+  ])('%j', async (options, message) => {
+    const load = vi.spyOn(Sam, 'load');
+    const out = newOut();
+    const attempt = run({ ...options, out } as Partial<EvaluateOptions>);
+    await expect(attempt).rejects.toThrow(message);
+    await expect(attempt).rejects.toMatchObject({ name: 'SamError' });
+    expect(load).not.toHaveBeenCalled();
+    load.mockRestore();
+    expect(readdirSync(folder)).not.toContain(path.basename(out));
+  });
+
+  it('an empty dataset', async () => {
+    const empty = path.join(folder, 'empty');
+    for (const name of ['images', 'masks']) mkdirSync(path.join(empty, name), { recursive: true });
+    await expect(run({ root: empty })).rejects.toMatchObject({ code: 'ERR_DATASET' });
+    const dataset = { name: 'mine', root: empty, samples: [], problems: [{ id: 'a', reason: 'gone' }] };
+    await expect(run({ dataset })).rejects.toThrow(
+      `${empty}: expected images of mine but found none; 1 could not be used, first a: gone`,
+    );
+  });
+
+  it('prompts that do not look at instances', async () => {
+    const coco = await drawCoco(path.join(folder, 'coco-grid'));
+    await expect(run({ dataset: 'coco', root: coco, prompt: 'grid' })).rejects.toThrow(
+      /Expected gt-box or gt-point for prompt but received grid: .*has instances/,
+    );
+  });
+
+  it('a dataset that workers cannot open', async () => {
+    const dataset = await openDataset('folder', root);
+    await expect(run({ dataset, workers: 2 })).rejects.toThrow(
+      'Expected a dataset by name with several workers',
+    );
+  });
+
+  it('a folder that cannot be written, or has an evaluation in it', async () => {
+    const file = path.join(folder, 'file');
+    writeFileSync(file, '');
+    for (const out of [file, path.join(file, 'below')]) {
+      await expect(run({ out })).rejects.toMatchObject({ code: 'ERR_IO' });
+    }
+    const { out } = await run({ limit: 1 });
+    await expect(run({ out, limit: 1 })).rejects.toThrow(
+      /journal\.jsonl exists: resume it, or choose another/,
+    );
+  });
+});
+
+function tightBox(mask: Uint8Array, width: number): [number, number, number, number] {
+  const xs = [...mask.keys()].filter((i) => mask[i] === 1).map((i) => i % width);
+  const ys = [...mask.keys()].filter((i) => mask[i] === 1).map((i) => Math.floor(i / width));
+  return [Math.min(...xs), Math.min(...ys), Math.max(...xs) + 1, Math.max(...ys) + 1];
+}
