@@ -6,7 +6,7 @@ import { SamError } from '../../errors';
 import { ioReason } from '../../image/load';
 
 /** Longest element of a list, or other value, in bytes: one JSON.parse stays below some 50 ms. */
-export const MAX_RECORD_BYTES = 4 * 1024 * 1024;
+const MAX_RECORD_BYTES = 4 * 1024 * 1024;
 const MAX_DEPTH = 64;
 const CHUNK_BYTES = 1024 * 1024;
 
@@ -163,9 +163,7 @@ class Reader {
     for (;;) {
       const element = this.elementInWindow();
       if (element) return element;
-      if (this.#end - this.#at > MAX_RECORD_BYTES) {
-        throw this.error(`expected at most ${MAX_RECORD_BYTES} bytes for ${name}`);
-      }
+      if (this.#end - this.#at > MAX_RECORD_BYTES) throw this.#tooLong(name, this.position);
       if (!(await this.#fill())) throw this.error('the file ends in the middle');
     }
   }
@@ -173,11 +171,16 @@ class Reader {
   /** The value of an element that was just consumed. */
   parse({ begin, position, length }: Element, name: string): unknown {
     if (length === 0) throw this.error(`expected a value for ${name}`, position);
+    if (length > MAX_RECORD_BYTES) throw this.#tooLong(name, position);
     try {
       return JSON.parse(this.#bytes.toString('utf8', begin, begin + length));
     } catch (cause) {
       throw this.error(`${name} is not valid JSON: ${(cause as Error).message}`, position);
     }
+  }
+
+  #tooLong(name: string, position: number): SamError {
+    return this.error(`expected at most ${MAX_RECORD_BYTES} bytes for ${name}`, position);
   }
 
   #skipSpace(): void {
