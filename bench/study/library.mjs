@@ -1,0 +1,89 @@
+// The compiled library as the study uses it, and what all its parts share.
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const require = createRequire(import.meta.url);
+export const ROOT = path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url))));
+export const RESULTS = path.join(ROOT, 'bench', 'results');
+
+/** A module of the compiled library: `dist('eval/scenes')`. */
+export function dist(name) {
+  return require(path.join(ROOT, 'dist', `${name}.js`));
+}
+
+/** Sizes relative to the trained side. */
+export const FACTORS = [1, 1.5, 2, 3, 4];
+export const PROMPTS = ['gt-point', 'gt-box'];
+
+/** First seeds: the scenes of the search and those that are reported never meet. */
+export const SEEDS = { report: 0, searchCoarse: 1_000_000, searchFine: 2_000_000 };
+
+export const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+export const round = (value, digits = 4) => Number(value.toFixed(digits));
+
+/** Newest result of a name, or undefined: file names begin with their date. */
+export function latestResult(name) {
+  const file = readdirSync(RESULTS)
+    .filter((entry) => entry.endsWith(`-${name}.json`))
+    .sort()
+    .at(-1);
+  return file && { file, ...JSON.parse(readFileSync(path.join(RESULTS, file), 'utf8')) };
+}
+
+/** How a distance penalty is written in tables. */
+export function penaltyText({ metric, slopes, start }) {
+  const slope = slopes === 'alibi' ? 'ALiBi slopes' : `slope ${slopes}`;
+  return `${metric}, ${slope}, start ${start}`;
+}
+
+/** When, where and with what something was measured. */
+export function provenance() {
+  const git = (...args) => execFileSync('git', args, { cwd: ROOT, encoding: 'utf8' }).trim();
+  const { version } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
+  return {
+    date: new Date().toISOString().slice(0, 10),
+    version,
+    commit: git('rev-parse', '--short', 'HEAD'),
+    node: process.version,
+    machine: { cpu: os.cpus()[0].model, cores: os.availableParallelism() },
+  };
+}
+
+/** Measures time: `clock()` gives seconds so far, of the clock and of all cores together. */
+export function startClock() {
+  const start = performance.now();
+  const cpu = process.cpuUsage();
+  return () => {
+    const { user, system } = process.cpuUsage(cpu);
+    return {
+      wall_s: Math.round((performance.now() - start) / 1000),
+      cpu_s: Math.round((user + system) / 1e6),
+    };
+  };
+}
+
+/** Prints how far a long run is, at most every 15 seconds. */
+export function progress(title, total) {
+  const start = performance.now();
+  let done = 0;
+  let last = 0;
+  return () => {
+    done++;
+    const now = performance.now();
+    if (now - last < 15_000 && done < total) return;
+    last = now;
+    const left = Math.round(((now - start) / done / 1000) * (total - done));
+    process.stderr.write(`${title}: ${done} of ${total}, ${left} s left\n`);
+  };
+}
+
+/** Writes a result; returns its path. */
+export function writeResult(name, result) {
+  const file = path.join(RESULTS, `${result.date}-${name}.json`);
+  writeFileSync(file, `${JSON.stringify(result)}\n`);
+  return file;
+}

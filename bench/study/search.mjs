@@ -1,0 +1,125 @@
+// The search for the mask's settings, on scenes that the report never sees. What is tried and by what it is judged is
+// written here, before anything is measured.
+import { dist, FACTORS, mean, PROMPTS, progress, provenance, round, SEEDS, startClock } from './library.mjs';
+import { farMeasures, forEachEmbedding, sceneMeans } from './measure.mjs';
+
+const METRICS = ['manhattan', 'euclidean', 'chebyshev'];
+const SLOPES = [0.1, 0.2, 0.4, 0.8, 'alibi'];
+/** Shares of the trained grid's side that cost nothing. */
+const STARTS = [0, 0.5, 1];
+
+/** Every mask, with and without the length scale, on few scenes at two sizes. */
+const COARSE = { firstSeed: SEEDS.searchCoarse, scenes: 20, factors: [2, 4] };
+/** The best masks on other scenes, at every size but the trained one. */
+const FINE = { firstSeed: SEEDS.searchFine, scenes: 60, factors: FACTORS.filter((factor) => factor > 1) };
+const FINALISTS = 6;
+
+export const CRITERION =
+  'the mean IoU over scenes, both prompts and all sizes of the stage; ' +
+  'of a mask, the better of its values with and without the length scale';
+
+/** Settings evaluated together share drawings; the model keeps 24 plans. */
+const GROUP = 16;
+
+function grid(trainedGrid) {
+  return METRICS.flatMap((metric) =>
+    SLOPES.flatMap((slopes) =>
+      STARTS.map((share) => ({ metric, slopes, start: Math.round(share * trainedGrid) })),
+    ),
+  );
+}
+
+function overlap(mask, truth) {
+  let both = 0;
+  let either = 0;
+  for (let p = 0; p < mask.length; p++) {
+    both += mask[p] & truth[p];
+    either += mask[p] | truth[p];
+  }
+  return both / either;
+}
+
+/** Means over scenes, prompts and sizes of every candidate { lengthScale, distance }. */
+async function evaluate(sam, candidates, { firstSeed, scenes, factors }, title) {
+  const seeds = Array.from({ length: scenes }, (_, i) => firstSeed + i);
+  const rows = candidates.map((candidate) => ({ ...candidate, values: [] }));
+  const groups = Math.ceil(rows.length / GROUP);
+  const onScene = progress(title, groups * scenes * factors.length);
+  for (let group = 0; group < groups; group++) {
+    const begin = group * GROUP;
+    const settings = Object.fromEntries(
+      rows
+        .slice(begin, begin + GROUP)
+        .map(({ lengthScale, distance }, i) => [
+          begin + i,
+          distance ? { lengthScale, distance } : { lengthScale },
+        ]),
+    );
+    await forEachEmbedding({ sam, seeds, factors, settings, onScene }, async (at) => {
+      const predictions = await sam.predict(at.embedding, at.prompts);
+      const measures = predictions.map(({ best }, i) => {
+        const target = at.truths[Math.floor(i / PROMPTS.length)];
+        return { iou: overlap(best.data, target.truth.data), ...farMeasures(best, target) };
+      });
+      const means = sceneMeans(measures);
+      rows[at.name].values.push({
+        factor: at.factor,
+        iou: mean(means.map(({ iou }) => iou)),
+        far: mean(means.map(({ far }) => far)),
+      });
+    });
+  }
+  return rows.map(({ lengthScale, distance, values }) => ({
+    lengthScale,
+    distance,
+    iou: round(mean(values.map(({ iou }) => iou)), 5),
+    far: round(mean(values.map(({ far }) => far)), 4),
+    iouBySize: factors.map((factor) =>
+      round(mean(values.filter((value) => value.factor === factor).map(({ iou }) => iou))),
+    ),
+  }));
+}
+
+const bothWays = (distance) => [false, true].map((lengthScale) => ({ lengthScale, distance }));
+const sameMask = (a, b) => JSON.stringify(a.distance) === JSON.stringify(b.distance);
+const byIou = (a, b) => b.iou - a.iou;
+
+/** Masks in falling order of the better of their two rows. */
+function ranking(rows) {
+  const masked = rows.filter(({ distance }) => distance !== null).sort(byIou);
+  return masked.filter((row, i) => masked.findIndex((other) => sameMask(row, other)) === i);
+}
+
+/**
+ * Searches.
+ *
+ * @returns everything that was tried with its values, the mask chosen, and the best setting of all
+ */
+export async function search() {
+  const { Sam } = dist('index');
+  const sam = await Sam.load();
+  try {
+    const clock = startClock();
+    const masks = grid(sam.config.trainedGrid);
+    const coarse = await evaluate(sam, [null, ...masks].flatMap(bothWays), COARSE, 'coarse search');
+    const finalists = ranking(coarse)
+      .slice(0, FINALISTS)
+      .map(({ distance }) => distance);
+    const fine = await evaluate(sam, [null, ...finalists].flatMap(bothWays), FINE, 'fine search');
+    const best = [...fine].sort(byIou)[0];
+    return {
+      study: 'resolution-search',
+      ...provenance(),
+      time: clock(),
+      criterion: CRITERION,
+      coarse: { ...COARSE, rows: coarse },
+      fine: { ...FINE, rows: fine },
+      /** Of the masks: what `mask` and `both` of the report mean. */
+      mask: ranking(fine)[0].distance,
+      /** Of all settings, those without a mask included: the default for zero-shot use. */
+      best: { lengthScale: best.lengthScale, distance: best.distance },
+    };
+  } finally {
+    await sam.dispose();
+  }
+}
