@@ -70,7 +70,9 @@ std::vector<unsigned char> run_kernel(AttentionParams p, const Operands& o, bool
   return out;
 }
 
-void check_case(const Case& c, DType t, uint32_t seed) {
+// rows: queries per warp, 16 or 32, of the tensor-core kernels.
+void check_case(const Case& c, DType t, uint32_t seed, const char* rows = "") {
+  setenv("BA_SAM_CUDA_ATTENTION_ROWS", rows, 1);
   const Operands o = make_operands(c, t, seed, 8);
   const AttentionParams p = params_of(c, t, o);
   const Reference ref = make_reference(c, p, o, t);
@@ -92,10 +94,12 @@ void check_case(const Case& c, DType t, uint32_t seed) {
   }
   const double rms = std::sqrt(squares / static_cast<double>(ref.exact.size()));
   char numbers[200];
-  std::snprintf(numbers, sizeof numbers, "%s %s: worst %.2e of %.2e, rms %.2e of %.2e%s", c.name.c_str(), dtype_name(t),
-                worst, worst_tol, rms, rms_tol, intact ? "" : ", wrote between rows");
+  std::snprintf(numbers, sizeof numbers, "%s %s%s%s: worst %.2e of %.2e, rms %.2e of %.2e%s", c.name.c_str(),
+                dtype_name(t), *rows ? " rows " : "", rows, worst, worst_tol, rms, rms_tol,
+                intact ? "" : ", wrote between rows");
   counts.check(ok && intact && rms <= rms_tol, numbers);
   if (std::getenv("VERBOSE") != nullptr) std::printf("%s\n", numbers);
+  if (seed % 4 != 0) return;
   bool again_intact = false;
   counts.check(run_kernel(p, o, &again_intact) == out, c.name + " " + dtype_name(t) + ": a second run differs");
 }
@@ -155,8 +159,8 @@ std::vector<Case> tensor_core_cases() {
       global(5, 64, 64, rel, m);        // wide tiles, no wrap
       global(9, 63, 80, rel, m, 3.0f);  // wide tiles, masked column, wraps
       global(6, 60, 32, rel, m).fused = true;
-      global(35, 61, 16, rel, m);       // wide tiles over two chunks of rows
-      global(37, 20, 128, rel, m);      // narrow tiles over two chunks of rows and two strips
+      global(35, 61, 16, rel, m);   // wide tiles over two chunks of rows
+      global(37, 20, 128, rel, m);  // narrow tiles over two chunks of rows and two strips
     }
   }
   global(3, 125, 64, true, DistanceMetric::manhattan);  // two wide strips
@@ -253,7 +257,8 @@ int main() {
     for (DType t : {DType::f32, DType::bf16, DType::f16}) {
       // The products of spread-out inputs leave f16's range, in PyTorch as well.
       if (t == DType::f16 && c.spread > 1.0f) continue;
-      check_case(c, t, seed);
+      check_case(c, t, seed, t == DType::f32 ? "" : "16");
+      if (t != DType::f32 && c.window == 0) check_case(c, t, seed, "32");
     }
   }
   for (const Case& c : f32_cases()) {

@@ -27,9 +27,9 @@ void check_skew(int length) {
       for (int q = base; q < base + kFragmentRows && q < length; ++q) {
         for (int k = start; k < start + kChunk && k < length; ++k) {
           const int j = skew_index(q - base, k - start, kChunk);
-          ok = ok && j >= 0 && j < kSkewSpan<kChunk>;                     // inside the products
-          ok = ok && first + j == q - k + length - 1;                     // the table row of this pair
-          ok = ok && skew_offset(first, j, length) == q - k;              // and its distance
+          ok = ok && j >= 0 && j < kSkewSpan<kChunk>;         // inside the products
+          ok = ok && first + j == q - k + length - 1;         // the table row of this pair
+          ok = ok && skew_offset(first, j, length) == q - k;  // and its distance
         }
       }
     }
@@ -61,8 +61,8 @@ void check_tiles(int rows, int columns, int groups) {
   for (TileCursor c; c.column < columns; c.advance(rows, groups, width), ++tiles) {
     ok = ok && (c.column == strip || c.row == 0);  // a new strip begins at its top
     strip = c.column;
-    ok = ok && c.row < rows;                        // every tile holds a key
-    ok = ok && c.row % kRowChunk <= kRowChunk - groups;  // and lies in one chunk of rows
+    ok = ok && c.row < rows;               // every tile holds a key
+    ok = ok && c.row % 16 <= 16 - groups;  // and lies in one chunk of 16 rows, so in one of 32
     for (int key = 0; key < kTileKeys; ++key) {
       const int row = c.row + key / width, column = c.column + key % width;
       if (row < rows && column < columns) ++seen[static_cast<size_t>(row) * columns + column];
@@ -83,10 +83,12 @@ int main() {
   for (int rows = 1; rows <= 70; ++rows) {
     for (int columns = 1; columns <= 140; columns += columns < 70 ? 1 : 7) {
       check_tiles(rows, columns, 1);
+      check_tiles(rows, columns, 2);
       check_tiles(rows, columns, 4);
     }
   }
   counts.check(!narrow_tiles_pay(64, 64) && !narrow_tiles_pay(128, 128), "wide tiles on SAM's grids");
-  counts.check(narrow_tiles_pay(16, 16) && narrow_tiles_pay(68, 68), "narrow tiles where 64 columns would be half empty");
+  counts.check(narrow_tiles_pay(16, 16) && narrow_tiles_pay(68, 70),
+               "narrow tiles where 32 columns would be half empty");
   return counts.finish();
 }

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <string>
 
+#include "../runtime.h"
 #include "launch.h"
 
 namespace ba_sam::cuda {
@@ -61,13 +63,14 @@ int f32_splits(const AttentionParams& p) {
   const int64_t queries = f32_head_dim(p.head_dim) > 80 ? 32 : 64;
   const int64_t blocks = p.batch * p.heads * ((p.q_tokens + queries - 1) / queries);
   const int64_t tiles = (p.k_tokens + kTileKeys - 1) / kTileKeys;
-  const int64_t wanted = std::clamp<int64_t>(std::min(kBlocks / std::max<int64_t>(blocks, 1), tiles / kTilesPerSplit), 1, 64);
+  const int64_t wanted =
+      std::clamp<int64_t>(std::min(kBlocks / std::max<int64_t>(blocks, 1), tiles / kTilesPerSplit), 1, 64);
   const int64_t per_split = (tiles + wanted - 1) / wanted;
   return static_cast<int>((tiles + per_split - 1) / per_split);  // none is empty
 }
 
-void check(const AttentionParams& p, const void* out, const TokenView& q, const TokenView& k, const TokenView& v,
-           int64_t out_batch_stride, int64_t out_token_stride) {
+void check_operands(const AttentionParams& p, const void* out, const TokenView& q, const TokenView& k,
+                    const TokenView& v, int64_t out_batch_stride, int64_t out_token_stride) {
   if (p.q_tokens > kMaxTokens || p.k_tokens > kMaxTokens) refuse("fewer than 2^31 tokens", std::to_string(p.k_tokens));
   if (p.dtype == DType::f32) {
     if (f32_head_dim(p.head_dim) == 0) refuse("a head size of at most 128", std::to_string(p.head_dim));
@@ -123,7 +126,7 @@ void run_f32(void* out, int64_t out_batch_stride, int64_t out_token_stride, cons
     a.grid_w = a.columns;
   }
   const bool narrow = a.biased && (p.window > 0 || narrow_tiles_pay(a.rows, a.columns));
-  a.columns_per_tile = narrow ? 16 : kTileKeys;
+  a.columns_per_tile = !a.biased ? kTileKeys : narrow ? 16 : 32;
   a.rows_per_tile = kTileKeys / a.columns_per_tile;
   a.q_count = static_cast<int>(p.window > 0 ? p.window * p.window : p.q_tokens);
   a.pad_k = static_cast<const float*>(p.pad_k);
@@ -150,6 +153,22 @@ void run_f32(void* out, int64_t out_batch_stride, int64_t out_token_stride, cons
     default:
       return launch_f32<128>(a, rectangles, splits, stream);
   }
+}
+
+int shared_bytes_per_sm() {
+  int device = 0, bytes = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device), "shared memory of an SM");
+  return bytes;
+}
+
+// BA_SAM_CUDA_ATTENTION_ROWS, for benchmarks and tests of both kernels.
+int forced_rows_per_warp() {
+  const char* text = std::getenv("BA_SAM_CUDA_ATTENTION_ROWS");
+  if (text == nullptr || *text == '\0') return 0;
+  const std::string rows = text;
+  if (rows != "16" && rows != "32") refuse("16 or 32 in BA_SAM_CUDA_ATTENTION_ROWS", rows);
+  return rows == "16" ? 16 : 32;
 }
 
 void run_mma(void* out, int64_t out_batch_stride, int64_t out_token_stride, const TokenView& q, const TokenView& k,
@@ -195,6 +214,8 @@ void run_mma(void* out, int64_t out_batch_stride, int64_t out_token_stride, cons
                  : biased                                             ? ScoreBias::separable
                                                                       : ScoreBias::none;
   problem.rectangles = p.batch * a.windows * p.heads;
+  problem.shared_bytes_per_sm = shared_bytes_per_sm();
+  problem.rows_per_warp = forced_rows_per_warp();
   switch (p.head_dim) {
     case 16:
       return launch_mma<16>(problem, stream);
@@ -225,7 +246,7 @@ size_t attention_workspace_bytes(const AttentionParams& p) {
 void attention_forward(void* out, int64_t out_batch_stride, int64_t out_token_stride, const TokenView& q,
                        const TokenView& k, const TokenView& v, const AttentionParams& params, void* workspace,
                        cudaStream_t stream) {
-  check(params, out, q, k, v, out_batch_stride, out_token_stride);
+  check_operands(params, out, q, k, v, out_batch_stride, out_token_stride);
   if (params.batch == 0 || params.q_tokens == 0) return;
   if (params.dtype == DType::f32) {
     run_f32(out, out_batch_stride, out_token_stride, q, k, v, params, workspace, stream);

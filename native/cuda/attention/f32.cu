@@ -12,14 +12,15 @@ void launch_f32(F32Arguments a, int64_t rectangles, int splits, cudaStream_t str
   a.tiles_per_split = ceil_div(a.tiles, splits);
   const int64_t blocks = rectangles * a.q_tiles;
   if (blocks > INT32_MAX) {
-    throw SamError("ERR_INVALID_ARGUMENT", "Expected attention in at most 2^31 blocks but it takes " + std::to_string(blocks));
+    throw SamError("ERR_INVALID_ARGUMENT",
+                   "Expected attention in at most 2^31 blocks but it takes " + std::to_string(blocks));
   }
   if (splits == 1) a.partial = nullptr;
   launch("attention", &f32_attention<D>, dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(splits)),
          dim3(Tile::kThreads), Tile::kSharedBytes, stream, a);
   if (splits == 1) return;
-  launch("attention's combine_splits", &combine_splits<D>, dim3(static_cast<unsigned>(blocks), Tile::kQueries), dim3(D), 0,
-         stream, a, splits, blocks);
+  launch("attention's combine_splits", &combine_splits<D>, dim3(static_cast<unsigned>(blocks), Tile::kQueries), dim3(D),
+         0, stream, a, splits, blocks);
 }
 
 template void launch_f32<16>(F32Arguments, int64_t, int, cudaStream_t);

@@ -46,11 +46,12 @@ template <int D>
 struct F32Tile {
   static constexpr int kThreads = 128;
   static constexpr int kQueries = D > 80 ? 32 : 64;
-  static constexpr int kRows = kQueries / 8;           // queries of one thread
+  static constexpr int kRows = kQueries / 8;  // queries of one thread
   static constexpr int kKeysOfThread = kTileKeys / 16;
-  static constexpr int kChannels = D / 16;             // output channels of one thread
-  static constexpr int kPitch = D + 4;                 // floats; odd number of 16-byte units: no bank conflicts
+  static constexpr int kChannels = D / 16;  // output channels of one thread
+  static constexpr int kPitch = D + 4;      // floats; odd number of 16-byte units: no bank conflicts
   static constexpr int kScorePitch = kTileKeys + 4;
+  static constexpr int kRowChunk = 32;  // key rows whose terms are kept at a time
   static constexpr int kRowPitch = kRowChunk + 1;
   static constexpr int kSharedBytes =
       4 * (kQueries * kPitch + kTileKeys * kPitch + 2 * kQueries * kScorePitch + kQueries * kRowPitch);
@@ -181,8 +182,9 @@ __global__ void __launch_bounds__(128) f32_attention(const F32Arguments a) {
       axis_terms<D>(column_terms, Tile::kScorePitch, a.columns_per_tile, q, a.rel_w, a, place.first_query, at.column,
                     a.columns, true, folded);
     }
-    if (a.biased && at.row % kRowChunk == 0) {
-      axis_terms<D>(row_terms, Tile::kRowPitch, kRowChunk, q, a.rel_h, a, place.first_query, at.row, a.rows, false, folded);
+    if (a.biased && at.row % Tile::kRowChunk == 0) {
+      axis_terms<D>(row_terms, Tile::kRowPitch, Tile::kRowChunk, q, a.rel_h, a, place.first_query, at.row, a.rows,
+                    false, folded);
     }
     __syncthreads();
 
@@ -213,7 +215,8 @@ __global__ void __launch_bounds__(128) f32_attention(const F32Arguments a) {
         const int key = tx + 16 * j, column = key % a.columns_per_tile, group = key / a.columns_per_tile;
         float bias = 0;
         if (a.biased) {
-          bias = column_terms[row * Tile::kScorePitch + column] + row_terms[row * Tile::kRowPitch + at.row % kRowChunk + group];
+          bias = column_terms[row * Tile::kScorePitch + column] +
+                 row_terms[row * Tile::kRowPitch + at.row % Tile::kRowChunk + group];
           if (far) {
             const int query = place.first_query + row;
             const float dx = axis_distance(static_cast<float>(query % a.columns - at.column - column), a.start);

@@ -2,8 +2,9 @@
 // code, host code and the test that enumerates them; integer arithmetic only.
 //
 // Keys form a rectangle of rows × columns: the whole grid, or one window of it. A tile takes 64 of them:
-//   kGroups = 1:  64 columns of one row       (wide grids)
-//   kGroups = 4:  16 columns of four rows     (windows, narrow grids, widths that 64 would waste)
+//   kGroups = 1:  64 columns of one row       (a plain list of keys)
+//   kGroups = 2:  32 columns of two rows      (most grids)
+//   kGroups = 4:  16 columns of four rows     (windows, and widths of which 32 would waste much)
 // Tiles go down a strip of columns before they go on to the next strip, so that what belongs to columns is made once a strip.
 #pragma once
 
@@ -19,8 +20,6 @@ namespace ba_sam::cuda {
 
 constexpr int kTileKeys = 64;
 constexpr int kFragmentRows = 16;  // queries of one mma tile
-constexpr int kRowChunk = 32;      // key rows whose relative positions are kept at a time
-constexpr int kColumnChunk = 32;   // key columns, likewise, or 16 in narrow tiles
 
 // A place in the rectangle of keys: the top left key of a tile.
 struct TileCursor {
@@ -41,10 +40,10 @@ BA_SAM_HOST_DEVICE int tile_count(int rows, int columns, int rows_per_tile, int 
   return ((rows + rows_per_tile - 1) / rows_per_tile) * ((columns + columns_per_tile - 1) / columns_per_tile);
 }
 
-// Which shape of tile costs less. A narrow tile reads four row terms instead of one, and every strip makes its row terms
-// anew: about 1/16 more work for the same keys [estimated from instruction counts, to be measured].
+// Which shape of tile costs less on a grid. A narrow tile reads four row terms instead of two, and every strip makes its row
+// terms anew: about 1/16 more work for the same keys [estimated from instruction counts, not measured].
 BA_SAM_HOST_DEVICE bool narrow_tiles_pay(int rows, int columns) {
-  const int64_t wide = static_cast<int64_t>(tile_count(rows, columns, 1, 64)) * 16;
+  const int64_t wide = static_cast<int64_t>(tile_count(rows, columns, 2, 32)) * 16;
   const int64_t narrow = static_cast<int64_t>(tile_count(rows, columns, 4, 16)) * 17;
   return narrow < wide;
 }

@@ -30,13 +30,12 @@ struct KeyLoader {
       const int piece = static_cast<int>(threadIdx.x) + p * TileT::kThreads;
       const int key = piece / kPiecesPerRow, chunk = piece % kPiecesPerRow;
       const int row = at.row + key / TileT::kColumns, column = at.column + key % TileT::kColumns;
-      bool valid = column < a.columns;
+      const bool valid = row < a.rows && column < a.columns;
       int64_t offset;
       const T *k_source = k, *v_source = v;
-      if constexpr (TileT::kGroups == 1) {  // never windows: a row is in the grid, or it is not asked for
+      if constexpr (TileT::kGroups < 4) {  // never windows
         offset = static_cast<int64_t>(row * a.grid_w + column) * a.kv_token;
       } else {
-        valid = valid && row < a.rows;
         const int y = place.window_y * a.window + row, x = place.window_x * a.window + column;
         offset = static_cast<int64_t>(y * a.grid_w + x) * a.kv_token;
         if (y >= a.grid_h || x >= a.grid_w) {

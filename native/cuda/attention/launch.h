@@ -12,7 +12,9 @@ struct MmaProblem {
   MmaArguments arguments;
   DType dtype;  // bf16 or f16
   ScoreBias bias;
-  int64_t rectangles;  // images × windows × heads
+  int64_t rectangles;       // images × windows × heads
+  int shared_bytes_per_sm;  // of the device
+  int rows_per_warp;        // queries: 16 or 32, or 0 to choose
 };
 
 // Fill in what depends on the tile (q_tiles) and queue one kernel. Defined for D = 16, 32, 64, 80, 128.

@@ -105,6 +105,58 @@ __device__ __forceinline__ void softmax_tile(uint32_t (&p)[kTileKeys / 16][4], f
   }
 }
 
+// The queries of one warp as A operands: in registers, or in shared memory where registers are short.
+template <typename T, int D, typename TileT>
+struct Queries {
+  static constexpr int kSteps = D / 16, kPitch = SharedLayout<D, TileT>::kPitch;
+  uint32_t fragments[TileT::kQueriesInShared ? 1 : TileT::kMTiles][kSteps][4];
+  T* tile;  // in shared memory, this warp's rows
+
+  // Read once, straight from global memory; zeros where there is no query.
+  __device__ void load(const MmaArguments& a, const BlockPlace& place, int first_query, T* shared) {
+    const int lane = static_cast<int>(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
+    const T* head = static_cast<const T*>(a.q) + place.batch * a.q_batch + place.head * D;
+    const uint32_t sign = a.negate_q ? 0x80008000u : 0u;
+    tile = shared;
+    if constexpr (TileT::kQueriesInShared) {
+      for (int piece = lane; piece < TileT::kMTiles * kFragmentRows * (D / 8); piece += 32) {
+        const int row = piece / (D / 8), chunk = piece % (D / 8);
+        const int64_t token = query_token(a, place, first_query + row);
+        uint4 x = make_uint4(0, 0, 0, 0);
+        if (token >= 0) x = *reinterpret_cast<const uint4*>(head + token * a.q_token + chunk * 8);
+        *reinterpret_cast<uint4*>(tile + row * kPitch + chunk * 8) =
+            make_uint4(x.x ^ sign, x.y ^ sign, x.z ^ sign, x.w ^ sign);
+      }
+      __syncwarp();
+    } else {
+#pragma unroll
+      for (int m = 0; m < TileT::kMTiles; ++m) {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          const int64_t token = query_token(a, place, first_query + m * kFragmentRows + g + 8 * half);
+          const T* row = head + (token < 0 ? 0 : token) * a.q_token + 2 * t;
+#pragma unroll
+          for (int step = 0; step < kSteps; ++step) {
+            fragments[m][step][half] = token < 0 ? 0u : *reinterpret_cast<const uint32_t*>(row + 16 * step) ^ sign;
+            fragments[m][step][half + 2] =
+                token < 0 ? 0u : *reinterpret_cast<const uint32_t*>(row + 16 * step + 8) ^ sign;
+          }
+        }
+      }
+    }
+  }
+
+  __device__ __forceinline__ void fragment(uint32_t (&q)[4], int m, int step) const {
+    if constexpr (TileT::kQueriesInShared) {
+      const int lane = static_cast<int>(threadIdx.x) % 32;
+      load_matrix_x4(q, tile + (m * kFragmentRows + lane % 16) * kPitch + 16 * step + lane / 16 * 8);
+    } else {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) q[i] = fragments[m][step][i];
+    }
+  }
+};
+
 template <typename T, int D, ScoreBias kBias, typename TileT>
 __global__ void __launch_bounds__(TileT::kThreads, blocks_per_sm<D, kBias, TileT>())
     mma_attention(const MmaArguments a) {
@@ -116,30 +168,15 @@ __global__ void __launch_bounds__(TileT::kThreads, blocks_per_sm<D, kBias, TileT
 
   auto* k_tiles = reinterpret_cast<T*>(dynamic_shared());
   T* v_tiles = k_tiles + 2 * Layout::kOperand;
-  float* skew = reinterpret_cast<float*>(v_tiles + 2 * Layout::kOperand) + warp * kMTiles * Layout::kSkew;
+  float* skew = reinterpret_cast<float*>(dynamic_shared() + Layout::kOperandBytes) + warp * kMTiles * Layout::kSkew;
 
   const KeyLoader<T, D, TileT> loader(a, place.batch, place.head);
   loader.load(k_tiles, v_tiles, a, place, TileCursor());
   copy_async_commit();
 
-  // Queries, as A operands, straight from global memory: read once.
   const int first_query = place.first_query + warp * kFragmentRows * kMTiles;
-  const T* q_head = static_cast<const T*>(a.q) + place.batch * a.q_batch + place.head * D;
-  const uint32_t sign = a.negate_q ? 0x80008000u : 0u;
-  uint32_t q[kMTiles][kSteps][4];
-#pragma unroll
-  for (int m = 0; m < kMTiles; ++m) {
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int64_t token = query_token(a, place, first_query + m * kFragmentRows + g + 8 * half);
-      const T* row = q_head + (token < 0 ? 0 : token) * a.q_token + 2 * t;
-#pragma unroll
-      for (int step = 0; step < kSteps; ++step) {
-        q[m][step][half] = token < 0 ? 0u : *reinterpret_cast<const uint32_t*>(row + 16 * step) ^ sign;
-        q[m][step][half + 2] = token < 0 ? 0u : *reinterpret_cast<const uint32_t*>(row + 16 * step + 8) ^ sign;
-      }
-    }
-  }
+  Queries<T, D, TileT> queries;
+  queries.load(a, place, first_query, v_tiles + 2 * Layout::kOperand + warp * kMTiles * kFragmentRows * Layout::kPitch);
 
   const float slope = a.slopes == nullptr ? 0.0f : a.slopes[place.head];
   TileBias<T, D, kBias, TileT> bias[kMTiles];
@@ -165,8 +202,8 @@ __global__ void __launch_bounds__(TileT::kThreads, blocks_per_sm<D, kBias, TileT
     if constexpr (kBias != ScoreBias::none) {
 #pragma unroll
       for (int m = 0; m < kMTiles; ++m) {
-        if (at.row == 0) bias[m].load_columns(a, q[m], at.column, slope);
-        if (at.row % kRowChunk == 0) bias[m].load_rows(a, q[m], at.row, slope);
+        if (at.row == 0) bias[m].load_columns(a, queries, m, at.column, slope);
+        if (at.row % TileT::kChunk == 0) bias[m].load_rows(a, queries, m, at.row, slope);
       }
     }
 
@@ -200,15 +237,18 @@ __global__ void __launch_bounds__(TileT::kThreads, blocks_per_sm<D, kBias, TileT
     }
     const T* k_tile = k_tiles + stage;
 #pragma unroll
-    for (int n = 0; n < kTileKeys / 16; ++n) {
+    for (int step = 0; step < kSteps; ++step) {
+      uint32_t q[kMTiles][4];
 #pragma unroll
-      for (int step = 0; step < kSteps; ++step) {
+      for (int m = 0; m < kMTiles; ++m) queries.fragment(q[m], m, step);
+#pragma unroll
+      for (int n = 0; n < kTileKeys / 16; ++n) {
         uint32_t k[4];
         load_matrix_x4(k, k_tile + (16 * n + lane / 16 * 8 + lane % 8) * Layout::kPitch + 16 * step + lane / 8 % 2 * 8);
 #pragma unroll
         for (int m = 0; m < kMTiles; ++m) {
-          mma_16x8x16<T>(s[m][2 * n], q[m][step], k[0], k[1], s[m][2 * n]);
-          mma_16x8x16<T>(s[m][2 * n + 1], q[m][step], k[2], k[3], s[m][2 * n + 1]);
+          mma_16x8x16<T>(s[m][2 * n], q[m], k[0], k[1], s[m][2 * n]);
+          mma_16x8x16<T>(s[m][2 * n + 1], q[m], k[2], k[3], s[m][2 * n + 1]);
         }
       }
     }

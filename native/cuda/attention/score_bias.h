@@ -8,7 +8,7 @@
 // of shared memory that belongs to one mma tile of one warp. Cost: about 1 % of the MMAs of the keys they serve.
 //
 // The column terms of a strip stay in registers, divided by the scale, as start values of the score accumulators; the row
-// terms stay in shared memory, 32 key rows at a time, and join the exponent's multiply-add.
+// terms stay in shared memory, 16 or 32 key rows at a time, and join the exponent's multiply-add.
 // Numeric hazards: always the unscaled q. Tables are rounded to q's dtype, as PyTorch's are; sums stay f32.
 #pragma once
 
@@ -20,8 +20,8 @@ namespace ba_sam::cuda {
 
 // out[i][j] = log2(e) · (q_i · table[first_row + j] − slope · max(0, |offset of j| − start)), j < kSpan, for one warp.
 // Rows outside the table are never read by anybody: they are clamped, to stay inside its memory.
-template <typename T, int D, int kSpan, int kPitch>
-__device__ void skewed_products(float* out, const uint32_t (&q)[D / 16][4], const float* table, int first_row,
+template <typename T, int D, int kSpan, int kPitch, typename QueriesT>
+__device__ void skewed_products(float* out, const QueriesT& queries, int m, const float* table, int first_row,
                                 int length, float sign, float slope, float start) {
   const int lane = static_cast<int>(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
 #pragma unroll 1
@@ -34,7 +34,9 @@ __device__ void skewed_products(float* out, const uint32_t (&q)[D / 16][4], cons
       for (int step = 0; step < D / 16; ++step) {
         const float2 low = *reinterpret_cast<const float2*>(source + 16 * step);
         const float2 high = *reinterpret_cast<const float2*>(source + 16 * step + 8);
-        mma_16x8x16<T>(product, q[step], pack2<T>(low.x, low.y), pack2<T>(high.x, high.y), product);
+        uint32_t q[4];
+        queries.fragment(q, m, step);
+        mma_16x8x16<T>(product, q, pack2<T>(low.x, low.y), pack2<T>(high.x, high.y), product);
       }
     }
     float penalty[2];
@@ -55,11 +57,11 @@ __device__ void skewed_products(float* out, const uint32_t (&q)[D / 16][4], cons
 template <typename T, int D, ScoreBias kBias, typename TileT>
 struct TileBias {
   using Layout = SharedLayout<D, TileT>;
-  static constexpr int kPitch = Layout::kSkewPitch;
+  static constexpr int kPitch = Layout::kSkewPitch, kChunk = TileT::kChunk;
 
   float* skew;
   int first_query;
-  bool one_row;  // all 16 queries lie in one grid row
+  bool one_row;       // all 16 queries lie in one grid row
   int row_offset[2];  // in skew: term of a chunk's first key row, for this lane's queries, rows g and g + 8 of the tile
   float column_term[TileT::kColumnTiles][4];  // start values of the accumulators
   // Column distances of row g, one mma tile to the left included: row g + 8 is eight columns further, so one list serves
@@ -74,13 +76,13 @@ struct TileBias {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int row = g + 8 * half, y = (first_query + row) / columns;
-      row_offset[half] = row * kPitch + skew_index(y - first_query / columns, 0, kRowChunk);
+      row_offset[half] = row * kPitch + skew_index(y - first_query / columns, 0, kChunk);
     }
   }
 
   // Terms of the strip that begins at `first_column`; columns outside the rectangle get −∞.
-  __device__ void load_columns(const MmaArguments& a, const uint32_t (&q)[D / 16][4], int first_column, float slope) {
-    constexpr int kChunk = TileT::kColumns < kColumnChunk ? TileT::kColumns : kColumnChunk;
+  template <typename QueriesT>
+  __device__ void load_columns(const MmaArguments& a, const QueriesT& queries, int m, int first_column, float slope) {
     const int lane = static_cast<int>(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
     const float to_accumulator = 1.0f / a.scale_log2;
     const QueryRun run(first_query, a.columns);
@@ -91,7 +93,7 @@ struct TileBias {
         const int base = piece == 0 ? run.base_x : 0;
         __syncwarp();
         skewed_products<T, D, kSkewSpan<kChunk>, kPitch>(
-            skew, q, a.rel_w, skew_first_row(base, first_column + chunk, kChunk, a.columns), a.columns,
+            skew, queries, m, a.rel_w, skew_first_row(base, first_column + chunk, kChunk, a.columns), a.columns,
             a.negate_q ? -1.0f : 1.0f, a.fold_manhattan ? slope : 0.0f, a.start);
         __syncwarp();
 #pragma unroll
@@ -116,22 +118,26 @@ struct TileBias {
       for (int n = 0; n <= TileT::kColumnTiles; ++n) {
 #pragma unroll
         for (int e = 0; e < 2; ++e) {
-          column_distance[n][e] = axis_distance(a, (first_query + g) % a.columns - (first_column + 8 * (n - 1) + 2 * t + e));
+          column_distance[n][e] =
+              axis_distance(a, (first_query + g) % a.columns - (first_column + 8 * (n - 1) + 2 * t + e));
         }
       }
     }
   }
 
-  // Terms of the kRowChunk key rows from first_row on.
-  __device__ void load_rows(const MmaArguments& a, const uint32_t (&q)[D / 16][4], int first_row, float slope) {
+  // Terms of the kChunk key rows from first_row on.
+  template <typename QueriesT>
+  __device__ void load_rows(const MmaArguments& a, const QueriesT& queries, int m, int first_row, float slope) {
     __syncwarp();
-    skewed_products<T, D, kSkewSpan<kRowChunk>, kPitch>(
-        skew, q, a.rel_h, skew_first_row(first_query / a.columns, first_row, kRowChunk, a.rows), a.rows, a.negate_q ? -1.0f : 1.0f,
-        a.fold_manhattan ? slope : 0.0f, a.start);
+    skewed_products<T, D, kSkewSpan<kChunk>, kPitch>(
+        skew, queries, m, a.rel_h, skew_first_row(first_query / a.columns, first_row, kChunk, a.rows), a.rows,
+        a.negate_q ? -1.0f : 1.0f, a.fold_manhattan ? slope : 0.0f, a.start);
     __syncwarp();
   }
 
-  __device__ float row_term(int half, int key_row) const { return skew[row_offset[half] - key_row % kRowChunk]; }
+  __device__ float row_term(int half, int key_row) const {
+    return skew[row_offset[half] - key_row % kChunk];
+  }
 
   // Start values of the accumulators of the 8 columns of mma tile n in key row `key_row`.
   __device__ void start(float (&s)[4], const MmaArguments& a, int n, int first_column, int key_row, float slope) const {

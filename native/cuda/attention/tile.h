@@ -25,17 +25,22 @@ struct Tile {
   static constexpr int kColumns = kKeys / kGroups;
   static constexpr int kColumnTiles = kColumns / 8;  // mma tiles of 8 columns with a column term of their own
   static constexpr int kQueries = kFragmentRows * kMTiles * kWarps;
+  // Key rows, and columns, whose terms are made at a time. Two mma tiles a warp: less, so that two blocks fit sm_80's memory.
+  static constexpr int kChunk = kMTiles == 1 && kColumns >= 32 ? 32 : 16;
+  static constexpr bool kQueriesInShared = kMTiles > 1;  // their registers are needed for scores and sums
 };
 
-// K and V tiles [64][D + 8], two stages each; then one skewed product [16][kSkewPitch] f32 per mma tile of queries.
+// K and V tiles [64][D + 8], two stages each; queries [kQueries][D + 8] where they do not stay in registers; then one skewed
+// product [16][kSkewPitch] f32 per mma tile of queries.
 // D + 8: rows start an odd number of 16-byte units apart, so that the eight rows of an ldmatrix hit different banks.
 template <int D, typename TileT>
 struct SharedLayout {
-  static constexpr int kPitch = D + 8;                         // elements
-  static constexpr int kOperand = TileT::kKeys * kPitch;       // elements of one K or V tile
-  static constexpr int kSkewPitch = kSkewSpan<kRowChunk> + 4;  // floats; 4: rows 8 apart in banks of their own
-  static constexpr int kSkew = kFragmentRows * kSkewPitch;     // floats
-  static constexpr int kOperandBytes = 4 * kOperand * 2;       // 2 stages × (K, V), 16-bit elements
+  static constexpr int kPitch = D + 8;                    // elements
+  static constexpr int kOperand = TileT::kKeys * kPitch;  // elements of one K or V tile
+  static constexpr int kQueries = TileT::kQueriesInShared ? TileT::kQueries * kPitch : 0;  // elements
+  static constexpr int kSkewPitch = kSkewSpan<TileT::kChunk> + 4;      // floats; 4: rows in different banks
+  static constexpr int kSkew = kFragmentRows * kSkewPitch;             // floats
+  static constexpr int kOperandBytes = (4 * kOperand + kQueries) * 2;  // 2 stages × (K, V), 16-bit elements
   static constexpr int kSkewBytes = TileT::kWarps * TileT::kMTiles * kSkew * 4;
 };
 
@@ -46,11 +51,15 @@ constexpr int shared_bytes() {
 }
 
 // What the registers of an SM allow without spilling (scripts/check-cuda-kernels.mjs): 168 a thread for three blocks, 255
-// for two.
+// for two. Cards with 100 KB of shared memory an SM hold two anyway.
 template <int D, ScoreBias kBias, typename TileT>
 constexpr int blocks_per_sm() {
-  const bool fits_168 = D <= 64 && TileT::kMTiles == 1 && !(kBias == ScoreBias::distance && TileT::kGroups == 1);
+#if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ == 860 || __CUDA_ARCH__ == 890 || __CUDA_ARCH__ >= 1200)
+  return 2;
+#else
+  const bool fits_168 = D <= 64 && TileT::kMTiles == 1 && !(kBias == ScoreBias::distance && TileT::kGroups == 2);
   return fits_168 ? 3 : 2;
+#endif
 }
 
 // Arguments of one launch. Strides in elements.
