@@ -46,5 +46,6 @@ export function boundary(mask: Plane, ratio: number): Uint8Array {
   const { data, width, height } = mask;
   const distance = Math.max(1, roundHalfEven(ratio * Math.sqrt(height ** 2 + width ** 2)));
   const interior = erodeSquare(mask, distance);
-  return data.map((value, i) => value & (interior[i]! ^ 1));
+  for (let i = 0; i < data.length; i++) interior[i] = data[i]! & (interior[i]! ^ 1);
+  return interior;
 }

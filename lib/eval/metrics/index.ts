@@ -77,6 +77,7 @@ const optionsSchema = z.strictObject({
   dilationRatio: z.number().min(0).max(1).optional(),
   relax: z.int().min(0).max(1000).optional(),
   epsilon: z.number().min(0).max(1000).optional(),
+  distanceTo: z.enum(['line', 'segment']).optional(),
 });
 
 /** Options of all metrics; each takes its own. */

@@ -53,29 +53,46 @@ export function erodeCross({ data, width, height }: Plane, times: number): Uint8
       steps[i] = Math.min(steps[i]!, below + 1, right + 1);
     }
   }
-  return Uint8Array.from(steps, (count) => (count === far ? 1 : 0));
+  const eroded = new Uint8Array(steps.length);
+  for (let i = 0; i < steps.length; i++) eroded[i] = steps[i] === far ? 1 : 0;
+  return eroded;
 }
 
 /** Dilation by the 3 x 3 cross, `times` times, never into pixels that `allowed` says 0 of. */
 export function dilateCross({ data, width, height }: Plane, times: number, allowed?: Uint8Array): Uint8Array {
   const dilated = data.slice();
-  let edge: number[] = [];
-  for (let i = 0; i < dilated.length; i++) if (dilated[i] === 1) edge.push(i);
-  for (let round = 0; round < times && edge.length > 0; round++) {
+  if (times === 0) return dilated;
+  // The first round looks at all pixels, the others at the neighbours of those that the one before added.
+  let added: number[] = [];
+  for (let y = 0, i = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, i++) {
+      if (data[i] === 1 || allowed?.[i] === 0) continue;
+      if (
+        (x > 0 && data[i - 1] === 1) ||
+        (x < width - 1 && data[i + 1] === 1) ||
+        (y > 0 && data[i - width] === 1) ||
+        (y < height - 1 && data[i + width] === 1)
+      ) {
+        dilated[i] = 1;
+        added.push(i);
+      }
+    }
+  }
+  for (let round = 1; round < times && added.length > 0; round++) {
     const next: number[] = [];
     const reach = (i: number): void => {
       if (dilated[i] === 1 || allowed?.[i] === 0) return;
       dilated[i] = 1;
       next.push(i);
     };
-    for (const i of edge) {
+    for (const i of added) {
       const x = i % width;
       if (x > 0) reach(i - 1);
       if (x < width - 1) reach(i + 1);
       if (i >= width) reach(i - width);
       if (i < width * (height - 1)) reach(i + width);
     }
-    edge = next;
+    added = next;
   }
   return dilated;
 }

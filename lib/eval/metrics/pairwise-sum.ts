@@ -2,12 +2,14 @@
 //
 // The references are written in numpy, and some of their branches compare means with `==` or `>=`: whether a flat
 // region counts as structure (S-measure), which pixels reach twice the mean (adaptive thresholds). There the last bit
-// decides between 0 and 1, so sums must round as numpy's do.
+// decides between 0 and 1, so sums must round as numpy's do (since version 2.3; earlier ones cut slices into other blocks).
+
+/** Values that numpy's iterator buffers when a slice has gaps. */
+const BUFFER = 8192;
 
 /**
- * Sum of a rectangle of a row-major matrix as `numpy.sum` of the slice gives it: rows one after the other when the
- * slice has gaps, the whole as one run when it has none; a run is halved until at most 128 values are left, and those
- * go into eight accumulators.
+ * Sum of a rectangle of a row-major matrix as `numpy.sum` of the slice gives it: in one run when it has no gaps,
+ * otherwise in blocks of as many whole rows as fit the buffer, at least one.
  *
  * @param offset index of the rectangle's first value
  * @param stride distance between two rows
@@ -19,50 +21,54 @@ export function sumRectangle(
   columns: number,
   stride: number,
 ): number {
-  if (columns === stride || rows === 1) return pairwiseSum(values, offset, rows * columns, 1);
-  if (columns === 1) return pairwiseSum(values, offset, rows, stride);
+  if (columns === stride || rows === 1) return pairwiseSum(values, offset, rows * columns);
+  const blockRows = Math.max(1, Math.floor(BUFFER / columns));
+  const block = new Float64Array(Math.min(blockRows, rows) * columns);
   let total = 0;
-  for (let y = 0; y < rows; y++) total += pairwiseSum(values, offset + y * stride, columns, 1);
+  for (let y = 0; y < rows; y += blockRows) {
+    const count = Math.min(blockRows, rows - y);
+    for (let k = 0; k < count; k++) {
+      const row = offset + (y + k) * stride;
+      block.set(values.subarray(row, row + columns), k * columns);
+    }
+    total += pairwiseSum(block, 0, count * columns);
+  }
   return total;
 }
 
 const LEAF = 128;
 
-function pairwiseSum(values: Float64Array, offset: number, count: number, step: number): number {
+// Halves a run until at most 128 values are left; those go into eight accumulators.
+function pairwiseSum(values: Float64Array, offset: number, count: number): number {
   if (count > LEAF) {
     const half = Math.floor(count / 2);
     const left = half - (half % 8);
-    return (
-      pairwiseSum(values, offset, left, step) + pairwiseSum(values, offset + left * step, count - left, step)
-    );
+    return pairwiseSum(values, offset, left) + pairwiseSum(values, offset + left, count - left);
   }
-  if (count < 8) {
-    let sum = 0;
-    for (let i = 0; i < count; i++) sum += values[offset + i * step]!;
-    return sum;
+  const end = offset + count;
+  let sum = 0;
+  let i = offset;
+  if (count >= 8) {
+    let s0 = values[i]!;
+    let s1 = values[i + 1]!;
+    let s2 = values[i + 2]!;
+    let s3 = values[i + 3]!;
+    let s4 = values[i + 4]!;
+    let s5 = values[i + 5]!;
+    let s6 = values[i + 6]!;
+    let s7 = values[i + 7]!;
+    for (i += 8; i + 8 <= end; i += 8) {
+      s0 += values[i]!;
+      s1 += values[i + 1]!;
+      s2 += values[i + 2]!;
+      s3 += values[i + 3]!;
+      s4 += values[i + 4]!;
+      s5 += values[i + 5]!;
+      s6 += values[i + 6]!;
+      s7 += values[i + 7]!;
+    }
+    sum = s0 + s1 + (s2 + s3) + (s4 + s5 + (s6 + s7));
   }
-  let at = offset;
-  let s0 = values[at]!;
-  let s1 = values[at + step]!;
-  let s2 = values[at + 2 * step]!;
-  let s3 = values[at + 3 * step]!;
-  let s4 = values[at + 4 * step]!;
-  let s5 = values[at + 5 * step]!;
-  let s6 = values[at + 6 * step]!;
-  let s7 = values[at + 7 * step]!;
-  const whole = count - (count % 8);
-  for (let i = 8; i < whole; i += 8) {
-    at = offset + i * step;
-    s0 += values[at]!;
-    s1 += values[at + step]!;
-    s2 += values[at + 2 * step]!;
-    s3 += values[at + 3 * step]!;
-    s4 += values[at + 4 * step]!;
-    s5 += values[at + 5 * step]!;
-    s6 += values[at + 6 * step]!;
-    s7 += values[at + 7 * step]!;
-  }
-  let sum = s0 + s1 + (s2 + s3) + (s4 + s5 + (s6 + s7));
-  for (let i = whole; i < count; i++) sum += values[offset + i * step]!;
+  for (; i < end; i++) sum += values[i]!;
   return sum;
 }

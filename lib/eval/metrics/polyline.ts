@@ -1,23 +1,39 @@
 // How many points a line of pixels needs when it may be off by a little.
 
 /**
- * The number of points that OpenCV's `approxPolyDP` leaves of an open curve: Douglas and Peucker's choice, measured to
- * segments rather than to lines, and a last pass that drops points between which the curve is nearly straight.
+ * What a point's distance from a stretch of the curve is measured to: the line through the stretch's ends, as OpenCV
+ * did until 4.12, or the segment between them, as it does since 4.13.
+ */
+export type DistanceTo = 'line' | 'segment';
+
+/**
+ * The number of points that OpenCV's `approxPolyDP` leaves of an open curve: Douglas and Peucker's choice, and a last
+ * pass that drops points between which the curve is nearly straight.
  *
- * Source: Douglas and Peucker 1973; approx.cpp of OpenCV 5.
+ * Source: Douglas and Peucker 1973; OpenCV's approx.cpp.
  *
  * @param curve indices into an image of `width` columns, at least one, none twice
  * @param epsilon how far the curve may be from the points that are left, in px
  */
-export function countControlPoints(curve: ArrayLike<number>, width: number, epsilon: number): number {
+export function countControlPoints(
+  curve: ArrayLike<number>,
+  width: number,
+  epsilon: number,
+  distanceTo: DistanceTo,
+): number {
   const xs = Float64Array.from(curve, (index) => index % width);
   const ys = Float64Array.from(curve, (index) => Math.floor(index / width));
   if (xs.length <= 2) return xs.length;
-  return countBends(selectPoints(xs, ys, epsilon * epsilon), xs, ys, epsilon * epsilon);
+  return countBends(selectPoints(xs, ys, epsilon * epsilon, distanceTo), xs, ys, epsilon * epsilon);
 }
 
 // Douglas and Peucker's points, by position on the curve.
-function selectPoints(xs: Float64Array, ys: Float64Array, tolerance: number): number[] {
+function selectPoints(
+  xs: Float64Array,
+  ys: Float64Array,
+  tolerance: number,
+  distanceTo: DistanceTo,
+): number[] {
   const selected: number[] = [];
   const segments: [first: number, last: number][] = [[0, xs.length - 1]];
   for (let segment = segments.pop(); segment !== undefined; segment = segments.pop()) {
@@ -30,7 +46,7 @@ function selectPoints(xs: Float64Array, ys: Float64Array, tolerance: number): nu
     let largest = 0;
     for (let i = first + 1; i < last; i++) {
       const [x, y] = [xs[i]!, ys[i]!];
-      const along = (x - x0) * dx + (y - y0) * dy;
+      const along = distanceTo === 'line' ? 0 : (x - x0) * dx + (y - y0) * dy;
       let distance: number;
       if (along < 0) distance = ((x - x0) ** 2 + (y - y0) ** 2) * length;
       else if (along > length) distance = ((x - x1) ** 2 + (y - y1) ** 2) * length;

@@ -19,7 +19,7 @@ export function skeletonize(mask: Uint8Array, width: number, height: number): Ui
   for (let y = 0; y < height; y++) {
     padded.set(mask.subarray(y * width, (y + 1) * width), (y + 1) * stride + 1);
   }
-  const neighbours = NEIGHBOURS.map(([dx, dy]) => dy * stride + dx);
+  const neighbours = Int32Array.from(NEIGHBOURS, ([dx, dy]) => dy * stride + dx);
 
   const inside: number[] = [];
   for (let i = 0; i < padded.length; i++) if (padded[i] === 1) inside.push(i);

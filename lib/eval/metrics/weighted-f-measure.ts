@@ -20,7 +20,8 @@ export class WeightedFMeasureMetric extends MeanMetric {
   protected override measure(pair: Pair): number {
     const { values, truth, size, width, inside } = pair;
     if (inside === 0) return 0;
-    const errors = values.map((value, i) => Math.abs(value - truth[i]!));
+    const errors = new Float64Array(size);
+    for (let i = 0; i < size; i++) errors[i] = Math.abs(values[i]! - truth[i]!);
     const nearest = nearestInside(truth, width, pair.height);
 
     // To its neighbours inside, a pixel outside stands for the error at the object's edge.
