@@ -21,6 +21,11 @@ import { type Job, runWorkers } from './workers';
 
 const JOURNAL = 'journal.jsonl';
 
+/** Where the journal of an evaluation is. */
+export function journalPath(out: string): string {
+  return path.join(out, JOURNAL);
+}
+
 /** An evaluation that nothing speaks against; nothing is written yet. */
 export interface PreparedEvaluation {
   readonly options: CheckedOptions;
@@ -95,7 +100,7 @@ export async function prepareEvaluation(given: EvaluateOptions): Promise<Prepare
     multimask,
     metrics,
   };
-  const journal = path.join(out, JOURNAL);
+  const journal = journalPath(out);
   if ((await Journal.exists(journal)) !== resume) {
     throw new SamError(
       'ERR_INVALID_ARGUMENT',
@@ -121,14 +126,17 @@ export async function runEvaluation(prepared: PreparedEvaluation): Promise<Evalu
   });
   const begin = options.resume ? Journal.resume : Journal.create;
   const journal = await begin(prepared.journal, fingerprint, samples.length, cells.length);
+  let done = false;
   try {
     const jobs = openJobs(samples, cells.length, journal, options.strict);
     if (jobs.length > 0) await work(prepared, jobs, journal);
     const summary = await summarize(prepared, journal);
     await writeReport(prepared, journal, summary);
+    done = true;
     return summary;
   } finally {
-    await journal.close();
+    // What failed before its first row may be tried again as if it had never been.
+    await journal.close(!done && !options.resume && journal.isEmpty);
   }
 }
 

@@ -198,8 +198,15 @@ export class Journal {
     }
   }
 
-  close(): Promise<void> {
-    return this.file.close();
+  /** Whether there is neither a row nor a failure. */
+  get isEmpty(): boolean {
+    return this.rows === 0 && this.failed.size === 0;
+  }
+
+  /** @param remove also delete the file */
+  async close(remove = false): Promise<void> {
+    await this.file.close();
+    if (remove) await unlink(this.path).catch(() => {});
   }
 
   private note(entry: Row | Failure, length: number): void {

@@ -6,7 +6,7 @@ import { SamError } from '../errors';
 import { ioReason } from '../image/load';
 import { parse } from '../validate';
 import { DATASET_NAMES } from './datasets';
-import { prepareEvaluation, runEvaluation } from './evaluate';
+import { journalPath, type PreparedEvaluation, prepareEvaluation, runEvaluation } from './evaluate';
 import { type EvaluateOptions, type EvaluationProgress, optionShape } from './options';
 import {
   checkFolder,
@@ -17,6 +17,7 @@ import {
   VERSION,
   writeLines,
 } from './report';
+import { Journal } from './resume';
 import type { AttentionSetting } from './settings';
 import type { ResultKey } from './tally';
 
@@ -87,13 +88,13 @@ export async function evaluateSuite(options: SuiteOptions): Promise<SuiteResult>
   const { datasets, ...fileWide } = await readSuite(config);
   const inFolder = (file: string) => path.resolve(path.dirname(config), file);
   await checkFolder(path.resolve(out));
-  const prepared = new Map<string, Awaited<ReturnType<typeof prepareEvaluation>>>();
+  const evaluations = new Map<string, EvaluateOptions>();
   for (const [index, { label, root, dataset, ...own }] of datasets.entries()) {
     const name = label ?? [dataset, own.split].filter(Boolean).join(' ').replace(/[\\/]/g, '-');
-    if (prepared.has(name)) {
+    if (evaluations.has(name)) {
       throw fileError(config, `expected another label for datasets.${index} but ${name} is taken`);
     }
-    const given: EvaluateOptions = {
+    evaluations.set(name, {
       ...fileWide,
       ...(fileWide.model === undefined ? {} : { model: inFolder(fileWide.model) }),
       ...own,
@@ -102,15 +103,16 @@ export async function evaluateSuite(options: SuiteOptions): Promise<SuiteResult>
       root: inFolder(root),
       out: path.join(path.resolve(out), name),
       onProgress: (progress) => onProgress?.(name, progress),
-    };
-    prepared.set(
-      name,
-      await prepareEvaluation(given).catch((error) => {
-        throw error instanceof SamError
-          ? new SamError(error.code, `${name}: ${error.message}`, { cause: error })
-          : error;
-      }),
-    );
+    });
+  }
+  if (shared.resume) await resumeBegun([...evaluations.values()], path.resolve(out));
+  const prepared = new Map<string, PreparedEvaluation>();
+  for (const [name, evaluation] of evaluations) {
+    const one = await prepareEvaluation(evaluation).catch((error) => {
+      if (!(error instanceof SamError)) throw error;
+      throw new SamError(error.code, `${name}: ${error.message}`, { cause: error });
+    });
+    prepared.set(name, one);
   }
   const results = new Map<string, EvaluationResult>();
   for (const [name, evaluation] of prepared) results.set(name, await runEvaluation(evaluation));
@@ -144,6 +146,17 @@ export function suiteTable(results: ReadonlyMap<string, EvaluationResult>): stri
     return [name, String(result.images), ...cells];
   });
   return markdownTable(['dataset', 'images', ...columns.map(({ title }) => title)], rows, 1);
+}
+
+// An interrupted suite has not begun its last datasets: those are begun now.
+async function resumeBegun(evaluations: readonly EvaluateOptions[], out: string): Promise<void> {
+  for (const evaluation of evaluations) evaluation.resume = await Journal.exists(journalPath(evaluation.out));
+  if (!evaluations.some(({ resume }) => resume)) {
+    throw new SamError(
+      'ERR_INVALID_ARGUMENT',
+      `Expected a suite to resume in ${out} but none of its datasets was begun`,
+    );
+  }
 }
 
 async function readSuite(file: string): Promise<SuiteFile> {

@@ -1,6 +1,6 @@
 // The command as a shell runs it: several processes, signals, refusals.
 import type { ChildProcess } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -216,6 +216,9 @@ describe('suites', () => {
     expect(suite.datasets[0].means).toEqual(discs.means);
     expect(discs.means).toHaveLength(1);
 
+    // As if it had been interrupted during its first dataset.
+    rmSync(path.join(work, 'suite', 'coco val2017'), { recursive: true });
+    rmSync(path.join(work, 'suite', 'suite.md'));
     const again = await baSam([...args, '--attention', 'plain', '--resume'], { cwd: work });
     expect(again).toMatchObject({ status: 0, stdout: done.stdout });
   });
@@ -240,9 +243,15 @@ describe('suites', () => {
       '{"datasets": [{"dataset": "folder", "root": "drawn", "label": "../x"}]}',
       /Expected 1 to 64 letters/,
     ],
+    [
+      'nothing to resume',
+      '{"datasets": [{"dataset": "folder", "root": "drawn"}]}',
+      /none of its datasets was begun/,
+    ],
   ])('with %s are refused', async (_, text, message) => {
     writeFileSync(path.join(work, 'suite-bad.json'), text);
-    await refusedHere({ suite: 'general', config: path.join(work, 'suite-bad.json') }, message);
+    const resume = message.source.includes('begun');
+    await refusedHere({ suite: 'general', config: path.join(work, 'suite-bad.json'), resume }, message);
   });
 });
 

@@ -275,6 +275,14 @@ describe('resuming', () => {
     expect(resumed.means).toEqual(whole.means);
   });
 
+  it('is not needed after an error before the first row', async () => {
+    const load = vi.spyOn(Sam, 'load').mockRejectedValueOnce(new Error('no memory'));
+    const out = newOut();
+    await expect(run({ out })).rejects.toThrow('no memory');
+    load.mockRestore();
+    expect((await run({ out })).evaluated).toBe(3);
+  });
+
   it('ignores the order of metrics, and nothing else', async () => {
     const { out } = await run({ metrics: ['mae', 'iou'] });
     await run({ metrics: ['iou', 'mae'], out, resume: true });
