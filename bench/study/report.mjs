@@ -216,7 +216,8 @@ export async function writeReport(root, study, search) {
   writeFileSync(path.join(root, 'docs', 'resolution-study.md'), documentText(statistics, search, examples));
 }
 
-function documentText(statistics, search, examples) {
+/** The document. @param examples of writeExamples */
+export function documentText(statistics, search, examples) {
   const { study, settings, larger } = statistics;
   const { trainedSide_px: side, patch } = study;
   const { coarse, fine } = search;
