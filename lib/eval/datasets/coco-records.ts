@@ -7,8 +7,8 @@ import { fillPolygon, outlineSteps } from './polygons';
 
 // Far beyond what an image can have, near enough that sums stay exact and loops end.
 const MAX_COORDINATE = 1e6;
-/** Steps of drawing one annotation, about five per px of its outline: half a second. */
-const MAX_STEPS = 2 ** 26;
+/** Steps of drawing one annotation, about five per px of its outline: below half a second. */
+const MAX_STEPS = 2 ** 24;
 const MAX_SIDE = 65_535;
 /** As many as `decodeImage` takes. */
 const MAX_PIXELS = 0x3fff ** 2;

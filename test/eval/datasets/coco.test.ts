@@ -306,7 +306,7 @@ describe('hostile annotations', () => {
     [
       'an outline without end',
       { segmentation: [Array.from({ length: 60 }, (_, i) => (i % 4 < 2 ? -1e6 : 1e6))] },
-      'Expected outlines of at most 13421772 px for segmentation',
+      'Expected outlines of at most 3355443 px for segmentation',
     ],
     [
       'runs too long',

@@ -5,7 +5,6 @@ import path from 'node:path';
 import { expect, test } from 'vitest';
 import { readCocoFile } from '../../../lib/eval/datasets/coco-file';
 import { readRecords } from '../../../lib/eval/datasets/json-records';
-import { longestStall } from '../../image/helpers';
 import { temporaryFolder } from './draw';
 
 const folder = temporaryFolder();
@@ -117,9 +116,28 @@ test('20 MB of annotations leave the event loop to others', { retry: 3 }, async 
   const file = path.join(folder, 'large.json');
   await writeFile(file, likeVal2017());
   let count = 0;
-  const stall = await longestStall(async () => {
+  const steps = await longSteps(async () => {
     count = (await readCocoFile(file)).images.length;
   });
   expect(count).toBe(5000);
-  expect(stall).toBeLessThan(100);
+  // Not the longest one, which says more about what else the machine does. It is 5.1 ms; without pauses between the
+  // reads of the file it is 11 to 19 ms.
+  expect(steps.sort((a, b) => a - b)[steps.length >> 1]).toBeLessThan(8);
 });
+
+/** Times in ms, above 2 ms, for which `body` kept the event loop from turning. */
+async function longSteps(body: () => Promise<unknown>): Promise<number[]> {
+  const steps: number[] = [];
+  let last = performance.now();
+  let running = true;
+  const turn = (): void => {
+    const now = performance.now();
+    if (now - last > 2) steps.push(now - last);
+    last = now;
+    if (running) setImmediate(turn);
+  };
+  setImmediate(turn);
+  await body();
+  running = false;
+  return [...steps, performance.now() - last];
+}

@@ -191,6 +191,7 @@ describe('COD10K', () => {
       await drawImage(`${base}/Image/COD10K-NonCAM-2-Terrestrial-31-Gecko-1.jpg`);
       await drawImage(`${base}/Image/COD10K-NonCAM-5-Background-5-Vegetation-4854.jpg`);
       await drawMask(`${base}/GT_Object/COD10K-NonCAM-5-Background-5-Vegetation-4854.png`, 0);
+      await drawMask(`${base}/GT_Object/COD10K-NonCAM-3-Flying-1515.png`, 0);
       write(`${base}/CAM_Instance_${split}.txt`, '');
     }
     for (const split of ['train', 'test']) {

@@ -102,8 +102,13 @@ describe('inside is above 128', () => {
     expect(await inside('black-alpha.png', pixels(black, 4).png())).toEqual(INSIDE);
     const white = GRAYS.flatMap((v) => [255, v]);
     expect(await inside('white-alpha.png', pixels(white, 2).toColourspace('b-w').png())).toEqual(INSIDE);
-    const opaque = GRAYS.flatMap(() => [255, 255, 255, 255]);
-    expect(await inside('white-opaque.png', pixels(opaque, 4).png())).toEqual(INSIDE.map(() => 1));
+    // With one alpha value, colour counts again.
+    for (const gray of [0, 255]) {
+      const opaque = GRAYS.flatMap(() => [gray, gray, gray, 255]);
+      expect(await inside(`opaque-${gray}.png`, pixels(opaque, 4).png())).toEqual(
+        INSIDE.map(() => gray / 255),
+      );
+    }
   });
 
   test('an empty mask is a mask', async () => {
