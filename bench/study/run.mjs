@@ -3,7 +3,7 @@ import { dist, FACTORS, PROMPTS, progress, provenance, SEEDS, startClock } from 
 import { farMeasures, forEachEmbedding, sceneMeans } from './measure.mjs';
 
 const { Predictor, binaryMask, softMask } = dist('eval/predict');
-const { createMetrics } = dist('eval/metrics');
+const { createMetrics } = dist('eval/metrics/index');
 const { PAPER_PENALTY } = dist('eval/settings');
 
 export const SCENES = 200;

@@ -8,10 +8,10 @@ const SLOPES = [0.1, 0.2, 0.4, 0.8, 'alibi'];
 /** Shares of the trained grid's side that cost nothing. */
 const STARTS = [0, 0.5, 1];
 
-/** Every mask, with and without the length scale, on few scenes at two sizes. */
-const COARSE = { firstSeed: SEEDS.searchCoarse, scenes: 20, factors: [2, 4] };
+/** Every mask, with and without the length scale, on few scenes at one size: the middle of those of interest. */
+const COARSE = { firstSeed: SEEDS.searchCoarse, scenes: 20, factors: [3] };
 /** The best masks on other scenes, at every size but the trained one. */
-const FINE = { firstSeed: SEEDS.searchFine, scenes: 60, factors: FACTORS.filter((factor) => factor > 1) };
+const FINE = { firstSeed: SEEDS.searchFine, scenes: 40, factors: FACTORS.filter((factor) => factor > 1) };
 const FINALISTS = 6;
 
 export const CRITERION =
