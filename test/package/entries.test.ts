@@ -18,6 +18,20 @@ function runNode(file: string, source: string): string {
 }
 
 describe('entries', () => {
+  it('lead to the evaluation under a name of its own', () => {
+    const output = runNode(
+      'eval.mjs',
+      `import { createRequire } from 'node:module';
+       import * as esm from 'ba-sam/eval';
+       const cjs = createRequire(import.meta.url)('ba-sam/eval');
+       const names = Object.keys(cjs).sort();
+       if (names.join() !== Object.keys(esm).sort().join()) throw new Error('other names: ' + Object.keys(esm));
+       for (const name of names) if (esm[name] !== cjs[name]) throw new Error(name + ' differs');
+       console.log(typeof esm.evaluate, 'evaluate' in createRequire(import.meta.url)('ba-sam'));`,
+    );
+    expect(output.trim()).toBe('function false');
+  });
+
   it('are the same classes for import and require', () => {
     const output = runNode(
       'entries.mjs',
@@ -48,6 +62,9 @@ describe('entries', () => {
 describe('types', () => {
   const source = `
     import { Sam, SamError, ops, type Prediction, type LoadOptions } from 'ba-sam';
+    import { evaluate, type EvaluateOptions } from 'ba-sam/eval';
+    export const evaluation: EvaluateOptions = { dataset: 'folder', root: '.', out: 'out', attention: ['paper'] };
+    export const images = async () => (await evaluate(evaluation)).means[0]?.values.iou?.toFixed(2);
     const options: LoadOptions = { dtype: 'bf16', lengthScale: true };
     export async function best(file: string): Promise<Uint8Array> {
       await using sam = await Sam.load(file, options);
@@ -95,6 +112,8 @@ describe('tarball', () => {
       'dist/index.d.ts',
       'dist/index.d.mts',
       'dist/cli/main.js',
+      'dist/eval/index.mjs',
+      'dist/eval/worker.js',
       'models/sam-nano.safetensors',
       'binding.gyp',
       'CMakeLists.txt',
