@@ -5,6 +5,7 @@ import { openDataset } from '../../../lib/eval/datasets';
 import { evaluate } from '../../../lib/eval/evaluate';
 import type { EvaluateOptions } from '../../../lib/eval/options';
 import type { Dataset } from '../../../lib/eval/types';
+import { native } from '../../../lib/native';
 import { Sam } from '../../../lib/sam';
 import { discMask, drawCoco, drawFolder, drawMask, scene, temporaryFolder } from './drawn';
 
@@ -81,6 +82,36 @@ describe('numbers', () => {
       }
     }
     expect(new Set(results.means.map(({ values }) => values.iou)).size).toBe(6);
+  });
+
+  it('are of the penalty, the padding and the dtype that were asked for', async () => {
+    const { width, height, disc } = scene(1);
+    const truth = discMask(width, height, disc);
+    const penalty = { metric: 'euclidean', slopes: [0.5, 0, 2], start: 3 } as const;
+    const encode = { longestSide: 320, pad: false, lengthScale: true, distance: penalty };
+    const embedding = await sam.encode(imageOf(1), encode);
+    const expected = iou((await sam.predict(embedding, { box: tightBox(truth, width) })).best.data, truth);
+    const asked = {
+      sizes: [320],
+      attention: ['paper'],
+      metrics: ['iou', 'mae'],
+      pad: false,
+      penalty,
+    } as const;
+    const { values } = (await run(asked)).rows[1]!;
+    expect(values.iou).toBe(expected);
+    const others: Partial<EvaluateOptions>[] = [{ pad: true }, { penalty: undefined }];
+    if (native().info().bf16UnavailableReason === '') others.push({ dtype: 'bf16' });
+    for (const other of others) {
+      expect((await run({ ...asked, ...other })).rows[1]!.values.mae).not.toBe(values.mae);
+    }
+  });
+
+  it('of F are averaged over images, or over the dataset', async () => {
+    const options = { metrics: ['f-measure'] } as const;
+    const [images, dataset] = [await run(options), await run({ ...options, averageF: 'dataset' })];
+    expect(dataset.means[0]!.values.adaptiveF).toBe(images.means[0]!.values.adaptiveF);
+    expect(dataset.means[0]!.values.meanF).not.toBe(images.means[0]!.values.meanF);
   });
 
   it('are of the best-scored mask of a grid, or of the union', async () => {
