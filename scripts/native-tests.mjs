@@ -13,7 +13,7 @@ const COMMON = ['-std=c++17', '-fopenmp', '-Wall', '-Wextra', '-Wno-maybe-uninit
  * plain: what it computes. asan: every finding ends the program; frame pointers make the reports readable. Attention's
  * loops take twice as long at -O1, more than the compiler saves.
  */
-const VARIANTS = {
+export const VARIANTS = {
   plain: { compile: ['-O2'], link: [] },
   asan: {
     compile: [

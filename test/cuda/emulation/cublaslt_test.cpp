@@ -1,11 +1,12 @@
 // The emulated cuBLASLt (BA_SAM_CUBLASLT names it) against products in f64, through the interface that the backend uses.
+#include "../../../native/cuda/cublaslt.h"
+
 #include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <limits>
 #include <vector>
 
-#include "../../../native/cuda/cublaslt.h"
 #include "../../../native/cuda/primitives.h"
 #include "../../native/support.h"
 #include "emulation.h"
@@ -149,7 +150,8 @@ void run_case(const Case& c, const std::string& what, bool captured = false) {
   test::Random random(static_cast<uint64_t>(c.m * 7 + c.n * 3 + c.k));
   const Operand a = c.transpose_a ? operand(c.k, c.m, c.row_major_a, c.padded, c.batch)
                                   : operand(c.m, c.k, c.row_major_a, c.padded, c.batch);
-  const Operand b = c.transpose_b ? operand(c.n, c.k, false, c.padded, c.batch) : operand(c.k, c.n, false, c.padded, c.batch);
+  const Operand b =
+      c.transpose_b ? operand(c.n, c.k, false, c.padded, c.batch) : operand(c.k, c.n, false, c.padded, c.batch);
   const Operand d = operand(c.m, c.n, false, c.padded, c.batch);
   auto a_host = random_content(random, c.in, a, c.batch), b_host = random_content(random, c.in, b, c.batch);
   auto c_host = random_content(random, c.out, d, c.batch);
@@ -210,7 +212,8 @@ void run_case(const Case& c, const std::string& what, bool captured = false) {
         if (c.epilogue & lt::kBias) value += fetch(bias_host, c.out, static_cast<size_t>(i));
         if (c.epilogue & lt::kRelu) value = value > 0 ? value : 0;
         if (c.epilogue & lt::kGelu) value = gelu_tanh(value);
-        const double error = std::fabs(fetch(d_host, c.out, d.at(i, j, batch)) - value) / std::fmax(1, std::fabs(value));
+        const double error =
+            std::fabs(fetch(d_host, c.out, d.at(i, j, batch)) - value) / std::fmax(1, std::fabs(value));
         if (!(error <= worst)) worst = error;
       }
     }
@@ -218,7 +221,8 @@ void run_case(const Case& c, const std::string& what, bool captured = false) {
   const double size = std::sqrt(static_cast<double>(c.k));
   const double rounding = c.out == lt::kF32 ? 0 : c.out == lt::kBF16 ? 0x1p-8 : 0x1p-11;
   const double tolerance = 1e-6 * size + rounding + (c.tf32 ? 0x1p-11 * size : 0);
-  counts.check(worst <= tolerance, what + ": error " + std::to_string(worst) + ", at most " + std::to_string(tolerance));
+  counts.check(worst <= tolerance,
+               what + ": error " + std::to_string(worst) + ", at most " + std::to_string(tolerance));
   if (c.tf32) counts.check(worst > 1e-6 * size, what + ": inputs were rounded");
 }
 
@@ -296,8 +300,10 @@ void test_refusals() {
          "8-byte alignment of bf16");
   expect(status_of(half, [](Problem& p) { p.prefer(lt::kPreferenceAlignmentB, uint32_t{12}); }), lt::kInvalidValue,
          "an alignment of 12");
-  expect(status_of(half, [](Problem& p) { p.set(lt::kDescEpilogue, uint32_t{128 | 32}); }), lt::kNotSupported, "GELU_AUX");
-  expect(status_of(half, [](Problem& p) { p.set(lt::kDescTransA, int32_t{1}); }), lt::kInvalidValue, "shapes that do not fit");
+  expect(status_of(half, [](Problem& p) { p.set(lt::kDescEpilogue, uint32_t{128 | 32}); }), lt::kNotSupported,
+         "GELU_AUX");
+  expect(status_of(half, [](Problem& p) { p.set(lt::kDescTransA, int32_t{1}); }), lt::kInvalidValue,
+         "shapes that do not fit");
   expect(status_of(half, [](Problem& p) { p.set(2, int32_t{1}); }), lt::kNotSupported, "device pointers for alpha");
   const auto with_bias = [](int64_t type, uintptr_t address) {
     return [=](Problem& p) {
@@ -319,14 +325,16 @@ void test_refusals() {
 // What only the call itself shows.
 void test_calls() {
   const Case c{32, 16, 8, lt::kBF16, lt::kBF16};
-  const Operand a = operand(32, 8, false, false, 1), b = operand(8, 16, false, false, 1), d = operand(32, 16, false, false, 1);
+  const Operand a = operand(32, 8, false, false, 1), b = operand(8, 16, false, false, 1),
+                d = operand(32, 16, false, false, 1);
   Problem p, other;
   describe(p, c, a, b, d);
   describe(other, {32, 16, 8}, a, b, d);
   lt::HeuristicResult chosen = {}, others = {};
   choose(p, chosen);
   choose(other, others);
-  Device a_device(std::vector<uint8_t>(1024)), b_device(std::vector<uint8_t>(1024)), d_device(std::vector<uint8_t>(2048));
+  Device a_device(std::vector<uint8_t>(1024)), b_device(std::vector<uint8_t>(1024)),
+      d_device(std::vector<uint8_t>(2048));
   cudaStream_t stream = nullptr;
   cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
   const float one = 1, zero = 0;
@@ -340,7 +348,8 @@ void test_calls() {
          "another problem's algorithm");
   expect(call(a_device.data + 8, b_device.data, d_device.data, &chosen.algorithm, stream), lt::kNotSupported,
          "less alignment than promised");
-  expect(call(a_device.data, b_device.data, d_device.data, &chosen.algorithm, nullptr), lt::kExecutionFailed, "no stream");
+  expect(call(a_device.data, b_device.data, d_device.data, &chosen.algorithm, nullptr), lt::kExecutionFailed,
+         "no stream");
   expect(call(nullptr, b_device.data, d_device.data, &chosen.algorithm, stream), lt::kInvalidValue, "no A");
   // D has 1024 bytes; from here only 1008 are left.
   expect(call(a_device.data, b_device.data, d_device.data + 1040, &chosen.algorithm, stream), lt::kExecutionFailed,
@@ -353,11 +362,13 @@ void test_calls() {
   Case deep{16, 8, 4096, lt::kBF16, lt::kF32};
   deep.workspace = 1 << 20;
   Problem q;
-  describe(q, deep, operand(16, 4096, false, false, 1), operand(4096, 8, false, false, 1), operand(16, 8, false, false, 1));
+  describe(q, deep, operand(16, 4096, false, false, 1), operand(4096, 8, false, false, 1),
+           operand(16, 8, false, false, 1));
   lt::HeuristicResult split = {};
   choose(q, split);
   counts.check(split.workspace_bytes == 2 * 16 * 8 * 4, "a workspace is asked for");
-  Device deep_a(std::vector<uint8_t>(16 * 4096 * 2)), deep_b(std::vector<uint8_t>(4096 * 8 * 2)), workspace(std::vector<uint8_t>(4096));
+  Device deep_a(std::vector<uint8_t>(16 * 4096 * 2)), deep_b(std::vector<uint8_t>(4096 * 8 * 2)),
+      workspace(std::vector<uint8_t>(4096));
   const auto split_call = [&](void* memory, size_t bytes) {
     return library->matmul(q.handle, q.desc, &one, deep_a.data, q.a, deep_b.data, q.b, &zero, d_device.data, q.d,
                            d_device.data, q.d, &split.algorithm, memory, bytes, stream);
@@ -368,7 +379,8 @@ void test_calls() {
   expect(split_call(workspace.data + 16, split.workspace_bytes), lt::kInvalidValue, "with one that is not aligned");
   std::vector<uint8_t> after(4096);
   cudaMemcpy(after.data(), workspace.data, 4096, cudaMemcpyDeviceToHost);
-  counts.check(after[0] == 0xff && after[1023] == 0xff && after[1024] == 0, "the workspace is overwritten, and no more");
+  counts.check(after[0] == 0xff && after[1023] == 0xff && after[1024] == 0,
+               "the workspace is overwritten, and no more");
 
   // In place, sums come in another order each time: nobody may count on repeatable results.
   q.prefer(lt::kPreferenceReductionSchemes, uint32_t{7});
@@ -402,7 +414,8 @@ void test_speed() {
   const Operand o = operand(side, side, false, false, 1);
   Problem p;
   describe(p, c, o, o, o);
-  Device a(std::vector<uint8_t>(side * side * 2)), b(std::vector<uint8_t>(side * side * 2)), d(std::vector<uint8_t>(side * side * 2));
+  Device a(std::vector<uint8_t>(side * side * 2)), b(std::vector<uint8_t>(side * side * 2)),
+      d(std::vector<uint8_t>(side * side * 2));
   cudaStream_t stream = nullptr;
   cudaEvent_t begin = nullptr, end = nullptr;
   cudaStreamCreate(&stream);
@@ -410,7 +423,8 @@ void test_speed() {
   cudaEventCreate(&end);
   const float one = 1, zero = 0;
   cudaEventRecord(begin, stream);
-  library->matmul(p.handle, p.desc, &one, a.data, p.a, b.data, p.b, &zero, d.data, p.d, d.data, p.d, nullptr, nullptr, 0, stream);
+  library->matmul(p.handle, p.desc, &one, a.data, p.a, b.data, p.b, &zero, d.data, p.d, d.data, p.d, nullptr, nullptr,
+                  0, stream);
   cudaEventRecord(end, stream);
   cudaStreamSynchronize(stream);
   float milliseconds = 0;

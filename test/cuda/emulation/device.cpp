@@ -265,8 +265,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
     properties->memoryBusWidth = value(cudaDevAttrGlobalMemoryBusWidth);
     properties->l2CacheSize = value(cudaDevAttrL2CacheSize);
     properties->maxThreadsPerMultiProcessor = value(cudaDevAttrMaxThreadsPerMultiProcessor);
-    properties->sharedMemPerMultiprocessor =
-        static_cast<size_t>(value(cudaDevAttrMaxSharedMemoryPerMultiprocessor));
+    properties->sharedMemPerMultiprocessor = static_cast<size_t>(value(cudaDevAttrMaxSharedMemoryPerMultiprocessor));
     properties->regsPerMultiprocessor = value(cudaDevAttrMaxRegistersPerMultiprocessor);
     properties->sharedMemPerBlockOptin = static_cast<size_t>(opt_in_shared_limit(sm));
     properties->maxBlocksPerMultiProcessor = value(cudaDevAttrMaxBlocksPerMultiprocessor);

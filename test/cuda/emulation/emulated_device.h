@@ -284,7 +284,7 @@ inline float normcdff(float x) {
   return static_cast<float>(0.5 * std::erfc(-static_cast<double>(x) * 0.70710678118654752440));
 }
 
-#define BA_SAM_MIN_MAX(type)                                    \
+#define BA_SAM_MIN_MAX(type)                                \
   inline type min(type x, type y) { return y < x ? y : x; } \
   inline type max(type x, type y) { return x < y ? y : x; }
 BA_SAM_MIN_MAX(int)

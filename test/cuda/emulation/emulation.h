@@ -10,15 +10,17 @@
 namespace ba_sam::emulation {
 
 struct Settings {
-  int devices = 2;                   // BA_SAM_EMULATION_DEVICES
-  int sm = 80;                       // BA_SAM_EMULATION_SM: 10 · major + minor of all devices
-  size_t memory = size_t{8} << 30;   // BA_SAM_EMULATION_MEMORY: bytes of each device
-  int driver = 13000;                // BA_SAM_EMULATION_DRIVER: a CUDA version, or "none"
-  int threads = 1;                   // BA_SAM_EMULATION_THREADS: host threads that run blocks
-  Order order = Order::forward;      // BA_SAM_EMULATION_ORDER: forward, reverse, random, random:SEED
+  int devices = 2;                  // BA_SAM_EMULATION_DEVICES
+  int sm = 80;                      // BA_SAM_EMULATION_SM: 10 · major + minor of all devices
+  size_t memory = size_t{8} << 30;  // BA_SAM_EMULATION_MEMORY: bytes of each device
+  int driver = 13000;               // BA_SAM_EMULATION_DRIVER: a CUDA version, or "none"
+  int threads = 1;                  // BA_SAM_EMULATION_THREADS: host threads that run blocks
+  Order order = Order::forward;     // BA_SAM_EMULATION_ORDER: forward, reverse, random, random:SEED
   uint64_t seed = 1;
-  uint64_t lose_at = 0;              // BA_SAM_EMULATION_LOSE_AT: the n-th launch from 1 on loses its device; 0: none
-  bool lazy = false;                 // BA_SAM_EMULATION_STREAMS: eager, or lazy: work runs no sooner than it must
+  uint64_t lose_at = 0;  // BA_SAM_EMULATION_LOSE_AT: the n-th launch from 1 on loses its device; 0: none
+  // BA_SAM_EMULATION_PROTECT: 0, or 1: host code that touches device memory ends the process (memory_registry.h)
+  bool protect = false;
+  bool lazy = false;  // BA_SAM_EMULATION_STREAMS: eager, or lazy: work runs no sooner than it must
 };
 
 // From the environment, read once per process.

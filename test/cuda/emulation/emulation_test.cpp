@@ -1,4 +1,6 @@
 // The emulated executor: that kernels compute what CUDA says, and that mistakes in them are found.
+#include "emulation.h"
+
 #include <cstring>
 #include <ctime>
 #include <vector>
@@ -6,7 +8,6 @@
 #include "../../../native/cuda/primitives.h"
 #include "../../../native/cuda/runtime.h"
 #include "../../native/support.h"
-#include "emulation.h"
 
 namespace {
 
@@ -130,17 +131,9 @@ void test_shuffles() {
     int ballot = 0;
     for (int lane = 0; lane < 32; lane += 3) ballot = static_cast<int>(static_cast<unsigned>(ballot) | 1u << lane);
     for (int lane = 0; lane < 32; ++lane) {
-      const int expected[12] = {5,
-                                (lane + 1) % 32,
-                                lane / 8 * 8 + 2,
-                                lane < 3 ? lane : lane - 3,
-                                lane % 16 < 3 ? lane : lane - 3,
-                                lane + 7 < 32 ? lane + 7 : lane,
-                                lane % 8 == 0 ? lane + 7 : lane,
-                                lane ^ 9,
-                                ballot,
-                                2,
-                                lane ^ 1,
+      const int expected[12] = {5, (lane + 1) % 32, lane / 8 * 8 + 2, lane < 3 ? lane : lane - 3,
+                                lane % 16 < 3 ? lane : lane - 3, lane + 7 < 32 ? lane + 7 : lane,
+                                lane % 8 == 0 ? lane + 7 : lane, lane ^ 9, ballot, 2, lane ^ 1,
                                 // a lane of a later segment of 8 is out of range, one of an earlier segment is not
                                 (lane ^ 12) < lane / 8 * 8 + 8 ? lane ^ 12 : lane};
       for (int i = 0; i < 12; ++i) {
@@ -248,7 +241,8 @@ void test_conversions() {
   const float nan = __uint_as_float(0x7fc00000u);
   counts.check(from_float<f16>(nan).bits == 0x7fff && from_float<bf16>(nan).bits == 0x7fff, "NaN");
   counts.check(cuda::pack2<bf16>(1.0f, 2.0f) == 0x40003f80u, "pack2: low half first");
-  counts.check(cuda::exp2_fast(-INFINITY) == 0 && cuda::exp2_fast(-130.0f) == 0 && cuda::sqrt_fast(0.0f) == 0, "fast forms");
+  counts.check(cuda::exp2_fast(-INFINITY) == 0 && cuda::exp2_fast(-130.0f) == 0 && cuda::sqrt_fast(0.0f) == 0,
+               "fast forms");
 }
 
 // --- asynchronous copies
@@ -322,7 +316,8 @@ void test_reused_tile() {
       counts.check(start(reused_tile, 1, n, n * 16, in.data, out.data, mode) == cudaSuccess, "reused_tile runs");
       for (const float sum : out.read()) wrong += !(sum == 12 * n);
     }
-    counts.check((wrong == 0) == (mode == 0), "a tile filled again, mode " + std::to_string(mode) + ": " + std::to_string(wrong));
+    counts.check((wrong == 0) == (mode == 0),
+                 "a tile filled again, mode " + std::to_string(mode) + ": " + std::to_string(wrong));
   }
 }
 
@@ -423,7 +418,8 @@ void test_mistakes() {
   expect_failure(start(two_barriers, 1, 64, 0), {"different barriers", "thread (0, 0, 0)"}, "two barriers");
   expect_failure(start(half_mask, 1, 32, 0), {"partial mask"}, "partial mask");
   expect_failure(start(partial_warp, 1, 40, 0), {"fewer than 32 threads", "thread (32, 0, 0)"}, "partial warp");
-  expect_failure(start(misaligned_matrix, 1, 32, 1024), {"load_matrix", "thread (9, 0, 0)", "multiple of 16"}, "alignment");
+  expect_failure(start(misaligned_matrix, 1, 32, 1024), {"load_matrix", "thread (9, 0, 0)", "multiple of 16"},
+                 "alignment");
   expect_failure(start(matrix_outside, 1, 32, 512), {"load_matrix", "thread (12, 0, 0)", "behind"}, "matrix outside");
   {
     OnDevice<float> in(8);

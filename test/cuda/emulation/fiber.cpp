@@ -135,7 +135,8 @@ __attribute__((no_sanitize("address", "undefined"))) void Fiber::arrived() {
 #endif
 }
 
-__attribute__((no_sanitize("address", "undefined"))) void Fiber::switch_to(Fiber& from, Fiber& to, [[maybe_unused]] bool last) {
+__attribute__((no_sanitize("address", "undefined"))) void Fiber::switch_to(Fiber& from, Fiber& to,
+                                                                           [[maybe_unused]] bool last) {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(last ? nullptr : &from.fake_stack_, to.stack_bottom_, to.stack_size_);
 #endif

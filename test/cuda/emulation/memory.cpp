@@ -112,7 +112,8 @@ cudaError_t copy(Runtime& runtime, const std::shared_ptr<CUstream_st>& stream, v
     // A recorded copy may outlive its memory.
     const auto gone = [](const Side& side, const void* address, size_t extent) {
       MemoryBlock now;
-      return side.known && !(MemoryRegistry::get().find(address, now) && MemoryRegistry::get().covers(now, address, extent));
+      return side.known &&
+             !(MemoryRegistry::get().find(address, now) && MemoryRegistry::get().covers(now, address, extent));
     };
     if (gone(target, to, to_extent) || (!staged && gone(source, from, from_extent))) {
       failure = "a copy of " + std::to_string(width * height) + " bytes whose memory has been freed";

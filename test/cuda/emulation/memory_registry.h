@@ -16,11 +16,20 @@ struct MemoryBlock {
   size_t bytes = 0;
   MemoryKind kind = MemoryKind::device;
   int device = 0;
+  void* mapping = nullptr;  // of its own, in protected mode
+  size_t mapping_bytes = 0;
 };
 
 class MemoryRegistry {
  public:
   static MemoryRegistry& get();
+
+  // Device memory allocated from now on lies in pages of its own that are inaccessible unless open() says otherwise: host
+  // code that touches it, or a kernel of another device, ends the process with a line that says so.
+  void protect_from_now_on(bool on);
+  // Makes protected memory of a device accessible, until as many close() as open() were called.
+  void open(int device);
+  void close(int device);
 
   // Filled with kUnwritten. Null when the host has no memory. Under AddressSanitizer a heap block of exactly this size;
   // otherwise guarded by words that release() looks at.
@@ -42,7 +51,11 @@ class MemoryRegistry {
 
  private:
   static std::string damage_of(const MemoryBlock& block);
+  void* map_pages(size_t bytes, MemoryBlock& block);
+  void set_access(int device, int access);
 
+  bool protect_ = false;
+  std::map<int, int> opened_;  // by device: how often
   mutable std::mutex mutex_;
   std::map<uintptr_t, MemoryBlock> blocks_;
 };

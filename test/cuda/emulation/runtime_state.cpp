@@ -28,6 +28,8 @@ bool apply_setting(Settings& settings, const std::string& name, const std::strin
     settings.threads = static_cast<int>(number());
   } else if (name == "lose_at") {
     settings.lose_at = number();
+  } else if (name == "protect" && (value == "0" || value == "1")) {
+    settings.protect = value == "1";
   } else if (name == "streams" && (value == "lazy" || value == "eager")) {
     settings.lazy = value == "lazy";
   } else if (name == "order" && value == "forward") {
@@ -47,7 +49,8 @@ bool apply_setting(Settings& settings, const std::string& name, const std::strin
 Settings environment_settings() {
   static const Settings settings = [] {
     Settings found;
-    for (const char* name : {"devices", "sm", "memory", "driver", "threads", "order", "lose_at", "streams"}) {
+    for (const char* name :
+         {"devices", "sm", "memory", "driver", "threads", "order", "lose_at", "streams", "protect"}) {
       std::string variable = "BA_SAM_EMULATION_";
       for (const char* c = name; *c; ++c) variable += static_cast<char>(*c >= 'a' && *c <= 'z' ? *c - 32 : *c);
       const char* value = std::getenv(variable.c_str());
@@ -72,6 +75,7 @@ Runtime& Runtime::get() {
 
 void Runtime::apply(const Settings& wanted) {
   settings = wanted;
+  MemoryRegistry::get().protect_from_now_on(wanted.protect);
   devices.resize(static_cast<size_t>(wanted.devices));
   for (size_t i = 0; i < devices.size(); ++i) {
     devices[i].lost = cudaSuccess;
@@ -154,7 +158,9 @@ cudaError_t Runtime::execute(const WorkPointer& work) {
     return device.lost = cudaErrorIllegalAddress;
   }
   std::string text;
+  MemoryRegistry::get().open(work->device);
   const cudaError_t error = work->run(text);
+  MemoryRegistry::get().close(work->device);
   if (error != cudaSuccess) {
     device.lost = error;
     failure = text;
@@ -184,7 +190,8 @@ cudaError_t Runtime::forbid_during_capture() {
   for (const auto& capture : captures) {
     if (capture->mode == cudaStreamCaptureModeRelaxed) continue;
     const bool own = capture->thread == std::this_thread::get_id();
-    const bool others_too = interaction_mode == cudaStreamCaptureModeGlobal && capture->mode == cudaStreamCaptureModeGlobal;
+    const bool others_too =
+        interaction_mode == cudaStreamCaptureModeGlobal && capture->mode == cudaStreamCaptureModeGlobal;
     if (own || others_too) {
       capture->invalid = true;
       error = cudaErrorStreamCaptureUnsupported;
@@ -249,7 +256,8 @@ const char* ba_sam_emulation_report(const char* what) {
   } else if (name == "leaks") {
     const Leaks leaks = live_objects();
     text.clear();
-    for (size_t n : {leaks.device_blocks, leaks.host_blocks, leaks.streams, leaks.events, leaks.graphs, leaks.graph_execs}) {
+    for (size_t n :
+         {leaks.device_blocks, leaks.host_blocks, leaks.streams, leaks.events, leaks.graphs, leaks.graph_execs}) {
       text += (text.empty() ? "" : " ") + std::to_string(n);
     }
   } else {

@@ -42,7 +42,7 @@ struct Capture {
 struct CUstream_st {
   const ba_sam_emulation_stream_interface* interface = nullptr;  // first: the emulated cuBLASLt looks for it here
   int device = 0;
-  bool blocking = true;     // synchronizes with the legacy default stream
+  bool blocking = true;  // synchronizes with the legacy default stream
   bool is_default = false;
   std::deque<ba_sam::emulation::WorkPointer> queue;  // lazy streams only
   uint64_t submitted = 0, executed = 0;
@@ -87,7 +87,7 @@ struct Runtime {
   std::set<CUevent_st*> events;
   std::set<CUgraph_st*> graphs;
   std::set<CUgraphExec_st*> graph_execs;
-  std::vector<std::shared_ptr<Capture>> captures;  // that have begun and not ended
+  std::vector<std::shared_ptr<Capture>> captures;      // that have begun and not ended
   std::unordered_map<const void*, int> shared_limits;  // of kernels, set by cudaFuncSetAttribute
   std::string failure, damage;
   uint64_t launches = 0;

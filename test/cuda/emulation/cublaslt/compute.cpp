@@ -12,8 +12,8 @@ namespace ba_sam::emulation::lt {
 
 namespace {
 
-constexpr uint64_t kDepth = 256;         // of K at a time
-constexpr int kPanelRows = 16;           // of D: two vectors of eight
+constexpr uint64_t kDepth = 256;  // of K at a time
+constexpr int kPanelRows = 16;    // of D: two vectors of eight
 constexpr int kPanelColumns = 6;
 
 typedef float Floats __attribute__((vector_size(32)));
@@ -99,7 +99,8 @@ struct View {
   }
 };
 
-inline __attribute__((always_inline)) void micro_kernel(uint64_t depth, const float* a, const float* b, Floats (&sum)[kPanelColumns][2]) {
+inline __attribute__((always_inline)) void micro_kernel(uint64_t depth, const float* a, const float* b,
+                                                        Floats (&sum)[kPanelColumns][2]) {
   for (uint64_t k = 0; k < depth; ++k) {
     Floats low, high;
     std::memcpy(&low, a + k * kPanelRows, sizeof low);
@@ -126,7 +127,8 @@ inline __attribute__((always_inline)) void add_panel(uint64_t depth, const float
 }
 
 using AddPanel = void (*)(uint64_t, const float*, const float*, float*, uint64_t, int, int);
-void add_panel_plain(uint64_t depth, const float* a, const float* b, float* total, uint64_t pitch, int rows, int columns) {
+void add_panel_plain(uint64_t depth, const float* a, const float* b, float* total, uint64_t pitch, int rows,
+                     int columns) {
   add_panel(depth, a, b, total, pitch, rows, columns);
 }
 #if defined(__x86_64__)
@@ -153,8 +155,10 @@ void compute_columns(const Product& p, int32_t batch, uint64_t first, uint64_t l
   static const AddPanel add = best_add_panel();
   const uint64_t m = p.m(), k = p.k(), n = last - first;
   const bool tf32 = p.desc.compute == kCompute32FFastTf32;
-  const View a(p.a_data, p.a, p.desc.transpose_a != 0, batch, tf32), b(p.b_data, p.b, p.desc.transpose_b != 0, batch, tf32);
-  const uint64_t row_panels = (m + kPanelRows - 1) / kPanelRows, column_panels = (n + kPanelColumns - 1) / kPanelColumns;
+  const View a(p.a_data, p.a, p.desc.transpose_a != 0, batch, tf32),
+      b(p.b_data, p.b, p.desc.transpose_b != 0, batch, tf32);
+  const uint64_t row_panels = (m + kPanelRows - 1) / kPanelRows,
+                 column_panels = (n + kPanelColumns - 1) / kPanelColumns;
   std::vector<float> a_packed(row_panels * kPanelRows * kDepth), b_packed(column_panels * kPanelColumns * kDepth);
   std::vector<float> total(m * n);
   const uint64_t slices = (k + kDepth - 1) / kDepth;
@@ -171,7 +175,8 @@ void compute_columns(const Product& p, int32_t batch, uint64_t first, uint64_t l
     for (uint64_t j = 0; j < n; j += kPanelColumns) {
       for (uint64_t i = 0; i < m; i += kPanelRows) {
         add(depth, a_packed.data() + i * depth, b_packed.data() + j * depth, total.data() + j * m + i, m,
-            static_cast<int>(std::min<uint64_t>(kPanelRows, m - i)), static_cast<int>(std::min<uint64_t>(kPanelColumns, n - j)));
+            static_cast<int>(std::min<uint64_t>(kPanelRows, m - i)),
+            static_cast<int>(std::min<uint64_t>(kPanelColumns, n - j)));
       }
     }
   }

@@ -94,9 +94,9 @@ uint64_t mix(uint64_t hash, uint64_t part) {
   return hash ^ hash >> 29;
 }
 uint64_t mix(uint64_t hash, const Layout& l) {
-  for (const uint64_t part : {uint64_t{l.type}, static_cast<uint64_t>(l.order), l.rows, l.columns,
-                              static_cast<uint64_t>(l.leading), static_cast<uint64_t>(l.batch_count),
-                              static_cast<uint64_t>(l.batch_stride)}) {
+  for (const uint64_t part :
+       {uint64_t{l.type}, static_cast<uint64_t>(l.order), l.rows, l.columns, static_cast<uint64_t>(l.leading),
+        static_cast<uint64_t>(l.batch_count), static_cast<uint64_t>(l.batch_stride)}) {
     hash = mix(hash, part);
   }
   return hash;
@@ -134,7 +134,8 @@ Status choose(const Desc& desc, const Layout& a, const Layout& b, const Layout& 
     const uint64_t partial = 2 * m * n * 4 * static_cast<uint64_t>(d.batch_count);
     if (preference.reduction_schemes & kInPlace) {
       algorithm.scheme = kInPlace;
-    } else if ((preference.reduction_schemes & (kInComputeType | kInOutputType)) && partial <= preference.workspace_bytes) {
+    } else if ((preference.reduction_schemes & (kInComputeType | kInOutputType)) &&
+               partial <= preference.workspace_bytes) {
       algorithm.scheme = kInComputeType;
       algorithm.workspace_bytes = partial;
     }
@@ -150,7 +151,8 @@ struct Task {
 };
 
 uint64_t bytes_of_all(const Layout& l) {
-  return (static_cast<uint64_t>(l.batch_count - 1) * static_cast<uint64_t>(l.batch_stride) + extent(l)) * bytes_of(l.type);
+  return (static_cast<uint64_t>(l.batch_count - 1) * static_cast<uint64_t>(l.batch_stride) + extent(l)) *
+         bytes_of(l.type);
 }
 
 int run_task(void* context, char* failure, size_t failure_bytes) {
@@ -175,7 +177,8 @@ int run_task(void* context, char* failure, size_t failure_bytes) {
     return kIllegalAddress;
   }
   if (bias && alignment_of(p.desc.bias) < (p.algorithm.bias_alignment < 16 ? p.algorithm.bias_alignment : 16)) {
-    std::snprintf(failure, failure_bytes, "matrix product: the bias is less aligned than when its algorithm was chosen");
+    std::snprintf(failure, failure_bytes,
+                  "matrix product: the bias is less aligned than when its algorithm was chosen");
     return kMisalignedAddress;
   }
   // Whatever lies in the workspace is lost.
@@ -213,7 +216,8 @@ BA_SAM_EXPORT Status cublasLtMatmul(void* handle, const Desc* desc, const void* 
   }
   const Status status = check(*desc, *a_layout, *b_layout, *c_layout, *d_layout);
   if (status != kSuccess) return status;
-  auto* task = new Task{{*desc, *a_layout, *b_layout, *c_layout, *d_layout, 0, 0, a, b, c, d, workspace, {}}, nullptr, 0};
+  auto* task =
+      new Task{{*desc, *a_layout, *b_layout, *c_layout, *d_layout, 0, 0, a, b, c, d, workspace, {}}, nullptr, 0};
   Product& p = task->product;
   const auto refuse = [task](Status why) {
     delete task;

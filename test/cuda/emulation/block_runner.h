@@ -1,0 +1,115 @@
+// The scheduler of one block's threads. Internal to the executor.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "emulated_thread.h"
+#include "executor.h"
+#include "fiber.h"
+
+namespace ba_sam::emulation {
+
+class BlockRunner;
+
+struct Warp {
+  uint32_t present = 0, runnable = 0, arrived = 0, exited = 0;
+  const char* name = nullptr;  // of the collective that lanes wait in
+  const Site* site = nullptr;
+  WarpOperation operation = nullptr;
+  int first_lane = 0;  // that arrived
+  void* operands[32];
+};
+
+struct PendingCopy {
+  void* to;
+  uint8_t data[16];
+  uint32_t group;
+};
+
+struct Thread {
+  uint3 position = {0, 0, 0};  // threadIdx
+  Fiber fiber;
+  BlockRunner* runner = nullptr;
+  int index = 0;
+  bool started = false, finished = false;
+  const char* waits_in = nullptr;  // collective or barrier, null while it can run
+  const Site* waits_at = nullptr;
+  std::vector<PendingCopy> copies;
+  size_t first_copy = 0;
+  uint32_t closed_groups = 0;
+};
+
+BA_SAM_UNCHECKED inline Thread& running() {
+  return *running_thread;
+}
+
+class BlockRunner {
+ public:
+  BlockRunner();
+  ~BlockRunner();
+  BlockRunner(const BlockRunner&) = delete;
+  BlockRunner& operator=(const BlockRunner&) = delete;
+
+  // Returns what went wrong, or nothing.
+  std::string run(const GridLaunch& launch, uint3 block_index, uint64_t block_number);
+
+  BA_SAM_UNCHECKED void meet_warp(Thread& self, const char* name, const Site& site, uint32_t mask,
+                                  WarpOperation operation, void* operands);
+  void meet_block(Thread& self, const char* name, const Site& site);
+
+  [[noreturn]] void fail(const Thread& at, const Site& site, const std::string& what);
+
+  const Thread& lane_of_running_warp(int lane) const { return threads_[running().index / 32 * 32 + lane]; }
+  const Site& site_of_running_warp() const { return *warps_[running().index / 32].site; }
+
+  // −1: below, 1: above, 0: inside the dynamic shared memory; 2: elsewhere.
+  int place_in_shared(const void* address, size_t bytes) const;
+  bool on_a_stack(const void* address) const;
+
+ private:
+  static void thread_main(void* argument);
+
+  // The thread's end: goes on with another one, or back to the host.
+  void leave(Thread& self);
+
+  // As fail(), for a thread that has left its kernel.
+  void stop(const std::string& what, const Thread& at);
+  std::string deadlock() const;
+
+  BA_SAM_UNCHECKED void set_blocked(Thread& self, Warp& warp);
+  BA_SAM_UNCHECKED void block(Thread& self, Warp& warp, const char* name, const Site& site);
+
+  // Everybody waiting here may go on, this thread among them: the order decides who does.
+  BA_SAM_UNCHECKED void yield(Thread& self);
+
+  void release_barrier();
+
+  BA_SAM_UNCHECKED uint64_t next_random();
+  BA_SAM_UNCHECKED static int any_bit(uint32_t bits, unsigned rotation);
+  BA_SAM_UNCHECKED Thread* pick(int warp);
+  BA_SAM_UNCHECKED void go(Fiber& from, Thread& to);
+  void resume_from_host(int index) { go(host_, threads_[index]); }
+  void prepare_shared();
+  void check_shared_redzones();
+  void prepare_threads(uint3 block_index);
+
+  FiberStacks stacks_;
+  std::vector<Thread> threads_;
+  Warp warps_[32];
+  Fiber host_;
+  const GridLaunch* launch_ = nullptr;
+  int prepared_ = 0;  // fibers that exist; they serve one block after another
+  int count_ = 0, live_ = 0, warp_count_ = 0;
+  uint32_t active_warps_ = 0;  // that have runnable lanes
+  int barrier_arrived_ = 0, barrier_first_ = 0;
+  const Site* barrier_site_ = nullptr;
+  bool restart_order_ = false;  // a barrier has opened: the order starts anew
+  bool aborting_ = false, retiring_ = false;
+  uint64_t random_ = 0;
+  std::string failure_;
+  uint8_t *shared_memory_ = nullptr, *shared_ = nullptr;
+  size_t shared_capacity_ = 0;
+};
+
+}  // namespace ba_sam::emulation
