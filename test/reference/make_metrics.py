@@ -264,8 +264,7 @@ if __name__ == '__main__':
         one.step(levels, top, truth, c['normalize'])
         c['drawn'] = hashed(levels * 2 + truth)
         c['values'] = {k: float(v) for k, v in one.result().items()}
-        if np.isnan(c['values']['sMeasure']): c['values']['sMeasure'] = None
-        elif c['normalize']: total.step(levels, top, truth, True); c['inDataset'] = True
+        if c['normalize']: total.step(levels, top, truth, True); c['inDataset'] = True
         out['pairs'].append(c)
     out['dataset'] = {k: float(v) for k, v in total.result().items()}
     out['datasetAveraged'] = {k: float(v) for k, v in total.dataset_f().items()}

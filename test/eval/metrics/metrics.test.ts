@@ -16,6 +16,8 @@ import {
 } from '../../../lib/eval/metrics';
 import { ExactSum } from '../../../lib/eval/metrics/exact-sum';
 import { Pair } from '../../../lib/eval/metrics/pair';
+import { countControlPoints } from '../../../lib/eval/metrics/polyline';
+import { roundHalfEven } from '../../../lib/eval/metrics/s-measure';
 import type { BinaryMask, Instance, SoftMask } from '../../../lib/eval/types';
 import { expectThrownSamError } from '../../image/helpers';
 import { disc, drawCoco, drawLevels, drawMask, toSoft } from './draw';
@@ -208,6 +210,38 @@ describe('totals', () => {
   });
 });
 
+test('corners of curves, as OpenCV 5 and 4.12 count them', () => {
+  const count = (distanceTo: 'line' | 'segment', ...points: [x: number, y: number][]) =>
+    countControlPoints(
+      points.map(([x, y]) => y * 30 + x),
+      30,
+      2,
+      distanceTo,
+    );
+  // The middle point is nearly on the way from one neighbour to the other, which share a row.
+  const flat: [number, number][] = [
+    [8, 9],
+    [11, 1],
+    [8, 0],
+    [3, 1],
+    [0, 8],
+  ];
+  expect([count('segment', ...flat), count('line', ...flat)]).toEqual([5, 5]);
+  // Beyond the segment's end, but close to its line extended.
+  const back: [number, number][] = [
+    [9, 10],
+    [8, 6],
+    [9, 3],
+    [10, 7],
+  ];
+  expect([count('segment', ...back), count('line', ...back)]).toEqual([3, 4]);
+  expect([count('segment', [3, 3]), count('segment', [3, 3], [4, 3])]).toEqual([1, 2]);
+});
+
+test('halves go to the even integer', () => {
+  expect([0.5, 1.5, 2.5, 2.4999, 3.5, 7.2, 7.8].map(roundHalfEven)).toEqual([0, 2, 2, 2, 4, 7, 8]);
+});
+
 test('exact sums', () => {
   const sum = (...terms: number[]) => {
     const exact = new ExactSum();
@@ -311,6 +345,14 @@ describe('COCO', () => {
       detections: [detection(round, 0.4), detection(elsewhere, 0.9)],
     });
     expect(metric.result().AP).toBeCloseTo(0.5, 12);
+  });
+
+  test('an object that counts is preferred to a crowd that covers more', () => {
+    const metric = new CocoApMetric();
+    const crowd = instance(drawMask('full', 60, 50, 0), { id: 2, crowd: true });
+    const smaller = disc(60, 50, 20, 20, 14);
+    metric.add({ image: 1, instances: [crowd, instance(round)], detections: [detection(smaller)] });
+    expect(metric.result().AP50).toBeCloseTo(1, 12);
   });
 
   test('categories count unless told otherwise', () => {
