@@ -1,10 +1,10 @@
 // Compiles every .cu for every architecture and reads what came out; needs nvcc but no GPU:
-//   node scripts/check-cuda-kernels.mjs [--arch 80,90] [--update] [--table]
+//   node scripts/check-cuda-kernels.mjs [--arch 80,90] [--update] [--table] [--source FILE]…
 // A kernel fails when it spills, has a stack frame, touches local memory, when ptxas says that it serialises, when it is
 // named after mma but has no tensor-core instruction, or when it takes more than 8 registers over the baseline
 // (bench/results/cuda-registers.json; --update writes it). Results lie in build/cuda-kernels.json; --table prints them.
-// Objects are kept by content: an unchanged tree takes a second. Closes with "N passed, N failed", one a kernel and
-// architecture; without nvcc all of them are skipped.
+// Results are kept by content: an unchanged tree takes a second. Closes with "N passed, N failed", one a kernel and
+// architecture; without nvcc all of them are skipped. --source: these files instead of the library's.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -25,6 +25,7 @@ const { values: args } = parseArgs({
     arch: { type: 'string' },
     update: { type: 'boolean', default: false },
     table: { type: 'boolean', default: false },
+    source: { type: 'string', multiple: true },
   },
 });
 
@@ -179,16 +180,18 @@ function printTable(kernels) {
 }
 
 function finish(counts) {
-  const results = path.join(root, 'build/test-results');
-  mkdirSync(results, { recursive: true });
-  writeFileSync(path.join(results, 'cuda-kernels.json'), JSON.stringify({ all: counts }));
+  if (!args.source) {
+    const results = path.join(root, 'build/test-results');
+    mkdirSync(results, { recursive: true });
+    writeFileSync(path.join(results, 'cuda-kernels.json'), JSON.stringify({ all: counts }));
+  }
   const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : '';
   console.log(`${counts.passed} passed, ${counts.failed} failed${skipped}`);
   process.exitCode = counts.failed > 0 ? 1 : 0;
 }
 
 async function check() {
-  const sources = nativeSources(CUDA_LIBRARY).filter((file) => file.endsWith('.cu'));
+  const sources = args.source ?? nativeSources(CUDA_LIBRARY).filter((file) => file.endsWith('.cu'));
   const toolkit = findCudaToolkit();
   if (toolkit.reason) {
     console.log(`${toolkit.reason} CUDA kernels are not checked.`);
@@ -217,7 +220,7 @@ async function check() {
     }
   });
   await Promise.all(workers);
-  if (!args.arch && counts.failed === 0) {
+  if (!args.arch && !args.source && counts.failed === 0) {
     const wanted = new Set(jobs.map((job) => `${job.key}.json`));
     for (const name of readdirSync(CACHE)) if (!wanted.has(name)) rmSync(path.join(CACHE, name));
   }
@@ -244,15 +247,16 @@ function report(records, counts, toolkit) {
       console.error(`${kernel.kernel} for sm_${kernel.target}: ${found.join('; ')}`);
     }
   }
-  writeFileSync(
-    path.join(root, 'build/cuda-kernels.json'),
-    `${JSON.stringify({ cuda: toolkit.version, kernels }, null, 1)}\n`,
-  );
+  if (!args.source) {
+    const table = `${JSON.stringify({ cuda: toolkit.version, kernels }, null, 1)}\n`;
+    writeFileSync(path.join(root, 'build/cuda-kernels.json'), table);
+  }
   if (args.table) printTable(kernels);
   if (args.update) writeBaseline(kernels, toolkit, baseline);
   else {
     const unknown = kernels.filter((k) => baseline?.kernels[k.kernel]?.[k.target] === undefined).length;
-    if (unknown > 0 && baseline) console.log(`${unknown} are not in the baseline yet: --update adds them`);
+    if (unknown > 0 && baseline && !args.source)
+      console.log(`${unknown} are not in the baseline yet: --update adds them`);
   }
   const files = new Set(records.map((record) => record.source)).size;
   const targets = [...new Set(records.map((record) => `sm_${record.target}`))].join(', ');

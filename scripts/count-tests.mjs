@@ -16,6 +16,7 @@ for (const name of existsSync(folder) ? readdirSync(folder) : []) {
     for (const counts of Object.values(results)) {
       sums.passed += counts.passed;
       sums.failed += counts.failed;
+      sums.skipped += counts.skipped ?? 0;
     }
   }
 }

@@ -7,7 +7,8 @@ import { compile, link } from './native-compile.mjs';
 import { CUDA_ADDON, nativeSources, root } from './native-sources.mjs';
 
 const cxx = process.env.CXX ?? 'g++';
-const FLAGS = [
+/** Of every source, -x c++ because .cu says nothing to g++. */
+export const EMULATED_FLAGS = [
   ...['-std=c++17', '-O2', '-fPIC', '-fvisibility=hidden', '-Wall', '-Wextra', ...EMULATION_FLAGS],
   ...['-x', 'c++'],
 ];
@@ -33,7 +34,7 @@ export async function buildEmulatedAttention(folder = 'build-cuda-emulated') {
     ...['native/cuda/runtime.cpp', 'native/cuda/c_api.cpp'],
     ...emulationSources(),
   ];
-  const objects = await objectsOf(path.join(out, 'objects'), FLAGS, sources);
+  const objects = await objectsOf(path.join(out, 'objects'), EMULATED_FLAGS, sources);
   await link({
     objects,
     program: library,
@@ -57,8 +58,8 @@ export async function buildEmulatedAddon(folder = 'build-cuda-emulated') {
   const glue = sources.filter((file) => file.startsWith('native/node/'));
   const rest = sources.filter((file) => !glue.includes(file));
   const objects = [
-    ...(await objectsOf(path.join(out, 'objects'), FLAGS, [...rest, ...emulationSources()])),
-    ...(await objectsOf(path.join(out, 'objects-node'), [...nodeFlags, ...FLAGS], glue)),
+    ...(await objectsOf(path.join(out, 'objects'), EMULATED_FLAGS, [...rest, ...emulationSources()])),
+    ...(await objectsOf(path.join(out, 'objects-node'), [...nodeFlags, ...EMULATED_FLAGS], glue)),
   ];
   const symbols = 'napi_register_module_v*; node_api_module_get_api_version_v*; ba_sam_emulation_*';
   await link({ objects, program: addon, cxx, flags: linkFlags(out, 'addon', symbols) });

@@ -125,6 +125,14 @@ def ncu_command(check):
             '--launch-count', '1', check.path('tests/attention_bench'), 'once', 'global 64x64 D64 bf16 rel+euclidean ']
 
 
+def attention_bench(rows, *parts):
+    """Natively; rows: of queries per warp, instead of the kernel's own choice."""
+    label = ' '.join(['native attention benchmark', *parts, *([f'{rows} rows'] if rows else [])])
+    return Step(label, lambda check: [check.path('tests/attention_bench'), 'time=0.03', *(f'{part} ' for part in parts)], 20,
+                ['bench/cuda/attention_bench.cpp'], needs_build('tests/attention_bench'), 6,
+                {'BA_SAM_CUDA_ATTENTION_ROWS': rows}, last_lines(60))
+
+
 def last_lines(count):
     return lambda text: text.splitlines()[-count:]
 
@@ -166,8 +174,10 @@ STEPS = [
     Step('profile of one attention kernel', ncu_command, 30, ['bench/cuda/attention_bench.cpp'],
          needs_tool('ncu', 'tests/attention_bench'), 15, keep=last_lines(25)),
     sanitizer('racecheck', 'c_api_test', 40),
-    Step('native attention benchmark', lambda check: [check.path('tests/attention_bench'), 'time=0.05'], 30,
-         ['bench/cuda/attention_bench.cpp'], needs_build('tests/attention_bench'), 10, keep=last_lines(80)),
+    attention_bench('', 'bf16'),
+    attention_bench('16', 'bf16', 'global'),
+    attention_bench('32', 'bf16', 'global'),
+    attention_bench('', 'f32'),
     sanitizer('memcheck', 'ops_test', 60, BA_SAM_TEST_GRAPHS='4'),
 ]
 REPORTS['encoder_vit_h'] = 'encoder-vit-h.json'
