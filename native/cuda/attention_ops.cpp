@@ -54,7 +54,6 @@ class GridAttention final : public Kernel {
         channels_(c.in(0).shape[3] / 3),
         in_elements_(c.in(0).elements()),
         out_elements_(c.out().elements()),
-        rel_(c.has(1)),
         widening_(c.in(0).dtype, channels_ / c.integer(0), stream_) {
     const Shape& qkv = c.in(0).shape;
     params_.dtype = widening_.compute_dtype();
@@ -80,11 +79,7 @@ class GridAttention final : public Kernel {
   bool owns_weight(size_t input) const override { return input == 3; }
 
   size_t scratch_bytes() const override {
-    AttentionParams params = params_;
-    // The workspace depends on which biases there are: say so before their addresses are known.
-    static const float kLater = 0;
-    if (rel_) params.rel_h = params.rel_w = &kLater;
-    return widening_.bytes(in_elements_) + widening_.bytes(out_elements_) + attention_workspace_bytes(params);
+    return widening_.bytes(in_elements_) + widening_.bytes(out_elements_) + attention_workspace_bytes(params_);
   }
 
   void run(const KernelIo& io) override {
@@ -129,7 +124,6 @@ class GridAttention final : public Kernel {
   cudaStream_t stream_;
   AttentionParams params_;
   int64_t channels_, in_elements_, out_elements_;
-  bool rel_;
   Widening widening_;
   std::shared_ptr<Memory> slopes_, pad_;
 };

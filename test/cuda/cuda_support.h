@@ -11,6 +11,12 @@
 
 namespace ba_sam::test {
 
+#if defined(BA_SAM_CUDA_EMULATION)
+constexpr bool kEmulated = true;
+#else
+constexpr bool kEmulated = false;
+#endif
+
 // A cuBLASLt that has nothing for any shape: all products go to the SIMT kernel.
 inline const cuda::lt::Library& refusing_cublaslt() {
   using namespace cuda::lt;

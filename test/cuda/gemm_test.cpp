@@ -18,9 +18,14 @@ const std::vector<DType> kFloats = {DType::f32, DType::bf16, DType::f16};
 const lt::Library* g_real = nullptr;
 uint32_t g_epilogue = 0;
 int g_searches = 0;
+uint32_t g_reductions = 0xff;
 
 lt::Library counting() {
   lt::Library l = *g_real;
+  l.preference_set = [](lt::Preference p, lt::PreferenceAttribute attribute, const void* value, size_t bytes) {
+    if (attribute == lt::kPreferenceReductionSchemes) std::memcpy(&g_reductions, value, sizeof(g_reductions));
+    return g_real->preference_set(p, attribute, value, bytes);
+  };
   l.heuristic = [](lt::Handle h, lt::MatmulDesc desc, lt::Layout a, lt::Layout b, lt::Layout c, lt::Layout d,
                    lt::Preference p, int requested, lt::HeuristicResult* results, int* returned) {
     ++g_searches;
@@ -109,6 +114,7 @@ void test_choices(Random& random) {
     g_counts.check(g_searches == 1,
                    std::string("one search per shape in ") + dtype_name(dtype) + ": " + std::to_string(g_searches));
   }
+  g_counts.check(g_reductions == lt::kReduceComputeType, "no reduction in place, which atomics would make random");
   g_counts.check(backend->gemm().fallbacks() == 0, "nothing falls back where rows are aligned");
   run_spec(product(64, 32, 3, DType::bf16, DType::bf16, 1, true, false), random, backend, 2);
   g_counts.check(backend->gemm().fallbacks() > 0, "rows of 3 channels fall back");
@@ -135,7 +141,8 @@ void test_gelu(Random& random) {
       const double exact = activate(in[i], 2);
       worst = std::max(worst, std::abs(out[i] - exact) - half_ulp * std::abs(exact));
     }
-    const double limit = dtype == DType::bf16 ? 4.8e-4 : 1e-6;
+    // A device's tanh is an approximation, too: 2^-11 of it.
+    const double limit = dtype == DType::bf16 ? (kEmulated ? 4.8e-4 : 1.5e-3) : 1e-6;
     g_counts.check(worst == worst && worst <= limit,
                    std::string("gelu in ") + dtype_name(dtype) + ": " + std::to_string(worst));
   }
