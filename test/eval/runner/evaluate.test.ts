@@ -229,6 +229,18 @@ describe('work', () => {
     expect(limited.rows.map(({ id }) => id)).toEqual(['p0']);
   });
 
+  it('leaves out a mask of another size than its image', async () => {
+    const { samples, ...rest } = await openDataset('folder', root);
+    const mask = { data: new Uint8Array(12).fill(1), width: 4, height: 3 };
+    const dataset = { ...rest, samples: [samples[0]!, { ...samples[1]!, mask: async () => mask }] };
+    expect((await run({ dataset, root: undefined })).problems).toEqual([
+      {
+        id: 'p1',
+        reason: 'expected a ground truth of 112 × 80 px, the size of the image, but found 4 × 3',
+      },
+    ]);
+  });
+
   it('ends with an error when nothing can be used', async () => {
     const empty = await drawFolder(path.join(folder, 'all-empty'), 1);
     await drawMask(path.join(empty, 'masks', 'p0.png'), 96, 80, new Uint8Array(96 * 80));
@@ -304,6 +316,20 @@ describe('resuming', () => {
     const resumed = await run({ ...two, out, resume: true });
     expect(resumed.rows).toEqual(whole.rows);
     expect(resumed.means).toEqual(whole.means);
+  });
+
+  it('does not try again what could not be used, unless it must not be left out', async () => {
+    const data = await drawFolder(path.join(folder, 'repaired'), 2);
+    const { width, height, disc } = scene(1);
+    const file = path.join(data, 'masks', 'p1.png');
+    await drawMask(file, width, height, new Uint8Array(width * height));
+    const first = await run({ root: data });
+    await drawMask(file, width, height, discMask(width, height, disc));
+    const { out } = first;
+    expect(await run({ root: data, out, resume: true })).toEqual(first);
+    await expect(run({ root: data, out, resume: true, strict: true })).rejects.toThrow(
+      'p1: the ground truth is empty: it gives no gt-box',
+    );
   });
 
   it('is not needed after an error before the first row', async () => {
