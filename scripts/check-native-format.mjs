@@ -5,7 +5,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { root } from './native-sources.mjs';
 
-const FOLDERS = ['native', 'test/native', 'test/cuda', 'test/fuzz', 'bench/native'];
+const FOLDERS = ['native', 'test/native', 'test/cuda', 'test/fuzz', 'bench/native', 'bench/cuda'];
 const files = FOLDERS.map((folder) => path.join(root, folder))
   .filter((folder) => existsSync(folder))
   .flatMap((folder) =>

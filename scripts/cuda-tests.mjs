@@ -1,4 +1,4 @@
-// Builds and runs test/cuda/*_test.cpp, and the emulation's own tests, against the host emulation:
+// Builds and runs test/cuda/*_test.cpp against the host emulation, which has tests of its own (cuda-emulation.mjs):
 //   node scripts/cuda-tests.mjs [--asan] [name…]
 // Objects are shared with `npm run build:cuda -- --emulated`. Each program prints "N passed, N failed"; the sums close the
 // output. On a GPU the same programs are built by `npm run build:cuda -- --tests`.
@@ -12,7 +12,7 @@ import { CUDA_LIBRARY, nativeSources, root } from './native-sources.mjs';
 import { SANITIZER_ENV } from './native-tests.mjs';
 
 const cxx = process.env.CXX ?? 'g++';
-const FOLDERS = ['test/cuda', 'test/cuda/emulation'];
+const FOLDER = 'test/cuda';
 const VARIANTS = {
   plain: { folder: 'build-cuda-emulated/objects', flags: [] },
   asan: {
@@ -23,12 +23,10 @@ const VARIANTS = {
 
 /** Sources of all test programs, relative to the repository. */
 export function cudaTests() {
-  return FOLDERS.flatMap((folder) =>
-    readdirSync(path.join(root, folder))
-      .filter((name) => name.endsWith('_test.cpp'))
-      .sort()
-      .map((name) => `${folder}/${name}`),
-  );
+  return readdirSync(path.join(root, FOLDER))
+    .filter((name) => name.endsWith('_test.cpp'))
+    .sort()
+    .map((name) => `${FOLDER}/${name}`);
 }
 
 /** Objects of the backend and the emulation, and an emulated cuBLASLt. */
