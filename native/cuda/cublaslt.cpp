@@ -49,11 +49,13 @@ std::vector<std::string> candidates() {
   std::vector<std::string> folders;
   for (const char* variable : {"CUDA_HOME", "CUDA_PATH"}) {
     const char* folder = std::getenv(variable);
-    if (folder && *folder) folders.push_back(folder);
+    if (!folder || !*folder) continue;
+    folders.push_back(std::string(folder) + "/lib64/");
+    folders.push_back(std::string(folder) + "/lib/");  // pip's nvidia/cu13
   }
-  folders.push_back("/usr/local/cuda");
+  folders.push_back("/usr/local/cuda/lib64/");
   for (const std::string& folder : folders) {
-    for (const char* name : {"libcublasLt.so.13", "libcublasLt.so.12"}) paths.push_back(folder + "/lib64/" + name);
+    for (const char* name : {"libcublasLt.so.13", "libcublasLt.so.12"}) paths.push_back(folder + name);
   }
   return paths;
 }
