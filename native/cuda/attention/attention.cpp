@@ -22,29 +22,32 @@ bool aligned(const void* pointer, size_t bytes) {
   return reinterpret_cast<uintptr_t>(pointer) % bytes == 0;
 }
 
-// The rectangle of keys that one block walks over.
-struct Rectangle {
-  int64_t rows = 1, columns = 0;
-  int64_t windows_down = 1, windows_across = 1;
-};
-
-Rectangle rectangle_of(const AttentionParams& p) {
-  Rectangle r;
-  if (p.window > 0) {
-    r.rows = r.columns = p.window;
-    r.windows_down = (p.grid_h + p.window - 1) / p.window;
-    r.windows_across = (p.grid_w + p.window - 1) / p.window;
-  } else if (p.grid_h > 0) {
-    r.rows = p.grid_h;
-    r.columns = p.grid_w;
-  } else {
-    r.columns = p.k_tokens;
-  }
-  return r;
-}
-
 bool has_bias(const AttentionParams& p) {
   return p.window > 0 || p.rel_h != nullptr || p.metric != DistanceMetric::none;
+}
+
+AttentionLayout layout_of(const AttentionParams& p) {
+  AttentionLayout a = {};
+  a.heads = static_cast<int>(p.heads);
+  a.windows = a.windows_across = 1;
+  a.window = static_cast<int>(p.window);
+  if (p.window > 0) {
+    a.windows_across = static_cast<int>((p.grid_w + p.window - 1) / p.window);
+    a.windows = static_cast<int>((p.grid_h + p.window - 1) / p.window) * a.windows_across;
+  }
+  const bool grid = has_bias(p);  // without a bias a grid is a list like any other
+  a.grid_h = static_cast<int>(grid ? p.grid_h : 1);
+  a.grid_w = static_cast<int>(grid ? p.grid_w : p.k_tokens);
+  a.rows = p.window > 0 ? a.window : a.grid_h;
+  a.columns = p.window > 0 ? a.window : a.grid_w;
+  a.q_count = static_cast<int>(p.window > 0 ? p.window * p.window : p.q_tokens);
+  a.rel_h = p.rel_h;
+  a.rel_w = p.rel_w;
+  a.slopes = p.metric == DistanceMetric::none ? nullptr : p.slopes;
+  a.start = p.start;
+  a.fold_manhattan = p.metric == DistanceMetric::manhattan;
+  a.euclidean = p.metric == DistanceMetric::euclidean;
+  return a;
 }
 
 // Sizes of the f32 kernels: the next one that holds D, or 0.
@@ -96,8 +99,7 @@ void check_operands(const AttentionParams& p, const void* out, const TokenView& 
 
 void run_f32(void* out, int64_t out_batch_stride, int64_t out_token_stride, const TokenView& q, const TokenView& k,
              const TokenView& v, const AttentionParams& p, void* workspace, cudaStream_t stream) {
-  const Rectangle r = rectangle_of(p);
-  F32Arguments a = {};
+  F32Arguments a = {layout_of(p)};
   a.q = static_cast<const float*>(q.data);
   a.k = static_cast<const float*>(k.data);
   a.v = static_cast<const float*>(v.data);
@@ -112,33 +114,14 @@ void run_f32(void* out, int64_t out_batch_stride, int64_t out_token_stride, cons
   a.v_token = v.token_stride;
   a.out_token = out_token_stride;
   a.head_dim = static_cast<int>(p.head_dim);
-  a.heads = static_cast<int>(p.heads);
-  a.windows = static_cast<int>(r.windows_down * r.windows_across);
-  a.windows_across = static_cast<int>(r.windows_across);
-  a.window = static_cast<int>(p.window);
-  a.grid_h = static_cast<int>(p.grid_h > 0 ? p.grid_h : 1);
-  a.grid_w = static_cast<int>(p.grid_h > 0 ? p.grid_w : p.k_tokens);
   a.biased = has_bias(p);
-  a.rows = static_cast<int>(a.biased ? r.rows : 1);
-  a.columns = static_cast<int>(a.biased ? r.columns : p.k_tokens);
-  if (!a.biased) {
-    a.grid_h = 1;
-    a.grid_w = a.columns;
-  }
   const bool narrow = a.biased && (p.window > 0 || narrow_tiles_pay(a.rows, a.columns));
   a.columns_per_tile = !a.biased ? kTileKeys : narrow ? 16 : 32;
   a.rows_per_tile = kTileKeys / a.columns_per_tile;
-  a.q_count = static_cast<int>(p.window > 0 ? p.window * p.window : p.q_tokens);
   a.pad_k = static_cast<const float*>(p.pad_k);
   a.pad_v = static_cast<const float*>(p.pad_v);
-  a.rel_h = p.rel_h;
-  a.rel_w = p.rel_w;
-  a.slopes = p.metric == DistanceMetric::none ? nullptr : p.slopes;
-  a.start = p.start;
   a.scale_log2 = p.scale * kLog2E;
-  a.fold_manhattan = p.metric == DistanceMetric::manhattan;
-  a.euclidean = p.metric == DistanceMetric::euclidean;
-  a.chebyshev = p.metric == DistanceMetric::chebyshev;
+  a.far = a.euclidean || p.metric == DistanceMetric::chebyshev;
   const int64_t rectangles = p.batch * a.windows * p.heads;
   const int splits = f32_splits(p);
   switch (f32_head_dim(p.head_dim)) {
@@ -175,9 +158,9 @@ void run_mma(void* out, int64_t out_batch_stride, int64_t out_token_stride, cons
              const TokenView& v, const AttentionParams& p, cudaStream_t stream) {
   // The accumulators start at bias / scale: a scale that is zero for all purposes must not make that infinite.
   constexpr float kSmallestScale = 1e-30f;
-  const Rectangle r = rectangle_of(p);
   MmaProblem problem = {};
   MmaArguments& a = problem.arguments;
+  a = {layout_of(p)};
   a.q = q.data;
   a.k = k.data;
   a.v = v.data;
@@ -189,29 +172,13 @@ void run_mma(void* out, int64_t out_batch_stride, int64_t out_token_stride, cons
   a.q_token = static_cast<int>(q.token_stride);
   a.kv_token = static_cast<int>(k.token_stride);
   a.out_token = static_cast<int>(out_token_stride);
-  a.heads = static_cast<int>(p.heads);
-  a.windows = static_cast<int>(r.windows_down * r.windows_across);
-  a.windows_across = static_cast<int>(r.windows_across);
-  a.window = static_cast<int>(p.window);
-  a.grid_h = static_cast<int>(p.grid_h);
-  a.grid_w = static_cast<int>(p.grid_w);
-  const bool biased = has_bias(p);
-  a.rows = static_cast<int>(biased ? r.rows : 1);
-  a.columns = static_cast<int>(biased ? r.columns : p.k_tokens);
-  a.q_count = static_cast<int>(p.window > 0 ? p.window * p.window : p.q_tokens);
   a.pad_k = p.pad_k;
   a.pad_v = p.pad_v;
-  a.rel_h = p.rel_h;
-  a.rel_w = p.rel_w;
-  a.slopes = p.metric == DistanceMetric::none ? nullptr : p.slopes;
-  a.start = p.start;
-  a.euclidean = p.metric == DistanceMetric::euclidean;
-  a.fold_manhattan = p.metric == DistanceMetric::manhattan;
   a.scale_log2 = std::max(std::fabs(p.scale), kSmallestScale) * kLog2E;
   a.negate_q = p.scale < 0;
   problem.dtype = p.dtype;
   problem.bias = a.euclidean || p.metric == DistanceMetric::chebyshev ? ScoreBias::distance
-                 : biased                                             ? ScoreBias::separable
+                 : has_bias(p)                                        ? ScoreBias::separable
                                                                       : ScoreBias::none;
   problem.rectangles = p.batch * a.windows * p.heads;
   problem.shared_bytes_per_sm = shared_bytes_per_sm();

@@ -13,7 +13,7 @@
 
 namespace ba_sam::cuda {
 
-// Bytes that attention_forward needs at `workspace` (256-byte aligned). Depends on shapes alone.
+// Bytes that attention_forward needs at `workspace` (256-byte aligned). Depends on shapes, and on which biases there are.
 size_t attention_workspace_bytes(const AttentionParams& params);
 
 // out: element (b, token, head, d) at out[b·out_batch_stride + token·out_token_stride + head·D + d], dtype as q. Operands of

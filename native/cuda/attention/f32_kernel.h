@@ -23,23 +23,19 @@
 
 namespace ba_sam::cuda {
 
-struct F32Arguments {
+struct F32Arguments : AttentionLayout {
   const float *q, *k, *v;
   float* out;
   float* partial;  // [splits][blocks][kQueries][D + 2]: output, maximum, sum; null without splits
   int64_t q_batch, k_batch, v_batch, out_batch;
   int64_t q_token, k_token, v_token, out_token;
-  int head_dim, heads, q_tiles;
-  int windows, windows_across, window;
-  int grid_h, grid_w;
-  int rows, columns;  // of the rectangle of keys; without a grid: 1 × k_tokens
+  int head_dim;
   int columns_per_tile, rows_per_tile;
   int tiles, tiles_per_split;
-  int q_count;
-  const float *pad_k, *pad_v, *rel_h, *rel_w, *slopes;
-  float start, scale_log2;
+  const float *pad_k, *pad_v;
+  float scale_log2;
   bool biased;  // there are row and column terms
-  bool fold_manhattan, euclidean, chebyshev;
+  bool far;     // and a penalty that is not part of them
 };
 
 template <int D>
@@ -57,28 +53,6 @@ struct F32Tile {
       4 * (kQueries * kPitch + kTileKeys * kPitch + 2 * kQueries * kScorePitch + kQueries * kRowPitch);
 };
 
-// Place of one block, and what lies where in its rectangle.
-struct F32Place {
-  int64_t batch;
-  int head, window_y, window_x, first_query;
-
-  __device__ F32Place(const F32Arguments& a, int queries) {
-    int64_t index = blockIdx.x;
-    first_query = static_cast<int>(index % a.q_tiles) * queries;
-    index /= a.q_tiles;
-    head = static_cast<int>(index % a.heads);
-    index /= a.heads;
-    window_y = static_cast<int>(index % a.windows) / a.windows_across;
-    window_x = static_cast<int>(index % a.windows) % a.windows_across;
-    batch = index / a.windows;
-  }
-  // Token at (row, column) of the rectangle, or −1 for a window's pad token.
-  __device__ int64_t token(const F32Arguments& a, int row, int column) const {
-    const int y = window_y * a.window + row, x = window_x * a.window + column;
-    return y < a.grid_h && x < a.grid_w ? static_cast<int64_t>(y) * a.grid_w + x : -1;
-  }
-};
-
 // One row of D channels from global to shared memory by the 16 threads with this tx; zeros for a null source.
 template <int D>
 __device__ void copy_row(float* target, const float* source, int head_dim, int tx) {
@@ -88,7 +62,7 @@ __device__ void copy_row(float* target, const float* source, int head_dim, int t
 
 // A tile of keys or values; pad tokens of a window come from `pad`.
 template <int D>
-__device__ void load_tile(float* target, const F32Arguments& a, const F32Place& place, const TileCursor& at,
+__device__ void load_tile(float* target, const F32Arguments& a, const BlockPlace& place, const TileCursor& at,
                           const float* base, int64_t token_stride, const float* pad) {
   const int tx = static_cast<int>(threadIdx.x) % 16;
   for (int key = static_cast<int>(threadIdx.x) / 16; key < kTileKeys; key += 8) {
@@ -139,7 +113,7 @@ __global__ void __launch_bounds__(128) f32_attention(const F32Arguments a) {
   using Tile = F32Tile<D>;
   constexpr int kRows = Tile::kRows, kKeys = Tile::kKeysOfThread, kPitch = Tile::kPitch;
   const int ty = static_cast<int>(threadIdx.x) / 16, tx = static_cast<int>(threadIdx.x) % 16;
-  const F32Place place(a, Tile::kQueries);
+  const BlockPlace place(a, blockIdx.x, Tile::kQueries);
   float* q = reinterpret_cast<float*>(dynamic_shared());
   float* kv = q + Tile::kQueries * kPitch;
   float* p = kv + kTileKeys * kPitch;
@@ -147,20 +121,14 @@ __global__ void __launch_bounds__(128) f32_attention(const F32Arguments a) {
   float* row_terms = column_terms + Tile::kQueries * Tile::kScorePitch;
 
   const int64_t head = static_cast<int64_t>(place.head) * a.head_dim;
-  auto query_token = [&](int i) -> int64_t {
-    const int index = place.first_query + i;
-    if (index >= a.q_count) return -1;
-    return a.window == 0 ? index : place.token(a, index / a.window, index % a.window);
-  };
   for (int i = ty; i < Tile::kQueries; i += 8) {
-    const int64_t token = query_token(i);
+    const int64_t token = place.query_token(a, place.first_query + i);
     const float* source = token < 0 ? nullptr : a.q + place.batch * a.q_batch + token * a.q_token + head;
     copy_row<D>(q + i * kPitch, source, a.head_dim, tx);
   }
 
   const float slope = a.slopes == nullptr ? 0.0f : a.slopes[place.head];
   const float folded = a.fold_manhattan ? slope : 0.0f;
-  const bool far = a.euclidean || a.chebyshev;
   const float* k_head = a.k + place.batch * a.k_batch + head;
   const float* v_head = a.v + place.batch * a.v_batch + head;
   float out[kRows][Tile::kChannels] = {};
@@ -217,7 +185,7 @@ __global__ void __launch_bounds__(128) f32_attention(const F32Arguments a) {
         if (a.biased) {
           bias = column_terms[row * Tile::kScorePitch + column] +
                  row_terms[row * Tile::kRowPitch + at.row % Tile::kRowChunk + group];
-          if (far) {
+          if (a.far) {
             const int query = place.first_query + row;
             const float dx = axis_distance(static_cast<float>(query % a.columns - at.column - column), a.start);
             const float dy = axis_distance(static_cast<float>(query / a.columns - at.row - group), a.start);
@@ -281,7 +249,7 @@ __global__ void __launch_bounds__(128) f32_attention(const F32Arguments a) {
       }
       continue;
     }
-    const int64_t token = query_token(row);
+    const int64_t token = place.query_token(a, place.first_query + row);
     if (token < 0) continue;
     float* target = a.out + place.batch * a.out_batch + token * a.out_token + head;
 #pragma unroll

@@ -80,4 +80,47 @@ struct QueryRun {
   }
 };
 
+// What is where, the same for every kernel: which rectangle of keys a block walks over, and which terms its scores get.
+struct AttentionLayout {
+  int heads;
+  int q_tiles;                  // per head and rectangle
+  int windows, windows_across;  // rectangles of one image: 1, 1 without windows
+  int window;                   // side, or 0
+  int grid_h, grid_w;           // tokens; a plain list of keys is one row
+  int rows, columns;            // of the rectangle of keys
+  int q_count;                  // queries of one rectangle
+  const float *rel_h, *rel_w, *slopes;
+  float start;
+  bool fold_manhattan;  // into the row and column terms
+  bool euclidean;       // else Chebyshev, where there is a penalty that cannot be folded
+};
+
+// Where a block works: blocks are numbered (image, window, head, tile of queries), the last fastest.
+struct BlockPlace {
+  int64_t batch;
+  int head, window_y, window_x, first_query;
+
+  BA_SAM_HOST_DEVICE BlockPlace(const AttentionLayout& a, int64_t block, int queries_per_block) {
+    first_query = static_cast<int>(block % a.q_tiles) * queries_per_block;
+    block /= a.q_tiles;
+    head = static_cast<int>(block % a.heads);
+    block /= a.heads;
+    const int window = static_cast<int>(block % a.windows);
+    batch = block / a.windows;
+    window_y = window / a.windows_across;
+    window_x = window % a.windows_across;
+  }
+
+  // Token at (row, column) of the rectangle, or −1 for a window's pad token.
+  BA_SAM_HOST_DEVICE int64_t token(const AttentionLayout& a, int row, int column) const {
+    const int y = window_y * a.window + row, x = window_x * a.window + column;
+    return y < a.grid_h && x < a.grid_w ? static_cast<int64_t>(y) * a.grid_w + x : -1;
+  }
+  // Token of query `index` of the rectangle, or −1 when there is none: past the end, or a window's pad token.
+  BA_SAM_HOST_DEVICE int64_t query_token(const AttentionLayout& a, int index) const {
+    if (index >= a.q_count) return -1;
+    return a.window == 0 ? index : token(a, index / a.window, index % a.window);
+  }
+};
+
 }  // namespace ba_sam::cuda

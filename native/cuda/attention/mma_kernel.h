@@ -121,7 +121,7 @@ struct Queries {
     if constexpr (TileT::kQueriesInShared) {
       for (int piece = lane; piece < TileT::kMTiles * kFragmentRows * (D / 8); piece += 32) {
         const int row = piece / (D / 8), chunk = piece % (D / 8);
-        const int64_t token = query_token(a, place, first_query + row);
+        const int64_t token = place.query_token(a, first_query + row);
         uint4 x = make_uint4(0, 0, 0, 0);
         if (token >= 0) x = *reinterpret_cast<const uint4*>(head + token * a.q_token + chunk * 8);
         *reinterpret_cast<uint4*>(tile + row * kPitch + chunk * 8) =
@@ -133,7 +133,7 @@ struct Queries {
       for (int m = 0; m < TileT::kMTiles; ++m) {
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-          const int64_t token = query_token(a, place, first_query + m * kFragmentRows + g + 8 * half);
+          const int64_t token = place.query_token(a, first_query + m * kFragmentRows + g + 8 * half);
           const T* row = head + (token < 0 ? 0 : token) * a.q_token + 2 * t;
 #pragma unroll
           for (int step = 0; step < kSteps; ++step) {
@@ -164,7 +164,7 @@ __global__ void __launch_bounds__(TileT::kThreads, blocks_per_sm<D, kBias, TileT
   constexpr int kMTiles = TileT::kMTiles, kSteps = D / 16;
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int g = lane / 4, t = lane % 4;
-  const BlockPlace place(a, TileT::kQueries);
+  const BlockPlace place(a, blockIdx.x, TileT::kQueries);
 
   auto* k_tiles = reinterpret_cast<T*>(dynamic_shared());
   T* v_tiles = k_tiles + 2 * Layout::kOperand;
@@ -282,7 +282,7 @@ __global__ void __launch_bounds__(TileT::kThreads, blocks_per_sm<D, kBias, TileT
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const float reciprocal = 1.0f / quad_sum(state[m].sum[half]);
-      const int64_t token = query_token(a, place, first_query + m * kFragmentRows + g + 8 * half);
+      const int64_t token = place.query_token(a, first_query + m * kFragmentRows + g + 8 * half);
       if (token < 0) continue;
       T* row = out_head + token * a.out_token + 2 * t;
 #pragma unroll

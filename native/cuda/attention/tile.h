@@ -63,51 +63,14 @@ constexpr int blocks_per_sm() {
 }
 
 // Arguments of one launch. Strides in elements.
-struct MmaArguments {
+struct MmaArguments : AttentionLayout {
   const void *q, *k, *v;
   void* out;
   int64_t q_batch, k_batch, v_batch, out_batch;
   int q_token, kv_token, out_token;
-  int heads;
-  int q_tiles;                  // per head and window
-  int windows, windows_across;  // 1, 1 without windows
-  int window;                   // side, or 0
-  int grid_h, grid_w;           // tokens
-  int rows, columns;            // of the rectangle of keys; without a grid: 1 × k_tokens
-  int q_count;                  // queries of one rectangle
   const void *pad_k, *pad_v;
-  const float *rel_h, *rel_w, *slopes;
-  float start;
-  bool euclidean;  // else Chebyshev; ScoreBias::distance only
-  bool fold_manhattan;
   float scale_log2;  // |scale| · log2(e) > 0
   bool negate_q;     // the scale's sign: online softmax needs a positive factor
 };
-
-// Where block `blockIdx.x` works.
-struct BlockPlace {
-  int64_t batch;
-  int head, window_y, window_x, first_query;
-
-  __device__ BlockPlace(const MmaArguments& a, int queries_per_block) {
-    int64_t index = blockIdx.x;
-    first_query = static_cast<int>(index % a.q_tiles) * queries_per_block;
-    index /= a.q_tiles;
-    head = static_cast<int>(index % a.heads);
-    index /= a.heads;
-    const int window = static_cast<int>(index % a.windows);
-    batch = index / a.windows;
-    window_y = window / a.windows_across;
-    window_x = window % a.windows_across;
-  }
-};
-
-// Token of query `index` of the block's rectangle, or −1 when there is none: past the end, or a window's pad token.
-__device__ __forceinline__ int64_t query_token(const MmaArguments& a, const BlockPlace& place, int index) {
-  if (index >= a.q_count) return -1;
-  if (a.window == 0) return index;
-  const int y = place.window_y * a.window + index / a.window, x = place.window_x * a.window + index % a.window;
-  return y < a.grid_h && x < a.grid_w ? static_cast<int64_t>(y) * a.grid_w + x : -1;
-}
 
 }  // namespace ba_sam::cuda
