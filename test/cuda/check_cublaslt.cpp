@@ -1,6 +1,6 @@
 // Compares native/cuda/cublaslt.h with the header of a real cuBLAS: every constant, every structure, every signature.
 // Compiling it is the check; it is no part of any build, since no cuBLAS is needed for one:
-//   g++ -std=c++17 -fsyntax-only -I<cuBLAS>/include -I<CUDA>/include test/cuda/check_cublaslt.cpp
+//   node scripts/check-cublaslt.mjs <cuBLAS>/include
 #include <cublasLt.h>
 
 #include <cstddef>
