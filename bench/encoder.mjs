@@ -273,6 +273,7 @@ function measureAll() {
       Object.fromEntries(columns.map((column) => [column, String(row[column] ?? row.failed)])),
     ),
   );
+  if (rows.some((row) => row.failed)) process.exitCode = 1;
   if (args.profile) for (const row of rows) console.log(row.size, row.dtype, row.ops_ms);
   if (args.json) {
     const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));

@@ -19,7 +19,7 @@ import torch
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from attention_cases import Case, Inputs, eager_case  # noqa: E402
-from attention_peers import Skip, flex, peers_of  # noqa: E402
+from attention_peers import Skip, compiled_peers_of, flex, peers_of  # noqa: E402
 from libba_sam import BaSamError, Library  # noqa: E402
 from timing import Budget, card, gemm_tflops, measure  # noqa: E402
 
@@ -150,33 +150,51 @@ def tflops(case, result):
     return {**result, 'tflops': round(case.flops / result['ms'] / 1e9, 1)}
 
 
-def time_case(library, case, device, quick, budget):
-    # Short calls rotate over inputs that together outgrow the cache less easily than one set would.
-    inputs = [Inputs(case, device, seed) for seed in range(4 if case.tokens <= 4096 else 1)]
+class Problem:
+    """One timed case: inputs, and what sampled queries of it should give."""
+
+    def __init__(self, case, device):
+        # Short calls rotate over several inputs, which together stay in the cache less easily than one.
+        self.case = case
+        self.inputs = [Inputs(case, device, seed) for seed in range(4 if case.tokens <= 4096 else 1)]
+        self.rows = None
+        if not case.window:
+            self.rows = torch.randperm(case.tokens, device=device)[:ROWS_CHECKED].sort().values
+        self.want = eager_case(self.inputs[0], torch.float64, self.rows)
+        self.plain = errors(eager_case(self.inputs[0], None, self.rows), self.want)
+
+    def checked(self, out):
+        return checked(self.inputs[0], out, self.rows, self.want, self.plain)
+
+
+def time_ours(library, problem):
+    """Ours alone."""
+    case = problem.case
     row = {'case': case.name, 'tokens': case.tokens, 'head_dim': case.head_dim, 'heads': case.heads, 'bias': case.bias,
-           'window': case.window, 'batch': case.batch, 'tflop': case.flops / 1e12, 'bias_gib': round(case.bias_bytes / 2 ** 30, 2),
-           'peers': {}}
-    rows = None
-    if not case.window:
-        rows = torch.randperm(case.tokens, device=device)[:ROWS_CHECKED].sort().values
-    want = eager_case(inputs[0], torch.float64, rows)
-    plain = errors(eager_case(inputs[0], None, rows), want)
+           'window': case.window, 'batch': case.batch, 'tflop': case.flops / 1e12,
+           'bias_gib': round(case.bias_bytes / 2 ** 30, 2), 'peers': {}}
     try:
-        calls = [ours(library, each) for each in inputs]
+        calls = [ours(library, each) for each in problem.inputs]
         row['ours'] = tflops(case, measure([call for call, _ in calls]))
         row['ours']['workspace_mib'] = round(calls[0][0].workspace_bytes / 2 ** 20, 1)
-        row['ours'].update(checked(inputs[0], calls[0][1], rows, want, plain))
+        row['ours'].update(problem.checked(calls[0][1]))
     except (BaSamError, RuntimeError) as error:
         row['ours'] = {'failed': first_line(error)}
-    for name, (make, same_formula) in peers_of(case, quick).items():
+    return row
+
+
+def time_peers(problem, row, peers, budget):
+    """Adds peers to a row, and how much faster we are."""
+    case = problem.case
+    for name, (make, same_formula) in peers.items():
         if budget.left() < 0:
             row['peers'][name] = {'skipped': 'out of time'}
             continue
         try:
-            calls = [make(each) for each in inputs]
+            calls = [make(each) for each in problem.inputs]
             result = tflops(case, measure(calls))
             if same_formula and not case.window:
-                result.update(checked(inputs[0], calls[0]().transpose(1, 2), rows, want, plain))
+                result.update(problem.checked(calls[0]().transpose(1, 2)))
             row['peers'][name] = result
         except Skip as skip:
             row['peers'][name] = {'skipped': str(skip)}
@@ -185,7 +203,26 @@ def time_case(library, case, device, quick, budget):
         calls = None
         torch.cuda.empty_cache()
     row['ratios'] = ratios(row)
-    return row
+
+
+def time_all(library, device, quick, budget, result, path):
+    """First ours and what is ready to run, for every case; then what is compiled first, while there is time."""
+    gemm = result['gemm_tflops'][0]
+    for case in timed_cases(quick):
+        problem = Problem(case, device)
+        row = time_ours(library, problem)
+        result['cases'].append(row)
+        time_peers(problem, row, peers_of(case, quick), budget)
+        show(row, gemm)
+        write(result, path)
+    for case, row in zip(timed_cases(quick), result['cases']):
+        peers = compiled_peers_of(case)
+        if budget.left() < 0:
+            row['peers'].update({name: {'skipped': 'out of time'} for name in peers})
+        elif peers:
+            time_peers(Problem(case, device), row, peers, budget)
+            show(row, gemm)
+            write(result, path)
 
 
 def ratios(row):
@@ -215,9 +252,14 @@ def show(row, gemm):
 
 
 def commit():
-    here = os.path.dirname(os.path.abspath(__file__))
-    result = subprocess.run(['git', 'rev-parse', '--short', 'HEAD'], cwd=here, capture_output=True, text=True)
-    return os.environ.get('BA_SAM_COMMIT') or result.stdout.strip() or 'unknown'
+    if 'BA_SAM_COMMIT' in os.environ:
+        return os.environ['BA_SAM_COMMIT']
+    try:
+        here = os.path.dirname(os.path.abspath(__file__))
+        return subprocess.run(['git', 'rev-parse', '--short', 'HEAD'], cwd=here, capture_output=True, text=True,
+                              check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return 'unknown'
 
 
 def write(result, path):
@@ -247,17 +289,10 @@ def main():
         result['card'] = [card()]
         result['gemm_tflops'] = [gemm_tflops()]
         result['card'].append(card())
-        for case in timed_cases(args.quick):
-            if budget.left() < 0:
-                result['cases'].append({'case': case.name, 'skipped': 'out of time'})
-                continue
-            row = time_case(library, case, device, args.quick, budget)
-            show(row, result['gemm_tflops'][0])
-            result['cases'].append(row)
-            write(result, args.out)
+        time_all(library, device, args.quick, budget, result, args.out)
         result['gemm_tflops'].append(gemm_tflops())
         result['card'].append(card())
-    timed = [case.get('ours', case) for case in result['cases']]
+    timed = [case['ours'] for case in result['cases']]
     rows = result['correctness'] + timed
     failed = sum('failed' in row or row.get('ok') is False for row in rows)
     skipped = sum('skipped' in row for row in rows)
