@@ -11,9 +11,12 @@ export default defineConfig({
     testTimeout: 60_000,
     // Tests mean the CPU unless they say otherwise, also where there is a GPU: test/cuda sets the variable itself.
     env: { BA_SAM_CUDA_ADDON: '/none/ba_sam_cuda.node' },
-    // Read by scripts/count-tests.mjs.
+    // Read by scripts/count-tests.mjs. A second run names another file, or it would replace what the first one counted.
     reporters: process.env.CI
-      ? ['default', ['json', { outputFile: 'build/test-results/vitest.json' }]]
+      ? [
+          'default',
+          ['json', { outputFile: `build/test-results/${process.env.BA_SAM_TEST_RESULTS ?? 'vitest'}.json` }],
+        ]
       : ['default'],
   },
 });
