@@ -98,7 +98,8 @@ void test_conversion() {
   const float values[] = {0.0f, -1.5f, 0.333f, 1000.25f, -6e-8f};
   for (DType from : floats) {
     std::vector<uint8_t> source(1 + sizeof(values));
-    convert_elements(source.data() + 1, from, values, DType::f32, 5);
+    convert_elements(source.data(), from, values, DType::f32, 5);
+    std::memmove(source.data() + 1, source.data(), sizeof(values));
     for (DType to : floats) {
       std::vector<uint8_t> target(sizeof(values)), back(sizeof(values)), direct(sizeof(values));
       convert_elements(target.data(), to, source.data() + 1, from, 5);
