@@ -101,7 +101,7 @@ __global__ void __launch_bounds__(kBlockThreads)
 
 template <typename In, typename Out>
 void launch_simt(const GemmCall& call, cudaStream_t stream) {
-  Operands<In, Out> p;
+  Operands<In, Out> p = {};
   p.out = static_cast<Out*>(call.out);
   p.x = static_cast<const In*>(call.x);
   p.w = static_cast<const In*>(call.w);

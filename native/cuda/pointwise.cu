@@ -41,9 +41,9 @@ __global__ void __launch_bounds__(kBlockThreads) copy_rows_kernel(uint8_t* out, 
 // Axes of the output, those that need no distinction merged; steps of 0 repeat. The last axis counts packs.
 struct BroadcastAxes {
   int rank = 0;
-  int64_t dims[kMaxRank];
-  int64_t a_steps[kMaxRank];
-  int64_t b_steps[kMaxRank];
+  int64_t dims[kMaxRank] = {};
+  int64_t a_steps[kMaxRank] = {};
+  int64_t b_steps[kMaxRank] = {};
 };
 
 template <typename T, int kCount, typename Index>

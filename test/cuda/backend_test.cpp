@@ -213,6 +213,7 @@ void test_huge_plan(Random& random) {
 
 void test_out_of_memory(Random& random) {
   emulation::Settings settings = emulation::environment_settings();
+  settings.sm = 80;  // a later one's workspace would be larger
   settings.memory = size_t{24} << 20;
   emulation::reset(settings);
   {
@@ -283,7 +284,8 @@ void test_lost_device(Random& random) {
       g_counts.check(!error_of([&] { backend->allocate(100, "a test"); }, "ERR_DEVICE_LOST").empty(),
                      name + "no memory either");
       Plan other(f.store(backend_on(1)), f.graph);
-      g_counts.check(error_of([&] { f.run(other); }).empty(), name + "the other device works");
+      const std::string elsewhere = error_of([&] { f.run(other); });
+      g_counts.check(elsewhere.empty(), name + "the other device works" + elsewhere);
     }
     emulation::reset();
   }
@@ -312,7 +314,7 @@ void test_unavailable() {
   emulation::reset();
   const cuda::Devices found = cuda::list_devices(true);
   g_counts.check(found.reason.empty() && found.devices.size() == 2 && found.devices[1].index == 1 &&
-                     !found.devices[1].name.empty() && found.devices[1].major == 8 &&
+                     !found.devices[1].name.empty() && found.devices[1].major >= 8 &&
                      found.devices[1].memory_bytes >= found.devices[1].free_bytes && found.devices[1].free_bytes > 0,
                  "devices are described");
 }

@@ -1,6 +1,7 @@
 // cudaLaunchKernelEx: a kernel and a copy of its arguments become one object that the executor runs once per thread.
 #pragma once
 
+#include <cstring>
 #include <memory>
 #include <tuple>
 #include <type_traits>
@@ -19,7 +20,7 @@ class KernelCall {
   virtual const void* function() const = 0;
   // Arguments that are pointers themselves, and all bytes of the arguments, for checks before the kernel runs.
   virtual std::vector<const void*> pointers() const = 0;
-  virtual std::pair<const void*, size_t> bytes() const = 0;
+  virtual std::vector<unsigned char> bytes() const = 0;
 };
 
 template <typename... Params>
@@ -36,13 +37,30 @@ class KernelCallOf final : public KernelCall {
     std::apply([&found](const Params&... params) { (add(found, params), ...); }, params_);
     return found;
   }
-  std::pair<const void*, size_t> bytes() const override { return {&params_, sizeof params_}; }
+  std::vector<unsigned char> bytes() const override {
+    std::vector<unsigned char> all;
+    std::apply([&all](const Params&... params) { (append(all, params), ...); }, params_);
+    return all;
+  }
 
  private:
   template <typename T>
   static void add(std::vector<const void*>& found, const T& param) {
     if constexpr (std::is_pointer_v<T> && !std::is_function_v<std::remove_pointer_t<T>>) found.push_back(param);
     (void)found, (void)param;
+  }
+
+  // Each argument on a word of its own. Padding is cleared: what lay there before may look like a pointer.
+  template <typename T>
+  static void append(std::vector<unsigned char>& all, T param) {
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_clear_padding)
+    __builtin_clear_padding(&param);
+#endif
+#endif
+    const size_t at = all.size(), words = (sizeof(T) + sizeof(void*) - 1) / sizeof(void*);
+    all.resize(at + words * sizeof(void*));
+    std::memcpy(&all[at], &param, sizeof(T));
   }
 
   void (*kernel_)(Params...);

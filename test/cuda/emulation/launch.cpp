@@ -52,10 +52,10 @@ std::string check_arguments(const KernelCall& call, int device) {
     }
   }
   // Pointers inside of structs are known by their values only.
-  const auto [bytes, size] = call.bytes();
-  for (size_t at = 0; at + sizeof(void*) <= size; at += sizeof(void*)) {
+  const std::vector<unsigned char> bytes = call.bytes();
+  for (size_t at = 0; at < bytes.size(); at += sizeof(void*)) {
     const void* word;
-    std::memcpy(&word, static_cast<const char*>(bytes) + at, sizeof word);
+    std::memcpy(&word, &bytes[at], sizeof word);
     if (memory.find(word, block) && block.kind == MemoryKind::device && block.device != device) {
       return "an argument points to memory of device " + std::to_string(block.device) + ", the launch is on device " +
              std::to_string(device);
