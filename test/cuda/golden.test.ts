@@ -71,6 +71,22 @@ describe.skipIf(!ADDON)('CUDA', () => {
       expect(sam.device).toBe('cuda:0');
       expect(cpu.device).toBe('cpu');
     });
+    it('gives the same bits on two devices at once', { timeout: TIMEOUT }, async ({ skip }) => {
+      if ((backends()[1].devices ?? []).filter(({ reason }) => !reason).length < 2) skip('one device');
+      const second = await Sam.load(undefined, { device: 'cuda:1' });
+      expect(second.device).toBe('cuda:1');
+      const [a, b] = await Promise.all([sam, second].map((one) => predictCase(one, demoCases[0])));
+      expect(flattened(b)).toEqual(flattened(a));
+      await second.dispose();
+      expect(flattened(await predictCase(sam, demoCases[0]))).toEqual(flattened(a));
+    });
+    it('refuses a device that is not there', async () => {
+      const count = backends()[1].devices!.length;
+      await expect(Sam.load(undefined, { device: `cuda:${count}` })).rejects.toMatchObject({
+        code: 'ERR_DEVICE_UNAVAILABLE',
+        message: expect.stringMatching(/there (is one device|are \d+ devices), cuda:0/),
+      });
+    });
     it.each(named([...demoCases, ...sharedCases]))('%s', { timeout: TIMEOUT }, async (_name, c) => check(c));
   });
 });
