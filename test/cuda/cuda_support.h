@@ -3,6 +3,7 @@
 
 #include "../../native/cuda/backend.h"
 #include "../../native/cuda/cublaslt.h"
+#include "../../native/cuda/device.h"
 #include "../native/support.h"
 
 #if defined(BA_SAM_CUDA_EMULATION)
@@ -16,6 +17,13 @@ constexpr bool kEmulated = true;
 #else
 constexpr bool kEmulated = false;
 #endif
+
+// Says why tests are skipped where no device can be used.
+inline bool no_device() {
+  const std::string reason = cuda::list_devices(false).reason;
+  if (!reason.empty()) std::printf("%s: skipped\n", reason.c_str());
+  return !reason.empty();
+}
 
 // A cuBLASLt that has nothing for any shape: all products go to the SIMT kernel.
 inline const cuda::lt::Library& refusing_cublaslt() {
@@ -43,6 +51,44 @@ inline const cuda::lt::Library& refusing_cublaslt() {
     return l;
   }();
   return library;
+}
+
+inline bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+inline std::shared_ptr<cuda::CudaBackend> backend_on(int device) {
+  cuda::BackendOptions options;
+  options.device = device;
+  return cuda::make_cuda_backend(options);
+}
+
+// Executable graphs, which only the emulation counts.
+inline size_t live_graphs() {
+#if defined(BA_SAM_CUDA_EMULATION)
+  return emulation::live_objects().graph_execs;
+#else
+  return 0;
+#endif
+}
+
+// Norm, product with residual, convolution, attention-free: some of everything, `rows` rows, with a constant to fold.
+inline GraphSpec layers(int64_t rows, DType dtype = DType::f32) {
+  GraphSpec s;
+  const auto weight = [&](const char* name, Shape shape, DType type) {
+    return s.value(ValueKind::weight, std::move(shape), type, name);
+  };
+  const auto x = s.input({rows, 4, 16});
+  const auto y = s.node(Op::layer_norm, {x, weight("g", {16}, DType::f32), weight("b", {16}, DType::f32)}, {1e-6, 0},
+                        {rows, 4, 16}, dtype);
+  const auto hidden =
+      s.node(Op::linear, {y, weight("w1", {32, 16}, dtype), weight("b1", {32}, DType::f32)}, {2}, {rows, 4, 32}, dtype);
+  const auto sum = s.node(Op::linear, {hidden, weight("w2", {16, 32}, dtype), weight("b2", {16}, DType::f32), x}, {0},
+                          {rows, 4, 16}, DType::f32);
+  const auto folded = s.node(Op::resize_rel_pos, {weight("table", {7, 16}, DType::f32)}, {}, {4, 16});
+  const auto positions = s.node(Op::reshape, {folded}, {}, {1, 4, 16});
+  s.outputs = {s.node(Op::add, {sum, positions}, {}, {rows, 4, 16})};
+  return s;
 }
 
 // Nothing is left and nothing was written where it should not be.
