@@ -109,7 +109,7 @@ __device__ __forceinline__ float sum_of_16(float x) {
 }
 
 template <int D>
-__global__ void __launch_bounds__(128) f32_attention(const F32Arguments a) {
+__global__ void __launch_bounds__(128, 3) f32_attention(const F32Arguments a) {
   using Tile = F32Tile<D>;
   constexpr int kRows = Tile::kRows, kKeys = Tile::kKeysOfThread, kPitch = Tile::kPitch;
   const int ty = static_cast<int>(threadIdx.x) / 16, tx = static_cast<int>(threadIdx.x) % 16;
