@@ -69,7 +69,7 @@ std::string path_of(const Library& library, const std::string& otherwise) {
 }  // namespace
 
 Found find() {
-  if (const Library* replacement = g_replacement.load()) return {replacement, "(emulated)", ""};
+  if (const Library* replacement = g_replacement.load()) return {replacement, "(replaced)", ""};
 
   static std::mutex mutex;
   static Library library;

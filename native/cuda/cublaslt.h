@@ -105,7 +105,7 @@ struct Found {
 // the environment may have changed.
 Found find();
 
-// A table of functions to use instead of what find() would look for, null to end that: the host emulation's.
+// A table of functions to use instead of what find() would look for, null to end that: for tests of what a library may do.
 void replace(const Library* library);
 
 }  // namespace ba_sam::cuda::lt
