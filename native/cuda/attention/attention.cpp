@@ -99,7 +99,8 @@ void check_operands(const AttentionParams& p, const void* out, const TokenView& 
 
 void run_f32(void* out, int64_t out_batch_stride, int64_t out_token_stride, const TokenView& q, const TokenView& k,
              const TokenView& v, const AttentionParams& p, void* workspace, cudaStream_t stream) {
-  F32Arguments a = {layout_of(p)};
+  F32Arguments a = {};
+  static_cast<AttentionLayout&>(a) = layout_of(p);
   a.q = static_cast<const float*>(q.data);
   a.k = static_cast<const float*>(k.data);
   a.v = static_cast<const float*>(v.data);
@@ -160,7 +161,7 @@ void run_mma(void* out, int64_t out_batch_stride, int64_t out_token_stride, cons
   constexpr float kSmallestScale = 1e-30f;
   MmaProblem problem = {};
   MmaArguments& a = problem.arguments;
-  a = {layout_of(p)};
+  static_cast<AttentionLayout&>(a) = layout_of(p);
   a.q = q.data;
   a.k = k.data;
   a.v = v.data;
