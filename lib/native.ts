@@ -93,7 +93,7 @@ const cpuLoader = new Loader<CpuAddon>(
 
 const cudaLoader = new Loader<CudaAddon>(
   'CUDA addon',
-  `Install ${CUDA_PACKAGE} beside it, or build it with \`npm run build:cuda\` in ${PACKAGE_ROOT} ` +
+  `Build it with \`npm run build:cuda\` in ${PACKAGE_ROOT} ` +
     '(it needs the CUDA toolkit 12 or later and CMake, but no GPU)',
   cudaCandidates,
   (addon) => !('resizeImage' in addon),
