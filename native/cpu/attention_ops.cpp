@@ -10,25 +10,13 @@ namespace {
 // fused projection. Reference: attention() of the PyTorch reference, without its two projections.
 class GridAttention final : public Kernel {
  public:
-  explicit GridAttention(const KernelContext& c) : threads_(c.threads), isa_(c.isa) {
-    const Shape& qkv = c.in(0).shape;
-    channels_ = qkv[3] / 3;
-    params_.dtype = c.in(0).dtype;
-    params_.batch = qkv[0];
-    params_.heads = c.integer(0);
-    params_.head_dim = channels_ / params_.heads;
-    params_.grid_h = qkv[1];
-    params_.grid_w = qkv[2];
-    params_.q_tokens = params_.k_tokens = qkv[1] * qkv[2];
-    params_.window = c.integer(1);
-    params_.scale = static_cast<float>(c.attribute(2));
-    params_.metric = static_cast<DistanceMetric>(c.integer(3));
-    params_.start = static_cast<float>(c.attribute(4));
-    for (size_t i = 5; i < c.node.attributes.size(); ++i) slopes_.push_back(static_cast<float>(c.attribute(i)));
+  explicit GridAttention(const KernelContext& c)
+      : params_(grid_attention_params(c)),
+        channels_(c.in(0).shape[3] / 3),
+        threads_(c.threads),
+        isa_(c.isa),
+        slopes_(grid_attention_slopes(c)) {
     if (!slopes_.empty()) params_.slopes = slopes_.data();
-    // The workspace depends on which biases there are: say so before their addresses are known.
-    static const float kLater = 0;
-    if (c.has(1)) params_.rel_h = params_.rel_w = &kLater;
     if (params_.window > 0) {
       set_pad(c);
       params_.pad_k = pad_.data();

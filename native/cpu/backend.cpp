@@ -92,7 +92,7 @@ class CpuBackend final : public Backend {
   explicit CpuBackend(int threads) : threads_(threads) {}
 
   std::unique_ptr<Kernel> make_kernel(const Graph& graph, const Node& node, WeightStore& weights) override {
-    const KernelContext c{graph, node, weights, threads_ ? threads_ : omp_get_max_threads(), best_isa()};
+    const KernelContext c{{graph, node, weights}, threads_ ? threads_ : omp_get_max_threads(), best_isa()};
     check_dtypes(c);
     try {
       return make(c);
@@ -134,15 +134,6 @@ class CpuBackend final : public Backend {
 };
 
 }  // namespace
-
-const std::string& KernelContext::weight_name(size_t i) const {
-  const Value& root = graph.values[view_root(graph, node.inputs[i])];
-  if (root.kind != ValueKind::weight) {
-    throw SamError("ERR_GRAPH", std::string("Expected input ") + std::to_string(i) + " of " +
-                                    op_info(static_cast<uint8_t>(node.op)).name + " to be a weight");
-  }
-  return root.name;
-}
 
 std::string unavailable_reason(DType dtype) {
   if (dtype == DType::f16) return "Expected dtype f32 or bf16 on the CPU but received f16; f16 needs a CUDA device";

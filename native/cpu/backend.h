@@ -3,36 +3,16 @@
 
 #include <memory>
 
-#include "../core/backend.h"
+#include "../core/node_view.h"
 #include "attention/attention.h"
 
 namespace ba_sam::cpu {
 
 // What a factory gets to work with.
-struct KernelContext {
-  const Graph& graph;
-  const Node& node;
-  WeightStore& weights;
+struct KernelContext : NodeView {
   int threads;
   Isa isa;
-
-  const Value& in(size_t i) const { return graph.input(node, i); }
-  const Value& out() const { return graph.output(node); }
-  bool has(size_t i) const { return node.has_input(i); }
-  double attribute(size_t i) const { return node.attributes[i]; }
-  int64_t integer(size_t i) const { return static_cast<int64_t>(node.attributes[i]); }
-  // The name of weight input i, through reshapes; throws SamError ERR_GRAPH when it is not a weight.
-  const std::string& weight_name(size_t i) const;
 };
-
-using KernelPtr = std::unique_ptr<Kernel>;
-
-// Rows of a tensor seen as a matrix: the product of all axes but the last.
-inline int64_t rows_of(const Shape& shape) {
-  int64_t rows = 1;
-  for (size_t i = 0; i + 1 < shape.size(); ++i) rows *= shape[i];
-  return rows;
-}
 
 // matrix.cpp: oneDNN
 KernelPtr make_linear(const KernelContext&);
@@ -64,21 +44,5 @@ std::shared_ptr<Backend> make_cpu_backend(int threads = 0);
 
 // Empty when graphs and attention may use the dtype, otherwise the reason.
 std::string unavailable_reason(DType dtype);
-
-// A kernel from a lambda, for ops that need no state of their own.
-template <typename F>
-class LambdaKernel final : public Kernel {
- public:
-  explicit LambdaKernel(F f) : f_(std::move(f)) {}
-  void run(const KernelIo& io) override { f_(io); }
-
- private:
-  F f_;
-};
-
-template <typename F>
-KernelPtr kernel(F f) {
-  return std::make_unique<LambdaKernel<F>>(std::move(f));
-}
 
 }  // namespace ba_sam::cpu

@@ -55,20 +55,9 @@ class GridAttention final : public Kernel {
         in_elements_(c.in(0).elements()),
         out_elements_(c.out().elements()),
         widening_(c.in(0).dtype, channels_ / c.integer(0), stream_) {
-    const Shape& qkv = c.in(0).shape;
+    params_ = grid_attention_params(c);
     params_.dtype = widening_.compute_dtype();
-    params_.batch = qkv[0];
-    params_.heads = c.integer(0);
-    params_.head_dim = channels_ / params_.heads;
-    params_.grid_h = qkv[1];
-    params_.grid_w = qkv[2];
-    params_.q_tokens = params_.k_tokens = qkv[1] * qkv[2];
-    params_.window = c.integer(1);
-    params_.scale = static_cast<float>(c.attribute(2));
-    params_.metric = static_cast<DistanceMetric>(c.integer(3));
-    params_.start = static_cast<float>(c.attribute(4));
-    std::vector<float> slopes;
-    for (size_t i = 5; i < c.node.attributes.size(); ++i) slopes.push_back(static_cast<float>(c.attribute(i)));
+    const std::vector<float> slopes = grid_attention_slopes(c);
     if (!slopes.empty()) {
       slopes_ = c.backend.upload(slopes.data(), slopes.size() * sizeof(float), "slopes");
       params_.slopes = reinterpret_cast<const float*>(slopes_->data());

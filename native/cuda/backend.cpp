@@ -159,14 +159,6 @@ bool WeightLayout::operator==(const WeightLayout& other) const {
   return std::equal(dims, dims + 3, other.dims) && std::equal(axes, axes + 3, other.axes);
 }
 
-const std::string& KernelContext::weight_name(size_t i) const {
-  if (!is_weight(i)) {
-    throw SamError("ERR_GRAPH", std::string("Expected input ") + std::to_string(i) + " of " +
-                                    op_info(static_cast<uint8_t>(node.op)).name + " to be a weight");
-  }
-  return root(i).name;
-}
-
 CudaBackend::CudaBackend(const BackendOptions& options) : options_(options) {
   require_device(options.device);
   const lt::Found found = lt::find();
@@ -209,7 +201,7 @@ void CudaBackend::enter() {
 }
 
 std::unique_ptr<Kernel> CudaBackend::make_kernel(const Graph& graph, const Node& node, WeightStore& weights) {
-  return make({graph, node, weights, *this});
+  return make({{graph, node, weights}, *this});
 }
 
 std::shared_ptr<Memory> CudaBackend::allocate(size_t bytes, const char* what) {

@@ -3,31 +3,15 @@
 
 #include <algorithm>
 
+#include "../core/node_view.h"
 #include "backend.h"
 
 namespace ba_sam::cuda {
 
 // What a factory gets to work with.
-struct KernelContext {
-  const Graph& graph;
-  const Node& node;
-  WeightStore& weights;
+struct KernelContext : NodeView {
   CudaBackend& backend;
-
-  const Value& in(size_t i) const { return graph.input(node, i); }
-  const Value& out() const { return graph.output(node); }
-  bool has(size_t i) const { return node.has_input(i); }
-  double attribute(size_t i) const { return node.attributes[i]; }
-  int64_t integer(size_t i) const { return static_cast<int64_t>(node.attributes[i]); }
-  bool is_weight(size_t i) const { return root(i).kind == ValueKind::weight; }
-  // The name of weight input i, through reshapes; throws SamError ERR_GRAPH when it is not a weight.
-  const std::string& weight_name(size_t i) const;
-
- private:
-  const Value& root(size_t i) const { return graph.values[view_root(graph, node.inputs[i])]; }
 };
-
-using KernelPtr = std::unique_ptr<Kernel>;
 
 // layer_norm.cu
 KernelPtr make_layer_norm(const KernelContext&);
@@ -53,28 +37,5 @@ KernelPtr make_resize_positions(const KernelContext&);
 KernelPtr make_resize_rel_pos(const KernelContext&);
 // upsample_masks.cu
 KernelPtr make_upsample_masks(const KernelContext&);
-
-// Rows of a tensor seen as a matrix: the product of all axes but the last.
-inline int64_t rows_of(const Shape& shape) {
-  int64_t rows = 1;
-  for (size_t i = 0; i + 1 < shape.size(); ++i) rows *= shape[i];
-  return rows;
-}
-
-// A kernel from a lambda, for ops that need no state of their own.
-template <typename F>
-class LambdaKernel final : public Kernel {
- public:
-  explicit LambdaKernel(F f) : f_(std::move(f)) {}
-  void run(const KernelIo& io) override { f_(io); }
-
- private:
-  F f_;
-};
-
-template <typename F>
-KernelPtr kernel(F f) {
-  return std::make_unique<LambdaKernel<F>>(std::move(f));
-}
 
 }  // namespace ba_sam::cuda
