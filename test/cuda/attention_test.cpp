@@ -107,45 +107,21 @@ void check_case(const Case& c, DType t, uint32_t seed, const char* rows = "") {
 std::vector<Case> tensor_core_cases() {
   std::vector<Case> cases;
   const auto global = [&](int64_t h, int64_t w, int64_t d, bool rel, DistanceMetric m, float start = 0.0f) -> Case& {
-    Case c;
-    c.grid_h = h;
-    c.grid_w = w;
-    c.head_dim = d;
+    Case c = grid_case(h, w, d, rel, m, start);
     c.heads = d >= 64 ? 1 : 2;
-    c.rel = rel;
-    c.metric = m;
-    c.start = start;
     c.sample = h * w > 300 ? h * w / 60 + 1 : 0;
-    c.name = "grid " + std::to_string(h) + "x" + std::to_string(w) + " D" + std::to_string(d) + (rel ? " rel" : "") +
-             " metric" + std::to_string(static_cast<int>(m)) + (start > 0 ? " start" : "");
     cases.push_back(c);
     return cases.back();
   };
   const auto windows = [&](int64_t h, int64_t w, int64_t s, int64_t d, bool rel) {
-    Case c;
-    c.grid_h = h;
-    c.grid_w = w;
-    c.window = s;
-    c.head_dim = d;
+    Case c = window_case(h, w, s, d, rel);
     c.heads = d >= 64 ? 1 : 2;
-    c.rel = rel;
     c.batch = h * w < 300 ? 2 : 1;
     c.sample = h * w > 300 ? 7 : 0;
-    c.fused = d % 32 == 0;
-    c.name = "window " + std::to_string(s) + " of " + std::to_string(h) + "x" + std::to_string(w) + " D" +
-             std::to_string(d) + (rel ? " rel" : "");
     cases.push_back(c);
   };
   const auto tokens = [&](int64_t nq, int64_t nk, int64_t d, int64_t batch) {
-    Case c;
-    c.nq = nq;
-    c.nk = nk;
-    c.head_dim = d;
-    c.heads = 2;
-    c.batch = batch;
-    c.sample = nq * nk > 40000 ? 61 : 0;
-    c.name = "tokens " + std::to_string(nq) + " to " + std::to_string(nk) + " D" + std::to_string(d);
-    cases.push_back(c);
+    cases.push_back(token_case(nq, nk, d, 2, batch));
   };
 
   const DistanceMetric kMetrics[] = {DistanceMetric::none, DistanceMetric::manhattan, DistanceMetric::euclidean,

@@ -32,6 +32,45 @@ struct Case {
   int64_t sample = 0;  // check every sample-th query only (the float64 loop is slow); 0: all
 };
 
+inline Case grid_case(int64_t h, int64_t w, int64_t d, bool rel, DistanceMetric m, float start) {
+  Case c;
+  c.grid_h = h;
+  c.grid_w = w;
+  c.head_dim = d;
+  c.rel = rel;
+  c.metric = m;
+  c.start = start;
+  c.name = "grid " + std::to_string(h) + "x" + std::to_string(w) + " D" + std::to_string(d) + (rel ? " rel" : "") +
+           " metric" + std::to_string(static_cast<int>(m)) + (start > 0 ? " start" : "");
+  return c;
+}
+
+inline Case window_case(int64_t h, int64_t w, int64_t window, int64_t d, bool rel) {
+  Case c;
+  c.grid_h = h;
+  c.grid_w = w;
+  c.window = window;
+  c.head_dim = d;
+  c.rel = rel;
+  c.batch = 2;
+  c.fused = d % 32 == 0;
+  c.name = "window " + std::to_string(window) + " of " + std::to_string(h) + "x" + std::to_string(w) + " D" +
+           std::to_string(d) + (rel ? " rel" : "");
+  return c;
+}
+
+inline Case token_case(int64_t nq, int64_t nk, int64_t d, int64_t heads, int64_t batch) {
+  Case c;
+  c.nq = nq;
+  c.nk = nk;
+  c.head_dim = d;
+  c.heads = heads;
+  c.batch = batch;
+  c.sample = nq * nk > 40000 ? 61 : 0;
+  c.name = "tokens " + std::to_string(nq) + " to " + std::to_string(nk) + " D" + std::to_string(d);
+  return c;
+}
+
 // A case's operands as floats that are exact in its dtype, and the same bits as the kernels get them.
 struct Operands {
   int64_t width, qkv_stride;

@@ -110,16 +110,8 @@ void check_case(const Case& c, uint32_t seed, const std::vector<Isa>& isas) {
 std::vector<Case> all_cases() {
   std::vector<Case> cases;
   const auto global = [&](int64_t h, int64_t w, int64_t d, bool rel, DistanceMetric m, float start) {
-    Case c;
-    c.grid_h = h;
-    c.grid_w = w;
-    c.head_dim = d;
-    c.rel = rel;
-    c.metric = m;
-    c.start = start;
+    Case c = grid_case(h, w, d, rel, m, start);
     c.sample = h * w > 400 ? h * w / 40 + 1 : 0;
-    c.name = "grid " + std::to_string(h) + "x" + std::to_string(w) + " D" + std::to_string(d) + (rel ? " rel" : "") +
-             " metric" + std::to_string(static_cast<int>(m)) + (start > 0 ? " start" : "");
     cases.push_back(c);
     return &cases.back();
   };
@@ -152,17 +144,8 @@ std::vector<Case> all_cases() {
   }
 
   const auto windows = [&](int64_t h, int64_t w, int64_t s, int64_t d, bool rel) {
-    Case c;
-    c.grid_h = h;
-    c.grid_w = w;
-    c.window = s;
-    c.head_dim = d;
-    c.rel = rel;
-    c.batch = 2;
+    Case c = window_case(h, w, s, d, rel);
     c.sample = h * w > 400 ? 7 : 0;
-    c.fused = d % 32 == 0;
-    c.name = "window " + std::to_string(s) + " of " + std::to_string(h) + "x" + std::to_string(w) + " D" +
-             std::to_string(d) + (rel ? " rel" : "");
     cases.push_back(c);
   };
   for (bool rel : {false, true}) {
@@ -177,15 +160,7 @@ std::vector<Case> all_cases() {
   windows(64, 64, 14, 64, true);
 
   const auto tokens = [&](int64_t nq, int64_t nk, int64_t d, int64_t batch) {
-    Case c;
-    c.nq = nq;
-    c.nk = nk;
-    c.head_dim = d;
-    c.heads = 8;
-    c.batch = batch;
-    c.sample = nq * nk > 40000 ? 61 : 0;
-    c.name = "tokens " + std::to_string(nq) + " to " + std::to_string(nk) + " D" + std::to_string(d);
-    cases.push_back(c);
+    cases.push_back(token_case(nq, nk, d, 8, batch));
   };
   tokens(7, 7, 32, 1);
   tokens(5, 1, 16, 2);
