@@ -1,6 +1,7 @@
 // The reported run: every setting at every size on the reported scenes, one number per scene.
 import { dist, FACTORS, PROMPTS, progress, provenance, SEEDS, startClock } from './library.mjs';
 import { farMeasures, forEachEmbedding, sceneMeans } from './measure.mjs';
+import { overCores } from './over-cores.mjs';
 
 const { Predictor, binaryMask, softMask } = dist('eval/predict');
 const { createMetrics } = dist('eval/metrics/index');
@@ -28,17 +29,37 @@ export function studySettings(mask) {
  * @returns values[factor][setting][prompt][measure]: one number per scene, and what belongs to them
  */
 export async function run(mask, { scenes = SCENES, firstSeed = SEEDS.report } = {}) {
+  const clock = startClock();
+  const settings = studySettings(mask);
+  const seeds = Array.from({ length: scenes }, (_, i) => firstSeed + i);
+  const onScene = progress('study', scenes * FACTORS.length);
+  const { results, cpu_s } = await overCores('study', settings, seeds, onScene);
+  const values = {};
+  for (const part of results) {
+    walk(part.values, (keys, numbers) => list(values, ...keys).push(...numbers));
+  }
+  return {
+    study: 'resolution-study',
+    ...provenance(),
+    time: clock(cpu_s),
+    ...results[0].model,
+    firstSeed,
+    scenes,
+    kinds: dist('eval/scenes').SCENE_KINDS,
+    settings,
+    values,
+  };
+}
+
+/** The part of one process: the same tree for its seeds. */
+export async function measureScenes(settings, seeds, onScene) {
   const { Sam } = dist('index');
   const sam = await Sam.load();
   const predictor = new Predictor(sam, false);
   // Values are compared as they are: stretching a prediction to [0, 1] would hide a model's doubt.
   const metrics = createMetrics(['iou', 'mae', 'boundary-iou'], { normalize: false });
+  const values = {};
   try {
-    const clock = startClock();
-    const settings = studySettings(mask);
-    const seeds = Array.from({ length: scenes }, (_, i) => firstSeed + i);
-    const values = {};
-    const onScene = progress('study', scenes * FACTORS.length);
     await forEachEmbedding({ sam, seeds, factors: FACTORS, settings, onScene }, async (at) => {
       const rows = [];
       for await (const logits of predictor.each(at.embedding, at.prompts)) {
@@ -52,22 +73,18 @@ export async function run(mask, { scenes = SCENES, firstSeed = SEEDS.report } = 
         }
       }
     });
-    return {
-      study: 'resolution-study',
-      ...provenance(),
-      time: clock(),
-      trainedSide_px: sam.config.trainedSide_px,
-      patch: sam.config.patch,
-      firstSeed,
-      scenes,
-      kinds: dist('eval/scenes').SCENE_KINDS,
-      settings,
-      values,
-    };
+    const { trainedSide_px, patch } = sam.config;
+    return { model: { trainedSide_px, patch }, values };
   } finally {
     await predictor.dispose();
     await sam.dispose();
   }
+}
+
+/** Visits every list of a tree with the keys that lead to it. */
+function walk(tree, visit, keys = []) {
+  if (Array.isArray(tree)) visit(keys, tree);
+  else for (const [key, branch] of Object.entries(tree)) walk(branch, visit, [...keys, key]);
 }
 
 function list(tree, ...keys) {

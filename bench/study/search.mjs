@@ -2,9 +2,10 @@
 // written here, before anything is measured.
 import { dist, FACTORS, mean, PROMPTS, progress, provenance, round, SEEDS, startClock } from './library.mjs';
 import { farMeasures, forEachEmbedding, sceneMeans } from './measure.mjs';
+import { overCores } from './over-cores.mjs';
 
 const METRICS = ['manhattan', 'euclidean', 'chebyshev'];
-const SLOPES = [0.1, 0.2, 0.4, 0.8, 'alibi'];
+const SLOPES = [0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 'alibi'];
 /** Shares of the trained grid's side that cost nothing. */
 const STARTS = [0, 0.5, 1];
 
@@ -21,11 +22,18 @@ export const CRITERION =
 /** Settings evaluated together share drawings; the model keeps 24 plans. */
 const GROUP = 16;
 
-function grid(trainedGrid) {
+async function trainedGrid() {
+  const sam = await dist('index').Sam.load();
+  try {
+    return sam.config.trainedGrid;
+  } finally {
+    await sam.dispose();
+  }
+}
+
+function grid(side) {
   return METRICS.flatMap((metric) =>
-    SLOPES.flatMap((slopes) =>
-      STARTS.map((share) => ({ metric, slopes, start: Math.round(share * trainedGrid) })),
-    ),
+    SLOPES.flatMap((slopes) => STARTS.map((share) => ({ metric, slopes, start: Math.round(share * side) }))),
   );
 }
 
@@ -40,44 +48,59 @@ function overlap(mask, truth) {
 }
 
 /** Means over scenes, prompts and sizes of every candidate { lengthScale, distance }. */
-async function evaluate(sam, candidates, { firstSeed, scenes, factors }, title) {
+async function evaluate(candidates, { firstSeed, scenes, factors }, title) {
   const seeds = Array.from({ length: scenes }, (_, i) => firstSeed + i);
-  const rows = candidates.map((candidate) => ({ ...candidate, values: [] }));
-  const groups = Math.ceil(rows.length / GROUP);
+  const groups = Math.ceil(candidates.length / GROUP);
   const onScene = progress(title, groups * scenes * factors.length);
-  for (let group = 0; group < groups; group++) {
-    const begin = group * GROUP;
-    const settings = Object.fromEntries(
-      rows
-        .slice(begin, begin + GROUP)
-        .map(({ lengthScale, distance }, i) => [
-          begin + i,
-          distance ? { lengthScale, distance } : { lengthScale },
-        ]),
-    );
-    await forEachEmbedding({ sam, seeds, factors, settings, onScene }, async (at) => {
-      const predictions = await sam.predict(at.embedding, at.prompts);
-      const measures = predictions.map(({ best }, i) => {
-        const target = at.truths[Math.floor(i / PROMPTS.length)];
-        return { iou: overlap(best.data, target.truth.data), ...farMeasures(best, target) };
+  const { results, cpu_s } = await overCores('search', { candidates, factors }, seeds, onScene);
+  const rows = candidates.map(({ lengthScale, distance }, i) => {
+    const values = results.flatMap((part) => part[i]);
+    return {
+      lengthScale,
+      distance,
+      iou: round(mean(values.map(({ iou }) => iou)), 5),
+      far: round(mean(values.map(({ far }) => far)), 4),
+      iouBySize: factors.map((factor) =>
+        round(mean(values.filter((value) => value.factor === factor).map(({ iou }) => iou))),
+      ),
+    };
+  });
+  return { rows, cpu_s };
+}
+
+/** The part of one process. @returns per candidate a list of { factor, iou, far }, one per scene and size */
+export async function evaluateScenes({ candidates, factors }, seeds, onScene) {
+  const { Sam } = dist('index');
+  const sam = await Sam.load();
+  const lists = candidates.map(() => []);
+  try {
+    for (let begin = 0; begin < candidates.length; begin += GROUP) {
+      const settings = Object.fromEntries(
+        candidates
+          .slice(begin, begin + GROUP)
+          .map(({ lengthScale, distance }, i) => [
+            begin + i,
+            distance ? { lengthScale, distance } : { lengthScale },
+          ]),
+      );
+      await forEachEmbedding({ sam, seeds, factors, settings, onScene }, async (at) => {
+        const predictions = await sam.predict(at.embedding, at.prompts);
+        const measures = predictions.map(({ best }, i) => {
+          const target = at.truths[Math.floor(i / PROMPTS.length)];
+          return { iou: overlap(best.data, target.truth.data), ...farMeasures(best, target) };
+        });
+        const means = sceneMeans(measures);
+        lists[at.name].push({
+          factor: at.factor,
+          iou: mean(means.map(({ iou }) => iou)),
+          far: mean(means.map(({ far }) => far)),
+        });
       });
-      const means = sceneMeans(measures);
-      rows[at.name].values.push({
-        factor: at.factor,
-        iou: mean(means.map(({ iou }) => iou)),
-        far: mean(means.map(({ far }) => far)),
-      });
-    });
+    }
+  } finally {
+    await sam.dispose();
   }
-  return rows.map(({ lengthScale, distance, values }) => ({
-    lengthScale,
-    distance,
-    iou: round(mean(values.map(({ iou }) => iou)), 5),
-    far: round(mean(values.map(({ far }) => far)), 4),
-    iouBySize: factors.map((factor) =>
-      round(mean(values.filter((value) => value.factor === factor).map(({ iou }) => iou))),
-    ),
-  }));
+  return lists;
 }
 
 const bothWays = (distance) => [false, true].map((lengthScale) => ({ lengthScale, distance }));
@@ -96,30 +119,24 @@ function ranking(rows) {
  * @returns everything that was tried with its values, the mask chosen, and the best setting of all
  */
 export async function search() {
-  const { Sam } = dist('index');
-  const sam = await Sam.load();
-  try {
-    const clock = startClock();
-    const masks = grid(sam.config.trainedGrid);
-    const coarse = await evaluate(sam, [null, ...masks].flatMap(bothWays), COARSE, 'coarse search');
-    const finalists = ranking(coarse)
-      .slice(0, FINALISTS)
-      .map(({ distance }) => distance);
-    const fine = await evaluate(sam, [null, ...finalists].flatMap(bothWays), FINE, 'fine search');
-    const best = [...fine].sort(byIou)[0];
-    return {
-      study: 'resolution-search',
-      ...provenance(),
-      time: clock(),
-      criterion: CRITERION,
-      coarse: { ...COARSE, rows: coarse },
-      fine: { ...FINE, rows: fine },
-      /** Of the masks: what `mask` and `both` of the report mean. */
-      mask: ranking(fine)[0].distance,
-      /** Of all settings, those without a mask included: the default for zero-shot use. */
-      best: { lengthScale: best.lengthScale, distance: best.distance },
-    };
-  } finally {
-    await sam.dispose();
-  }
+  const clock = startClock();
+  const masks = grid(await trainedGrid());
+  const coarse = await evaluate([null, ...masks].flatMap(bothWays), COARSE, 'coarse search');
+  const finalists = ranking(coarse.rows)
+    .slice(0, FINALISTS)
+    .map(({ distance }) => distance);
+  const fine = await evaluate([null, ...finalists].flatMap(bothWays), FINE, 'fine search');
+  const best = [...fine.rows].sort(byIou)[0];
+  return {
+    study: 'resolution-search',
+    ...provenance(),
+    time: clock(coarse.cpu_s + fine.cpu_s),
+    criterion: CRITERION,
+    coarse: { ...COARSE, rows: coarse.rows },
+    fine: { ...FINE, rows: fine.rows },
+    /** Of the masks: what `mask` and `both` of the report mean. */
+    mask: ranking(fine.rows)[0].distance,
+    /** Of all settings, those without a mask included: the default for zero-shot use. */
+    best: { lengthScale: best.lengthScale, distance: best.distance },
+  };
 }
