@@ -28,6 +28,8 @@ export interface NativePlan {
     token?: NativeToken,
     onProgress?: (fraction: number) => void,
     profile?: boolean,
+    /** So many of the first inputs are not copied; they must not change until the promise is settled. */
+    borrowed?: number,
   ): Promise<Float64Array | undefined>;
   dispose(): void;
 }

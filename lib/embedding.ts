@@ -60,7 +60,8 @@ const infoSchema = z.strictObject({
 /**
  * The image encoder's output for one image, or for several of one size.
  *
- * `data` is row-major [batch, channels, gridH, gridW] f32.
+ * `data` is row-major [batch, channels, gridH, gridW] f32. Predictions keep what follows from it for the next prompt: make
+ * another `Embedding` of changed values instead of writing to it.
  */
 export class Embedding implements EmbeddingInfo {
   readonly image: Size;

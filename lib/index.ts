@@ -23,7 +23,7 @@ export {
 export { decodeRle, encodeRle, maskArea, maskBox, type Rle } from './image/rle';
 export type { ImageInput, RawImage, RgbImage } from './image/types';
 export { type ImageEncoderOptions, imageEncoder } from './model/image-encoder';
-export { type MaskDecoderOptions, maskDecoder } from './model/mask-decoder';
+export { imageTokens, type MaskDecoderOptions, maskDecoder } from './model/mask-decoder';
 export type { Prompt, PromptPoint } from './prompts';
 export {
   BUNDLED_MODEL,

@@ -14,17 +14,16 @@ import { expectedTensors, inferConfig, type SamConfig } from './config';
 import { type Device, resolveCompute } from './device';
 import { Embedding, type Size } from './embedding';
 import { invalidArgument, SamError } from './errors';
-import { elementCount, Graph } from './graph/graph';
-import { upsampleMasks } from './graph/ops';
+import { elementCount } from './graph/graph';
 import { type RunOptions, Session } from './graph/session';
 import { decodeImage } from './image/load';
 import { inputGeometry, MAX_LONGEST_SIDE } from './image/resize';
 import type { ImageInput } from './image/types';
 import { imageEncoder } from './model/image-encoder';
-import { maskDecoder } from './model/mask-decoder';
 import { type ComputeDType, weightDType } from './model/weights';
 import { native } from './native';
-import { type Prompt, type PromptTokens, promptTokens } from './prompts';
+import { MaskPredictor, type Prediction } from './prediction';
+import { type Prompt, promptTokens } from './prompts';
 import { abortSignal, callback, isTypedArray, parse } from './validate';
 
 /** Path of the small model that comes with the package (6 blocks, trained at 256 × 256 px). */
@@ -74,27 +73,7 @@ export interface PredictOptions extends CallOptions {
   fullSize?: boolean;
 }
 
-/** One mask. */
-export interface Mask {
-  /** [height, width], 1 inside, 0 outside; empty with `fullSize: false`. */
-  readonly data: Uint8Array;
-  readonly width: number;
-  readonly height: number;
-  /** The model's own estimate of the IoU with the true object. */
-  readonly score: number;
-  /** Logits [lowResHeight, lowResWidth] = [4·gridH, 4·gridW]: the next call's mask prompt. */
-  readonly lowRes: Float32Array;
-  readonly lowResWidth: number;
-  readonly lowResHeight: number;
-}
-
-/** The masks of one prompt. */
-export interface Prediction {
-  /** One mask, or three with `multimask`, in the decoder's order. */
-  readonly masks: readonly Mask[];
-  /** The mask with the highest score. */
-  readonly best: Mask;
-}
+export type { Mask, Prediction } from './prediction';
 
 const callShape = {
   signal: abortSignal.optional(),
@@ -132,6 +111,8 @@ const predictSchema = z.strictObject({
  *   await sam.dispose();
  */
 export class Sam implements AsyncDisposable {
+  private predictor?: MaskPredictor;
+
   private constructor(
     /** What follows from the checkpoint's shapes. */
     readonly config: SamConfig,
@@ -252,38 +233,13 @@ export class Sam implements AsyncDisposable {
     const list: readonly unknown[] = many ? prompts : [prompts];
     const tokens = list.map((prompt, i) => promptTokens(prompt, embedding, many ? `prompts.${i}` : 'prompt'));
 
-    const grid = { h: embedding.gridH, w: embedding.gridW };
-    const results = new Array<Prediction>(list.length);
-    let done = 0;
-    for (const chunk of chunks(tokens, grid.h * grid.w)) {
-      const { length: count } = chunk.indices;
-      const decoderOptions = {
-        grid,
-        input: embedding.input,
-        prompts: count,
-        tokens: chunk.tokens,
-        maskPrompt: chunk.masked,
-        multimask,
-      };
-      const inputs = decoderInputs(
-        embedding.data,
-        chunk.indices.map((i) => tokens[i]),
-      );
-      const [lowRes, scores] = await this.session.run(
-        `decoder/${JSON.stringify(decoderOptions)}`,
-        () => maskDecoder(decoder, decoderOptions),
-        inputs,
-        { signal },
-      );
-      const low = lowRes as Float32Array;
-      const perPrompt = low.length / (count * 16 * grid.h * grid.w);
-      const masks = fullSize ? await this.upsample(low, count, perPrompt, embedding, signal) : undefined;
-      for (const [row, index] of chunk.indices.entries()) {
-        results[index] = collect(row, perPrompt, low, scores as Float32Array, masks, embedding);
-      }
-      done += count;
-      onProgress?.(done / list.length);
-    }
+    this.predictor ??= new MaskPredictor(this.session, decoder);
+    const results = await this.predictor.predict(embedding, tokens, {
+      multimask,
+      fullSize,
+      signal,
+      onProgress,
+    });
     return many ? results : results[0];
   }
 
@@ -370,25 +326,6 @@ export class Sam implements AsyncDisposable {
     return new Embedding(data as Float32Array, shape, { ...sizes, settings, dtype });
   }
 
-  private async upsample(
-    low: Float32Array,
-    prompts: number,
-    perPrompt: number,
-    embedding: Embedding,
-    signal: AbortSignal | undefined,
-  ): Promise<Uint8Array> {
-    const { gridH, gridW, image, content, input } = embedding;
-    const shape = [prompts, perPrompt, 4 * gridH, 4 * gridW];
-    const build = () => {
-      const graph = new Graph();
-      graph.output(upsampleMasks(graph.input('low_res_logits', shape), { input, content, out: image }));
-      return graph;
-    };
-    const key = `upsample/${JSON.stringify([shape, input, content, image])}`;
-    const [masks] = await this.session.run(key, build, [low], { signal });
-    return masks as Uint8Array;
-  }
-
   private checkEmbedding(embedding: Embedding): NonNullable<SamConfig['decoder']> {
     const { decoder } = this.config;
     if (!decoder)
@@ -421,70 +358,4 @@ function allocateCanvas(bytes: number): Uint8Array {
   } catch (cause) {
     throw new SamError('ERR_OUT_OF_MEMORY', `Could not allocate an input of ${bytes} bytes`, { cause });
   }
-}
-
-/** Prompts with the same number of tokens that are decoded together. */
-interface Chunk {
-  readonly indices: number[];
-  readonly tokens: number;
-  readonly masked: boolean;
-}
-
-// Tokens of a batch must be equally many, and padding would change the result: so prompts are grouped. A prompt keeps
-// about 40 kB per grid cell busy: at most 32768 cells (1.3 GB) at a time.
-function chunks(prompts: readonly PromptTokens[], cells: number): Chunk[] {
-  const limit = Math.max(1, Math.min(64, Math.floor(32768 / cells)));
-  const open = new Map<string, Chunk>();
-  const all: Chunk[] = [];
-  for (const [index, { labels, mask }] of prompts.entries()) {
-    const key = `${labels.length}/${mask !== undefined}`;
-    let chunk = open.get(key);
-    if (!chunk || chunk.indices.length === limit) {
-      chunk = { indices: [], tokens: labels.length, masked: mask !== undefined };
-      open.set(key, chunk);
-      all.push(chunk);
-    }
-    chunk.indices.push(index);
-  }
-  return all;
-}
-
-function decoderInputs(
-  embedding: Float32Array,
-  prompts: readonly PromptTokens[],
-): (Float32Array | Int32Array)[] {
-  const coords = Float32Array.from(prompts.flatMap((prompt) => prompt.coords));
-  const labels = Int32Array.from(prompts.flatMap((prompt) => prompt.labels));
-  if (!prompts[0].mask) return [embedding, coords, labels];
-  const size = prompts[0].mask.length;
-  const masks = new Float32Array(prompts.length * size);
-  for (const [i, { mask }] of prompts.entries()) masks.set(mask!, i * size);
-  return [embedding, coords, labels, masks];
-}
-
-function collect(
-  row: number,
-  perPrompt: number,
-  low: Float32Array,
-  scores: Float32Array,
-  full: Uint8Array | undefined,
-  embedding: Embedding,
-): Prediction {
-  const { width, height } = embedding.image;
-  const lowResWidth = 4 * embedding.gridW;
-  const lowResHeight = 4 * embedding.gridH;
-  const lowSize = lowResWidth * lowResHeight;
-  const masks = Array.from({ length: perPrompt }, (_, m): Mask => {
-    const at = row * perPrompt + m;
-    return {
-      data: full ? full.subarray(at * width * height, (at + 1) * width * height) : new Uint8Array(0),
-      width,
-      height,
-      score: scores[at],
-      lowRes: low.subarray(at * lowSize, (at + 1) * lowSize),
-      lowResWidth,
-      lowResHeight,
-    };
-  });
-  return { masks, best: masks.reduce((a, b) => (b.score > a.score ? b : a)) };
 }

@@ -8,7 +8,7 @@ import { root } from './native-sources.mjs';
 
 /** @returns {Promise<number>} how many graphs there are */
 export async function writeGraphSeeds(folder) {
-  const { BUNDLED_MODEL, Graph, imageEncoder, inferConfig, maskDecoder, openSamCheckpoint, ops } =
+  const { BUNDLED_MODEL, Graph, imageEncoder, inferConfig, imageTokens, maskDecoder, openSamCheckpoint, ops } =
     createRequire(import.meta.url)(path.join(root, 'dist/index.js'));
   const file = await openSamCheckpoint(BUNDLED_MODEL);
   const config = inferConfig(file);
@@ -55,8 +55,10 @@ export async function writeGraphSeeds(folder) {
       tokens,
       maskPrompt,
       multimask,
+      imageTokens: tokens === 2,
     });
   }
+  graphs['image-tokens'] = imageTokens(tiny.decoder, { h: 3, w: 4 });
   const upsample = new Graph();
   upsample.output(
     ops.upsampleMasks(upsample.input('low_res_logits', [1, 2, 8, 8]), {

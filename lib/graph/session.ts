@@ -16,6 +16,12 @@ export interface RunOptions {
   onProfile?: (rows: readonly ProfileRow[]) => void;
 }
 
+/** Of a run of one's own graph. */
+export interface SessionRunOptions extends RunOptions {
+  /** So many of the first inputs are read where they lie instead of copied: nobody may write to them, ever. */
+  borrowed?: number;
+}
+
 /** Where a session computes. */
 export interface SessionOptions {
   /** Default `auto`. */
@@ -95,7 +101,8 @@ export class Session {
   }
 
   /**
-   * Runs the graph known as `key`, building it with `build` when it is new. Inputs are copied before this returns.
+   * Runs the graph known as `key`, building it with `build` when it is new. Inputs are copied before this returns, but for
+   * `borrowed` ones.
    *
    * @returns one typed array per graph output
    * @throws SamError ERR_GRAPH, ERR_OUT_OF_MEMORY, ERR_DISPOSED; the signal's reason when aborted
@@ -104,7 +111,7 @@ export class Session {
     key: string,
     build: () => Graph,
     inputs: readonly TensorData[],
-    options: RunOptions = {},
+    options: SessionRunOptions = {},
   ): Promise<TensorData[]> {
     options.signal?.throwIfAborted();
     this.assertUsable();
@@ -112,7 +119,7 @@ export class Session {
     const outputs = cached.outputs.map(({ shape, dtype }) => allocate(dtype, elementCount(shape)));
     const profile = options.onProfile !== undefined;
     const times = await this.track(options, (token, progress) =>
-      cached.plan.run(inputs, outputs, token, progress, profile),
+      cached.plan.run(inputs, outputs, token, progress, profile, options.borrowed),
     );
     if (profile && times) {
       options.onProfile?.(

@@ -1,12 +1,12 @@
 // SAM's mask decoder as a graph: two-way transformer, upscaling, hypernetworks, IoU head. Always f32: it is 0.4 % of an
 // encode, and its logits decide about single pixels.
-// Source: segment_anything/modeling/{mask_decoder,transformer}.py; mask_decoder() of the reference.
+// Source: segment_anything/modeling/mask_decoder.py; mask_decoder() of the reference.
 import type { SamDecoderConfig } from '../config';
+import { SamError } from '../errors';
 import { Graph, type Value } from '../graph/graph';
 import {
   type Activation,
   add,
-  attention,
   concat,
   convTranspose2d,
   layerNorm,
@@ -17,9 +17,9 @@ import {
   transpose,
 } from '../graph/ops';
 import { denseMaskPrompts, denseNoMask, densePositions, sparsePrompts } from './prompt-encoder';
+import { type ImageProjections, projectImage, twoWayTransformer } from './two-way-transformer';
 import { WeightScope } from './weights';
 
-const TRANSFORMER_EPS = 1e-5;
 const UPSCALING_EPS = 1e-6;
 
 export interface MaskDecoderOptions {
@@ -35,34 +35,48 @@ export interface MaskDecoderOptions {
   maskPrompt: boolean;
   /** Masks 1 … M−1 instead of mask 0. */
   multimask: boolean;
+  /** Takes the outputs of `imageTokens` instead of an embedding; not with `maskPrompt`. Default false. */
+  imageTokens?: boolean;
 }
 
 /**
- * Inputs: image_embeddings [1, C, Gh, Gw], coords [P, n, 2] px, labels [P, n] i32, then mask_input [P, 4Gh, 4Gw, 1] with
- * `maskPrompt`. Outputs: low_res_logits [P, M, 4Gh, 4Gw], iou_predictions [P, M]; M = 1, or maskTokens − 1 with
- * `multimask`.
+ * What the decoder computes from the embedding alone, so that many prompts on one image need it once: a fifth of a
+ * prompt's time. Input: image_embeddings [1, C, Gh, Gw]. Outputs: keys [1, Gh, Gw, C] and the first layer's projections
+ * of them, key, value and query [1, Gh, Gw, C/2].
+ */
+export function imageTokens(config: SamDecoderConfig, grid: { h: number; w: number }): Graph {
+  const graph = new Graph();
+  const { keys, first } = tokensOfEmbedding(graph, config, grid);
+  for (const value of [keys, first.key, first.value, first.query]) graph.output(value);
+  return graph;
+}
+
+/**
+ * Inputs: image_embeddings [1, C, Gh, Gw], with `maskPrompt` mask_input [P, 4Gh, 4Gw, 1] (or, with `imageTokens`, that
+ * graph's outputs); then coords [P, n, 2] px and labels [P, n] i32. Outputs: low_res_logits [P, M, 4Gh, 4Gw],
+ * iou_predictions [P, M]; M = 1, or maskTokens − 1 with `multimask`.
  */
 export function maskDecoder(config: SamDecoderConfig, options: MaskDecoderOptions): Graph {
   const { grid, prompts, tokens, maskPrompt, multimask } = options;
   const { dim, maskTokens } = config;
+  if (maskPrompt && options.imageTokens) {
+    throw new SamError('ERR_GRAPH', 'Expected no imageTokens with maskPrompt: masks change the keys');
+  }
   const graph = new Graph();
-  const embeddings = graph.input('image_embeddings', [1, dim, grid.h, grid.w]);
+  const image = options.imageTokens
+    ? declareTokens(graph, config, grid)
+    : tokensOfEmbedding(graph, config, grid, maskPrompt ? prompts : undefined);
   const coords = graph.input('coords', [prompts, tokens, 2]);
   const labels = graph.input('labels', [prompts, tokens], 'i32');
   const promptWeights = new WeightScope(graph, 'prompt_encoder.', 'f32');
   const weights = new WeightScope(graph, 'mask_decoder.', 'f32');
 
   const sparse = sparsePrompts(coords, labels, promptWeights, dim, options.input);
-  const dense = maskPrompt
-    ? denseMaskPrompts(graph.input('mask_input', [prompts, 4 * grid.h, 4 * grid.w, 1]), promptWeights, config)
-    : denseNoMask(promptWeights, dim);
-
   const asTokens = (name: string, count: number) =>
     reshape(weights.get(`${name}.weight`, [count, dim]), [1, count, dim]);
   const queries = concat([asTokens('iou_token', 1), asTokens('mask_tokens', maskTokens), sparse]);
-  const keys = add(transpose(embeddings, 'channelsLast'), dense);
-  const keyPositions = densePositions(promptWeights, dim, grid);
-  const out = twoWayTransformer(queries, keys, keyPositions, weights.sub('transformer'), config);
+  const positions = densePositions(promptWeights, dim, grid);
+  const out = twoWayTransformer(queries, image, positions, weights.sub('transformer'), config);
 
   const first = multimask ? 1 : 0;
   const count = multimask ? maskTokens - 1 : 1;
@@ -75,6 +89,49 @@ export function maskDecoder(config: SamDecoderConfig, options: MaskDecoderOption
   const chosen = slice(reshape(iou, [prompts, maskTokens, 1]), first, count);
   graph.output(reshape(chosen, [prompts, count]));
   return graph;
+}
+
+interface ImageTokens {
+  /** [1, Gh, Gw, C]; [P, Gh, Gw, C] with mask prompts. */
+  readonly keys: Value;
+  readonly first: ImageProjections;
+}
+
+/** @param masks number of mask prompts; undefined = none */
+function tokensOfEmbedding(
+  graph: Graph,
+  config: SamDecoderConfig,
+  grid: { h: number; w: number },
+  masks?: number,
+): ImageTokens {
+  const { dim } = config;
+  const embeddings = graph.input('image_embeddings', [1, dim, grid.h, grid.w]);
+  const promptWeights = new WeightScope(graph, 'prompt_encoder.', 'f32');
+  const dense =
+    masks === undefined
+      ? denseNoMask(promptWeights, dim)
+      : denseMaskPrompts(
+          graph.input('mask_input', [masks, 4 * grid.h, 4 * grid.w, 1]),
+          promptWeights,
+          config,
+        );
+  const keys = add(transpose(embeddings, 'channelsLast'), dense);
+  const placed = add(keys, densePositions(promptWeights, dim, grid));
+  const weights = new WeightScope(graph, 'mask_decoder.transformer.layers.0.', 'f32');
+  return { keys, first: projectImage(keys, placed, weights, config) };
+}
+
+/** The same as inputs. */
+function declareTokens(graph: Graph, { dim }: SamDecoderConfig, grid: { h: number; w: number }): ImageTokens {
+  const declare = (name: string, channels: number) => graph.input(name, [1, grid.h, grid.w, channels]);
+  return {
+    keys: declare('keys', dim),
+    first: {
+      key: declare('image_key', dim / 2),
+      value: declare('image_value', dim / 2),
+      query: declare('image_query', dim / 2),
+    },
+  };
 }
 
 function masks(
@@ -125,78 +182,4 @@ function mlp3(
     return linear(y, weight, { bias, activation });
   };
   return layer(layer(layer(x, 0, input, hidden, 'relu'), 1, hidden, hidden, 'relu'), 2, hidden, out);
-}
-
-/**
- * queries [P, T, C], keys [1 or P, Gh, Gw, C] → the same after attention in both directions. Keys without a mask prompt
- * are shared by all prompts (batch 1) until the first layer updates them, which saves P − 1 projections.
- */
-function twoWayTransformer(
-  tokens: Value,
-  image: Value,
-  keyPositions: Value,
-  weights: WeightScope,
-  config: SamDecoderConfig,
-): { queries: Value; keys: Value } {
-  const { dim, depth, mlpDim } = config;
-  const norm = (x: Value, w: WeightScope, name: string) =>
-    layerNorm(x, ...w.norm(name, dim), { eps: TRANSFORMER_EPS });
-  let queries = tokens;
-  let keys = image;
-  for (let i = 0; i < depth; i++) {
-    const w = weights.sub(`layers.${i}`);
-    if (i === 0) {
-      // The first layer's self attention has neither positions nor a residual.
-      queries = attend(queries, queries, queries, w.sub('self_attn'), config, dim);
-    } else {
-      const placed = add(queries, tokens);
-      queries = add(queries, attend(placed, placed, queries, w.sub('self_attn'), config, dim));
-    }
-    queries = norm(queries, w, 'norm1');
-
-    const toImage = attend(
-      add(queries, tokens),
-      add(keys, keyPositions),
-      keys,
-      w.sub('cross_attn_token_to_image'),
-      config,
-    );
-    queries = norm(add(queries, toImage), w, 'norm2');
-
-    const lin1 = w.linear('mlp.lin1', mlpDim, dim);
-    const lin2 = w.linear('mlp.lin2', dim, mlpDim);
-    const hidden = linear(queries, lin1.weight, { bias: lin1.bias, activation: 'relu' });
-    queries = norm(linear(hidden, lin2.weight, { bias: lin2.bias, residual: queries }), w, 'norm3');
-
-    const toTokens = attend(
-      add(keys, keyPositions),
-      add(queries, tokens),
-      queries,
-      w.sub('cross_attn_image_to_token'),
-      config,
-    );
-    keys = norm(add(keys, toTokens), w, 'norm4');
-  }
-  const final = weights.sub('final_attn_token_to_image');
-  const attended = attend(add(queries, tokens), add(keys, keyPositions), keys, final, config);
-  return { queries: norm(add(queries, attended), weights, 'norm_final_attn'), keys };
-}
-
-/** Multi-head attention with its four projections; cross attention works in half the channels. */
-function attend(
-  q: Value,
-  k: Value,
-  v: Value,
-  weights: WeightScope,
-  { dim, heads }: SamDecoderConfig,
-  inner = dim / 2,
-): Value {
-  const project = (x: Value, name: string) => {
-    const { weight, bias } = weights.linear(`${name}_proj`, inner, dim);
-    return linear(x, weight, { bias });
-  };
-  const scale = 1 / Math.sqrt(inner / heads);
-  const mixed = attention(project(q, 'q'), project(k, 'k'), project(v, 'v'), { heads, scale });
-  const { weight, bias } = weights.linear('out_proj', dim, inner);
-  return linear(mixed, weight, { bias });
 }

@@ -88,11 +88,19 @@ class Product {
   Primitive primitive_;
 };
 
+void copy_parallel(void* out, const void* in, size_t bytes, int threads) {
+  constexpr size_t kChunk = size_t{256} << 10;
+#pragma omp parallel for num_threads(threads) schedule(static) if (bytes > 2 * kChunk)
+  for (size_t at = 0; at < bytes; at += kChunk) {
+    std::memcpy(static_cast<uint8_t*>(out) + at, static_cast<const uint8_t*>(in) + at, std::min(kChunk, bytes - at));
+  }
+}
+
 // out [..., N] = activation(x [..., K] · weightᵀ + bias) + residual. Reference: torch.nn.functional.linear.
 class Linear final : public Kernel {
  public:
   explicit Linear(const KernelContext& c)
-      : rows_(rows_of(c.in(0).shape)), residual_(c.has(3)), out_bytes_(c.out().bytes()) {
+      : rows_(rows_of(c.in(0).shape)), residual_(c.has(3)), out_bytes_(c.out().bytes()), threads_(c.threads) {
     if (rows_ == 0) return;
     const Shape& w = c.in(1).shape;
     product_ = std::make_unique<Product>(rows_, c.in(0).dtype, c.out().dtype,
@@ -103,7 +111,7 @@ class Linear final : public Kernel {
   size_t scratch_bytes() const override { return product_ ? product_->scratch_bytes() : 0; }
   void run(const KernelIo& io) override {
     if (!product_) return;
-    if (residual_ && io.in[3] != io.out) std::memcpy(io.out, io.in[3], out_bytes_);
+    if (residual_ && io.in[3] != io.out) copy_parallel(io.out, io.in[3], out_bytes_, threads_);
     product_->run(io.out, io.in[0], static_cast<const float*>(io.in[2]), io.scratch);
   }
 
@@ -111,6 +119,7 @@ class Linear final : public Kernel {
   int64_t rows_;
   bool residual_;
   size_t out_bytes_;
+  int threads_;
   std::unique_ptr<Product> product_;
 };
 
@@ -257,28 +266,33 @@ class ConvTranspose2d final : public Kernel {
       : in_(c.in(0).shape),
         out_(c.out().shape),
         k_(c.in(1).shape[2]),
+        in_bytes_(dtype_bytes(c.in(0).dtype)),
         element_bytes_(dtype_bytes(c.out().dtype)),
         threads_(c.threads),
-        product_bytes_(align_up(c.out().bytes())),
+        chunk_rows_(rows_in_chunk(in_)),
+        product_bytes_(align_up(c.out().bytes() / static_cast<size_t>(in_[0] * in_[1]) * chunk_rows_)),
         bias_(replicated_bias(c)),
-        product_(rows_of(in_), c.in(0).dtype, c.out().dtype, packed(c), c.has(2), static_cast<Activation>(c.integer(0)),
+        product_(chunk_rows_ * in_[2], c.in(0).dtype, c.out().dtype, packed(c), c.has(2), static_cast<Activation>(c.integer(0)),
                  false) {}
   bool owns_weight(size_t input) const override { return input >= 1; }
   size_t scratch_bytes() const override { return product_bytes_ + product_.scratch_bytes(); }
 
   void run(const KernelIo& io) override {
-    product_.run(io.scratch, io.in[0], bias_.data(), io.scratch + product_bytes_);
-    const int64_t height = in_[1], width = in_[2];
+    const int64_t width = in_[2];
     const size_t pixel_bytes = static_cast<size_t>(out_[3]) * element_bytes_, run_bytes = pixel_bytes * k_;
-    auto* out = static_cast<uint8_t*>(io.out);
-#pragma omp parallel for num_threads(threads_) collapse(2) schedule(static)
-    for (int64_t b = 0; b < in_[0]; ++b) {
-      for (int64_t y = 0; y < height; ++y) {
+    const size_t in_row_bytes = static_cast<size_t>(width * in_[3]) * in_bytes_;
+    // Batch and height are one axis: out row k·y + ky belongs to in row y.
+    for (int64_t y0 = 0; y0 < in_[0] * in_[1]; y0 += chunk_rows_) {
+      product_.run(io.scratch, static_cast<const uint8_t*>(io.in[0]) + static_cast<size_t>(y0) * in_row_bytes,
+                   bias_.data(), io.scratch + product_bytes_);
+      auto* out = static_cast<uint8_t*>(io.out) + static_cast<size_t>(y0 * k_ * width) * run_bytes;
+#pragma omp parallel for num_threads(threads_) schedule(static)
+      for (int64_t y = 0; y < chunk_rows_; ++y) {
         for (int64_t x = 0; x < width; ++x) {
-          const uint8_t* source = io.scratch + ((b * height + y) * width + x) * run_bytes * k_;
+          const uint8_t* source = io.scratch + static_cast<size_t>((y * width + x) * k_) * run_bytes;
           for (int64_t ky = 0; ky < k_; ++ky) {
-            uint8_t* target = out + (((b * height + y) * k_ + ky) * width + x) * run_bytes;
-            std::memcpy(target, source + ky * run_bytes, run_bytes);
+            std::memcpy(out + static_cast<size_t>((y * k_ + ky) * width + x) * run_bytes, source + ky * run_bytes,
+                        run_bytes);
           }
         }
       }
@@ -286,6 +300,15 @@ class ConvTranspose2d final : public Kernel {
   }
 
  private:
+  // Grid rows per product: about 1024 tokens, whose output is still in the L2 when it is scattered. A divisor of all rows,
+  // so that one product serves every chunk.
+  static int64_t rows_in_chunk(const Shape& in) {
+    const int64_t rows = in[0] * in[1];
+    int64_t chunk = std::clamp<int64_t>(1024 / std::max<int64_t>(in[2], 1), 1, rows);
+    while (rows % chunk != 0) --chunk;
+    return chunk;
+  }
+
   static std::vector<float> replicated_bias(const KernelContext& c) {
     std::vector<float> bias;
     if (!c.has(2)) return bias;
@@ -332,8 +355,9 @@ class ConvTranspose2d final : public Kernel {
 
   Shape in_, out_;
   int64_t k_;
-  size_t element_bytes_;
+  size_t in_bytes_, element_bytes_;
   int threads_;
+  int64_t chunk_rows_;
   size_t product_bytes_;
   std::vector<float> bias_;
   Product product_;

@@ -43,6 +43,8 @@ void dispatch(DType in, DType out, F f) {
     f(Bf16{}, Bf16{});
 }
 
+constexpr int64_t kTransposeBlock = 16;  // floats of a cache line
+
 constexpr int kLanes = 16;  // independent partial sums: vectorisable, and the same result on every machine
 
 // Two passes over a row that sits in L1: mean, then variance around it (no cancellation).
@@ -223,9 +225,27 @@ KernelPtr make_slice(const KernelContext& c) {
   });
 }
 
-// [B, …, C] ↔ [B, C, …], in square blocks so that both sides stay in L1.
+// out [columns, rows] = in [rows, columns]ᵀ of one block. Through a copy: rows whose distance is a power of two, as in an
+// embedding, share a few sets of the L1, which would lose a line before its second element is read.
+template <typename E>
+void transpose_block(E* out, const E* in, int64_t rows, int64_t columns, int64_t row_count, int64_t column_count) {
+  constexpr int64_t kBlock = kTransposeBlock;
+  E copy[kBlock * kBlock];
+  if (row_count == kBlock && column_count == kBlock) {
+    for (int64_t r = 0; r < kBlock; ++r) {
+      for (int64_t c = 0; c < kBlock; ++c) copy[c * kBlock + r] = in[r * columns + c];
+    }
+    for (int64_t c = 0; c < kBlock; ++c) std::memcpy(out + c * rows, copy + c * kBlock, kBlock * sizeof(E));
+    return;
+  }
+  for (int64_t r = 0; r < row_count; ++r) {
+    for (int64_t c = 0; c < column_count; ++c) out[c * rows + r] = in[r * columns + c];
+  }
+}
+
+// [B, …, C] ↔ [B, C, …].
 KernelPtr make_transpose(const KernelContext& c) {
-  constexpr int64_t kBlock = 32;
+  constexpr int64_t kBlock = kTransposeBlock;
   const Shape& x = c.in(0).shape;
   const int64_t batch = x[0], channels = c.integer(0) ? x.back() : x[1];
   const int64_t elements = c.in(0).elements(), threads = c.threads;
@@ -237,15 +257,12 @@ KernelPtr make_transpose(const KernelContext& c) {
       using E = typename decltype(type)::type;
       const auto* in = static_cast<const E*>(io.in[0]);
       auto* out = static_cast<E*>(io.out);
-#pragma omp parallel for num_threads(threads) collapse(2) schedule(static)
+#pragma omp parallel for num_threads(threads) collapse(3) schedule(static)
       for (int64_t b = 0; b < batch; ++b) {
-        for (int64_t r0 = 0; r0 < rows; r0 += kBlock) {
-          for (int64_t c0 = 0; c0 < columns; c0 += kBlock) {
-            for (int64_t col = c0; col < std::min(columns, c0 + kBlock); ++col) {
-              for (int64_t row = r0; row < std::min(rows, r0 + kBlock); ++row) {
-                out[(b * columns + col) * rows + row] = in[(b * rows + row) * columns + col];
-              }
-            }
+        for (int64_t c0 = 0; c0 < columns; c0 += kBlock) {
+          for (int64_t r0 = 0; r0 < rows; r0 += kBlock) {
+            transpose_block(out + (b * columns + c0) * rows + r0, in + (b * rows + r0) * columns + c0, rows, columns,
+                            std::min(kBlock, rows - r0), std::min(kBlock, columns - c0));
           }
         }
       }

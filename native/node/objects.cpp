@@ -178,8 +178,9 @@ class PlanObject : public Napi::ObjectWrap<PlanObject> {
     });
   }
 
-  // run(inputs, outputs, token?, onProgress?, profile?): Promise<Float64Array | undefined>
-  // Inputs are copied here; outputs are written by the compute thread and must not be touched until it is settled.
+  // run(inputs, outputs, token?, onProgress?, profile?, borrowed?): Promise<Float64Array | undefined>
+  // Inputs are copied here, except the first `borrowed`: those, and outputs, which the compute thread writes, must not be
+  // touched until it is settled.
   Napi::Value run(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       if (!plan_) throw SamError("ERR_DISPOSED", "The plan is disposed");
@@ -191,12 +192,21 @@ class PlanObject : public Napi::ObjectWrap<PlanObject> {
       if (info[3].IsFunction()) options.on_progress = info[3].As<Napi::Function>();
 
       const auto input_list = list(info[0], graph.inputs.size(), "inputs");
-      auto inputs = std::make_shared<std::vector<Buffer>>();
+      const int64_t limit = static_cast<int64_t>(graph.inputs.size());
+      const size_t borrowed = info[5].IsUndefined() ? 0 : static_cast<size_t>(to_integer(info[5], 0, limit, "borrowed"));
+      auto copies = std::make_shared<std::vector<Buffer>>();
+      std::vector<const void*> inputs;
       for (size_t i = 0; i < graph.inputs.size(); ++i) {
         const ba_sam::Value& value = graph.values[graph.inputs[i]];
         const ArrayView view = to_array(input_list.Get(i), value.dtype, value.bytes(), value.name.c_str());
-        inputs->emplace_back(view.bytes, "an input");
-        if (view.bytes) std::memcpy(inputs->back().data(), view.data, view.bytes);
+        if (i < borrowed) {
+          inputs.push_back(view.data);
+          options.keep_alive.push_back(input_list.Get(i).As<Napi::Object>());
+          continue;
+        }
+        copies->emplace_back(view.bytes, "an input");
+        if (view.bytes) std::memcpy(copies->back().data(), view.data, view.bytes);
+        inputs.push_back(copies->back().data());
       }
       const auto output_list = list(info[1], graph.outputs.size(), "outputs");
       std::vector<void*> outputs;
@@ -210,11 +220,9 @@ class PlanObject : public Napi::ObjectWrap<PlanObject> {
       auto token = options.token ? options.token : std::make_shared<CancelToken>();
       options.token = token;
       auto arena = arena_bytes_;
-      options.work = [plan = plan_, inputs, outputs, token, node_ms,
+      options.work = [plan = plan_, copies, inputs, outputs, token, node_ms,
                       arena](const std::function<void(double)>& progress) {
-        std::vector<const void*> pointers;
-        for (const Buffer& input : *inputs) pointers.push_back(input.data());
-        plan->run(pointers, outputs, token->cancelled, progress, node_ms.get());
+        plan->run(inputs, outputs, token->cancelled, progress, node_ms.get());
         arena->store(plan->arena_bytes());
       };
       if (node_ms) {

@@ -82,6 +82,29 @@ describe("a graph of one's own", () => {
     await session.dispose();
   });
 
+  it('reads borrowed inputs where they lie', async () => {
+    const session = new Session({ device: 'cpu' });
+    const build = () => {
+      const graph = new Graph();
+      graph.output(ops.add(graph.input('a', [1, 3]), graph.input('b', [1, 3])));
+      return graph;
+    };
+    const [a, b] = [Float32Array.of(1, 2, 3), Float32Array.of(10, 20, 30)];
+    // While an encode of another model keeps the compute thread busy, the first input changes and the second does not.
+    const sam = await Sam.load(undefined, { device: 'cpu' });
+    const busy = sam.encode({ pixelValues: new Float32Array(3 * 256 * 256), shape: [1, 3, 256, 256] });
+    const run = session.run('sum', build, [a, b], { borrowed: 1 });
+    a.fill(100);
+    b.fill(1000);
+    expect([...((await run)[0] as Float32Array)]).toEqual([110, 120, 130]);
+    await expect(session.run('sum', build, [a, b], { borrowed: 3 })).rejects.toThrow(
+      'Expected integer between 0 and 2 for borrowed but received 3',
+    );
+    await busy;
+    await sam.dispose();
+    await session.dispose();
+  });
+
   it('is refused with the op and the expectation when a shape is wrong', async () => {
     const session = new Session();
     const build = () => {

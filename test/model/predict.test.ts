@@ -1,7 +1,7 @@
 // The whole path on the CPU, image file to masks, against the float64 reference: every kind of prompt.
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Sam } from '../../lib/index';
+import { Embedding, Sam } from '../../lib/index';
 import type { Prompt } from '../../lib/prompts';
 import { largestRelativeError } from '../support/compare';
 import {
@@ -78,6 +78,42 @@ describe('predict', () => {
         expect(together[i].masks[m].score).toBeCloseTo(alone.masks[m].score, 5);
       }
     }
+  });
+
+  it('gives the same masks whichever embedding came before', async () => {
+    const image = path.join(ROOT, 'examples', 'images', 'demo.png');
+    const embeddings = [
+      await sam.encode(image),
+      await sam.encode(image, { longestSide: 384, pad: false }),
+      await sam.encode(image, { lengthScale: true, longestSide: 320 }),
+    ];
+    const point = { points: [[200, 200]] } satisfies Prompt;
+    const alone = await Promise.all(
+      embeddings.map(async (embedding) => {
+        // Without any history: an embedding of its own memory, in a model of its own.
+        const fresh = await Sam.load(undefined, { device: 'cpu' });
+        const copy = new Embedding(embedding.data.slice(), embedding.shape, embedding);
+        const { best } = await fresh.predict(copy, point);
+        await fresh.dispose();
+        return best.lowRes;
+      }),
+    );
+    for (const i of [0, 0, 1, 2, 2, 0, 1]) {
+      expect((await sam.predict(embeddings[i], point)).best.lowRes).toEqual(alone[i]);
+    }
+    const atOnce = await Promise.all([0, 1, 2, 0].map((i) => sam.predict(embeddings[i], point)));
+    expect(atOnce.map(({ best }) => best.lowRes)).toEqual([0, 1, 2, 0].map((i) => alone[i]));
+  });
+
+  it('is not disturbed by an aborted call on the same embedding', async () => {
+    const embedding = await sam.encode(path.join(ROOT, 'examples', 'images', 'demo.png'));
+    const controller = new AbortController();
+    const aborted = sam.predict(embedding, { points: [[200, 200]] }, { signal: controller.signal });
+    const other = sam.predict(embedding, { points: [[200, 200]] });
+    controller.abort(new Error('enough'));
+    await expect(aborted).rejects.toThrow('enough');
+    const again = await sam.predict(embedding, { points: [[200, 200]] });
+    expect((await other).best.lowRes).toEqual(again.best.lowRes);
   });
 
   it('leaves full-size masks out on request', async () => {

@@ -1,0 +1,195 @@
+// From prompts on an embedding to masks: batches of prompts through the mask decoder, then masks of the image's size.
+import type { TensorData } from './addon';
+import type { SamDecoderConfig } from './config';
+import type { Embedding } from './embedding';
+import { Graph } from './graph/graph';
+import { upsampleMasks } from './graph/ops';
+import type { Session } from './graph/session';
+import { imageTokens, maskDecoder } from './model/mask-decoder';
+import type { PromptTokens } from './prompts';
+
+/** One mask. */
+export interface Mask {
+  /** [height, width], 1 inside, 0 outside; empty with `fullSize: false`. */
+  readonly data: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+  /** The model's own estimate of the IoU with the true object. */
+  readonly score: number;
+  /** Logits [lowResHeight, lowResWidth] = [4·gridH, 4·gridW]: the next call's mask prompt. */
+  readonly lowRes: Float32Array;
+  readonly lowResWidth: number;
+  readonly lowResHeight: number;
+}
+
+/** The masks of one prompt. */
+export interface Prediction {
+  /** One mask, or three with `multimask`, in the decoder's order. */
+  readonly masks: readonly Mask[];
+  /** The mask with the highest score. */
+  readonly best: Mask;
+}
+
+interface MaskPredictorOptions {
+  readonly multimask: boolean;
+  readonly fullSize: boolean;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (fraction: number) => void;
+}
+
+/** The mask decoder of one model. */
+export class MaskPredictor {
+  // What follows from the embedding used last, 2.5 times its size; ends with the embedding.
+  private readonly known = new WeakMap<Float32Array, { grid: string; tokens: Promise<TensorData[]> }>();
+  private latest?: WeakRef<Float32Array>;
+
+  constructor(
+    private readonly session: Session,
+    private readonly config: SamDecoderConfig,
+  ) {}
+
+  /** One prediction per prompt, in order. @throws as `Sam.predict` */
+  async predict(
+    embedding: Embedding,
+    prompts: readonly PromptTokens[],
+    { multimask, fullSize, signal, onProgress }: MaskPredictorOptions,
+  ): Promise<Prediction[]> {
+    const grid = { h: embedding.gridH, w: embedding.gridW };
+    const results = new Array<Prediction>(prompts.length);
+    let done = 0;
+    for (const { indices, tokens, masked } of chunks(prompts, grid.h * grid.w)) {
+      signal?.throwIfAborted();
+      const count = indices.length;
+      // On a device it would be four copies instead of one, for products that take microseconds there.
+      const shared = !masked && this.session.device === 'cpu';
+      const options = {
+        grid,
+        input: embedding.input,
+        prompts: count,
+        tokens,
+        maskPrompt: masked,
+        multimask,
+        imageTokens: shared,
+      };
+      const image = shared ? await this.imageTokens(embedding, grid) : [embedding.data];
+      const [lowRes, scores] = await this.session.run(
+        `decoder/${JSON.stringify(options)}`,
+        () => maskDecoder(this.config, options),
+        [
+          ...image,
+          ...promptInputs(
+            indices.map((i) => prompts[i]),
+            masked,
+          ),
+        ],
+        { signal, borrowed: shared ? image.length : 0 },
+      );
+      const low = lowRes as Float32Array;
+      const perPrompt = low.length / (count * 16 * grid.h * grid.w);
+      const masks = fullSize ? await this.upsample(low, count, perPrompt, embedding, signal) : undefined;
+      for (const [row, index] of indices.entries()) {
+        results[index] = collect(row, perPrompt, low, scores as Float32Array, masks, embedding);
+      }
+      done += count;
+      onProgress?.(done / prompts.length);
+    }
+    return results;
+  }
+
+  // Without the call's signal: calls at the same time share it.
+  private imageTokens({ data }: Embedding, grid: { h: number; w: number }): Promise<TensorData[]> {
+    const key = `${grid.h}x${grid.w}`;
+    const known = this.known.get(data);
+    if (known?.grid === key) return known.tokens;
+    const tokens = this.session.run(`image-tokens/${key}`, () => imageTokens(this.config, grid), [data]);
+    const last = this.latest?.deref();
+    if (last) this.known.delete(last);
+    this.known.set(data, { grid: key, tokens });
+    this.latest = new WeakRef(data);
+    tokens.catch(() => this.known.delete(data));
+    return tokens;
+  }
+
+  private async upsample(
+    low: Float32Array,
+    prompts: number,
+    perPrompt: number,
+    embedding: Embedding,
+    signal: AbortSignal | undefined,
+  ): Promise<Uint8Array> {
+    const { gridH, gridW, image, content, input } = embedding;
+    const shape = [prompts, perPrompt, 4 * gridH, 4 * gridW];
+    const build = () => {
+      const graph = new Graph();
+      graph.output(upsampleMasks(graph.input('low_res_logits', shape), { input, content, out: image }));
+      return graph;
+    };
+    const key = `upsample/${JSON.stringify([shape, input, content, image])}`;
+    const [masks] = await this.session.run(key, build, [low], { signal });
+    return masks as Uint8Array;
+  }
+}
+
+/** Prompts with the same number of tokens that are decoded together. */
+interface Chunk {
+  readonly indices: number[];
+  readonly tokens: number;
+  readonly masked: boolean;
+}
+
+// Tokens of a batch must be equally many, and padding would change the result: so prompts are grouped. A prompt keeps
+// about 40 kB per grid cell busy: at most 32768 cells (1.3 GB) at a time.
+function chunks(prompts: readonly PromptTokens[], cells: number): Chunk[] {
+  const limit = Math.max(1, Math.min(64, Math.floor(32768 / cells)));
+  const open = new Map<string, Chunk>();
+  const all: Chunk[] = [];
+  for (const [index, { labels, mask }] of prompts.entries()) {
+    const key = `${labels.length}/${mask !== undefined}`;
+    let chunk = open.get(key);
+    if (!chunk || chunk.indices.length === limit) {
+      chunk = { indices: [], tokens: labels.length, masked: mask !== undefined };
+      open.set(key, chunk);
+      all.push(chunk);
+    }
+    chunk.indices.push(index);
+  }
+  return all;
+}
+
+// In the order in which the decoder's graph declares them: masks, coordinates, labels.
+function promptInputs(prompts: readonly PromptTokens[], masked: boolean): TensorData[] {
+  const coords = Float32Array.from(prompts.flatMap((prompt) => prompt.coords));
+  const labels = Int32Array.from(prompts.flatMap((prompt) => prompt.labels));
+  if (!masked) return [coords, labels];
+  const size = prompts[0].mask!.length;
+  const masks = new Float32Array(prompts.length * size);
+  for (const [i, { mask }] of prompts.entries()) masks.set(mask!, i * size);
+  return [masks, coords, labels];
+}
+
+function collect(
+  row: number,
+  perPrompt: number,
+  low: Float32Array,
+  scores: Float32Array,
+  full: Uint8Array | undefined,
+  embedding: Embedding,
+): Prediction {
+  const { width, height } = embedding.image;
+  const lowResWidth = 4 * embedding.gridW;
+  const lowResHeight = 4 * embedding.gridH;
+  const lowSize = lowResWidth * lowResHeight;
+  const masks = Array.from({ length: perPrompt }, (_, m): Mask => {
+    const at = row * perPrompt + m;
+    return {
+      data: full ? full.subarray(at * width * height, (at + 1) * width * height) : new Uint8Array(0),
+      width,
+      height,
+      score: scores[at],
+      lowRes: low.subarray(at * lowSize, (at + 1) * lowSize),
+      lowResWidth,
+      lowResHeight,
+    };
+  });
+  return { masks, best: masks.reduce((a, b) => (b.score > a.score ? b : a)) };
+}
