@@ -68,6 +68,8 @@ export interface PixelValues {
 }
 
 export interface PredictOptions extends CallOptions {
+  /** Called with the time of every node after each graph of the call: the decoder's, then the one that scales its masks. */
+  onProfile?: RunOptions['onProfile'];
   /** Three masks per prompt (whole, part, subpart) instead of one. Default false. */
   multimask?: boolean;
   /** Also scale masks to the photograph. Default true; false leaves `data` empty and saves time and memory. */
@@ -118,6 +120,7 @@ const encodeSchema = z.strictObject({
 });
 const predictSchema = z.strictObject({
   ...callShape,
+  onProfile: callback.optional(),
   multimask: z.boolean().optional(),
   fullSize: z.boolean().optional(),
 });
@@ -246,6 +249,7 @@ export class Sam implements AsyncDisposable {
       fullSize = true,
       signal,
       onProgress,
+      onProfile,
     } = parse(predictSchema as unknown as z.ZodType<PredictOptions>, options, 'options');
     const decoder = this.checkEmbedding(embedding);
     const many = Array.isArray(prompts);
@@ -273,11 +277,13 @@ export class Sam implements AsyncDisposable {
         `decoder/${JSON.stringify(decoderOptions)}`,
         () => maskDecoder(decoder, decoderOptions),
         inputs,
-        { signal },
+        { signal, onProfile },
       );
       const low = lowRes as Float32Array;
       const perPrompt = low.length / (count * 16 * grid.h * grid.w);
-      const masks = fullSize ? await this.upsample(low, count, perPrompt, embedding, signal) : undefined;
+      const masks = fullSize
+        ? await this.upsample(low, count, perPrompt, embedding, { signal, onProfile })
+        : undefined;
       for (const [row, index] of chunk.indices.entries()) {
         results[index] = collect(row, perPrompt, low, scores as Float32Array, masks, embedding);
       }
@@ -375,7 +381,7 @@ export class Sam implements AsyncDisposable {
     prompts: number,
     perPrompt: number,
     embedding: Embedding,
-    signal: AbortSignal | undefined,
+    options: RunOptions,
   ): Promise<Uint8Array> {
     const { gridH, gridW, image, content, input } = embedding;
     const shape = [prompts, perPrompt, 4 * gridH, 4 * gridW];
@@ -385,7 +391,7 @@ export class Sam implements AsyncDisposable {
       return graph;
     };
     const key = `upsample/${JSON.stringify([shape, input, content, image])}`;
-    const [masks] = await this.session.run(key, build, [low], { signal });
+    const [masks] = await this.session.run(key, build, [low], options);
     return masks as Uint8Array;
   }
 
