@@ -24,8 +24,9 @@ export interface BenchCommandOptions {
 }
 
 const NOTES = `
-Weights and inputs are random. Every row is measured in a process of its own: median, fastest and slowest run, rate and its
-share of the rate of the library's own matrix product in that process, measured before and after.
+Inputs are random, and so are weights, except that the decoder is the bundled model's. Every row is measured in a process of
+its own: median, fastest and slowest run, rate and its share of the rate of the library's own matrix product in that process,
+measured before and after.
   attention  the fused kernel alone; 4·N·N·D·heads operations (windows: 4·N·window²·D·heads), both products over N tokens
   encoder    the sum of all ops on the CPU, a whole run with its copies on CUDA
   decoder    one call of Sam.predict as a program sees it, in f32
@@ -44,7 +45,7 @@ export function addBenchCommand(root: Command, signal: AbortSignal): void {
     .option('--json <file>', 'result of one benchmark, .json', filePath('--json'))
     .option(
       '--results <dir>',
-      'folder that gets <date>-bench-<benchmark>.json of each; left alone with --quick',
+      'folder that gets <date>-bench-<benchmark>.json of each, replaced if it exists; left alone with --quick',
       filePath('--results'),
     )
     .option('--gemm <side>', 'side of the product that rates are compared with')
