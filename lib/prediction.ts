@@ -4,7 +4,7 @@ import type { SamDecoderConfig } from './config';
 import type { Embedding } from './embedding';
 import { Graph } from './graph/graph';
 import { upsampleMasks } from './graph/ops';
-import type { Session } from './graph/session';
+import type { RunOptions, Session } from './graph/session';
 import { imageTokens, maskDecoder } from './model/mask-decoder';
 import type { PromptTokens } from './prompts';
 
@@ -35,6 +35,8 @@ interface MaskPredictorOptions {
   readonly fullSize: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: (fraction: number) => void;
+  /** Called after each graph. */
+  readonly onProfile?: RunOptions['onProfile'];
 }
 
 /** The mask decoder of one model. */
@@ -52,7 +54,7 @@ export class MaskPredictor {
   async predict(
     embedding: Embedding,
     prompts: readonly PromptTokens[],
-    { multimask, fullSize, signal, onProgress }: MaskPredictorOptions,
+    { multimask, fullSize, signal, onProgress, onProfile }: MaskPredictorOptions,
   ): Promise<Prediction[]> {
     const grid = { h: embedding.gridH, w: embedding.gridW };
     const results = new Array<Prediction>(prompts.length);
@@ -82,11 +84,13 @@ export class MaskPredictor {
             masked,
           ),
         ],
-        { signal, borrowed: shared ? image.length : 0 },
+        { signal, onProfile, borrowed: shared ? image.length : 0 },
       );
       const low = lowRes as Float32Array;
       const perPrompt = low.length / (count * 16 * grid.h * grid.w);
-      const masks = fullSize ? await this.upsample(low, count, perPrompt, embedding, signal) : undefined;
+      const masks = fullSize
+        ? await this.upsample(low, count, perPrompt, embedding, { signal, onProfile })
+        : undefined;
       for (const [row, index] of indices.entries()) {
         results[index] = collect(row, perPrompt, low, scores as Float32Array, masks, embedding);
       }
@@ -115,7 +119,7 @@ export class MaskPredictor {
     prompts: number,
     perPrompt: number,
     embedding: Embedding,
-    signal: AbortSignal | undefined,
+    options: RunOptions,
   ): Promise<Uint8Array> {
     const { gridH, gridW, image, content, input } = embedding;
     const shape = [prompts, perPrompt, 4 * gridH, 4 * gridW];
@@ -125,7 +129,7 @@ export class MaskPredictor {
       return graph;
     };
     const key = `upsample/${JSON.stringify([shape, input, content, image])}`;
-    const [masks] = await this.session.run(key, build, [low], { signal });
+    const [masks] = await this.session.run(key, build, [low], options);
     return masks as Uint8Array;
   }
 }

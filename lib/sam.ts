@@ -67,6 +67,8 @@ export interface PixelValues {
 }
 
 export interface PredictOptions extends CallOptions {
+  /** Called with the time of every node after each graph of the call: the decoder's, then the one that scales its masks. */
+  onProfile?: RunOptions['onProfile'];
   /** Three masks per prompt (whole, part, subpart) instead of one. Default false. */
   multimask?: boolean;
   /** Also scale masks to the photograph. Default true; false leaves `data` empty and saves time and memory. */
@@ -97,6 +99,7 @@ const encodeSchema = z.strictObject({
 });
 const predictSchema = z.strictObject({
   ...callShape,
+  onProfile: callback.optional(),
   multimask: z.boolean().optional(),
   fullSize: z.boolean().optional(),
 });
@@ -227,6 +230,7 @@ export class Sam implements AsyncDisposable {
       fullSize = true,
       signal,
       onProgress,
+      onProfile,
     } = parse(predictSchema as unknown as z.ZodType<PredictOptions>, options, 'options');
     const decoder = this.checkEmbedding(embedding);
     const many = Array.isArray(prompts);
@@ -239,6 +243,7 @@ export class Sam implements AsyncDisposable {
       fullSize,
       signal,
       onProgress,
+      onProfile,
     });
     return many ? results : results[0];
   }

@@ -19,7 +19,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { root } from './native-sources.mjs';
 
-const MODULES = ['zod', 'yauzl', 'pend', 'buffer-crc32', 'node-gyp-build'];
+const MODULES = ['commander', 'zod', 'yauzl', 'pend', 'buffer-crc32', 'node-gyp-build'];
 const { values: args } = parseArgs({ options: { build: { type: 'string', default: 'build-cuda' } } });
 
 const folder = path.join(root, 'build/gpu-bundle');

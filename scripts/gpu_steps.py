@@ -47,7 +47,7 @@ def needs_node(check):
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     if check.node is None:
         return 'no Node'
-    for name in ('dist/native.js', 'node_modules/zod'):
+    for name in ('dist/cli/main.js', 'node_modules/commander', 'node_modules/zod'):
         if not os.path.exists(os.path.join(root, name)):
             return f'{name} is not there'
     return needs_build('ba_sam_cuda.node')(check)
@@ -100,13 +100,13 @@ def with_addon(step):
 
 
 def encoder_command(check):
-    return [check.node or 'node', 'bench/encoder.mjs', '--device', 'cuda', '--model', 'vit-b', '--sizes', '1024,2048',
-            '--dtypes', 'bf16', '--runs', '20', '--profile', '--json', os.path.join(check.scratch, 'encoder.json')]
+    return [check.node or 'node', 'dist/cli/main.js', 'bench', 'encoder', '--device', 'cuda', '--models', 'vit-b',
+            '--sizes', '1024,2048', '--dtypes', 'bf16', '--runs', '20', '--profile', '--json', os.path.join(check.scratch, 'encoder.json')]
 
 
 def encoder_h_command(check):
-    return [check.node or 'node', 'bench/encoder.mjs', '--device', 'cuda', '--model', 'vit-h', '--sizes', '1024',
-            '--dtypes', 'bf16', '--runs', '20', '--profile', '--json', os.path.join(check.scratch, 'encoder-vit-h.json')]
+    return [check.node or 'node', 'dist/cli/main.js', 'bench', 'encoder', '--device', 'cuda', '--models', 'vit-h',
+            '--sizes', '1024', '--dtypes', 'bf16', '--runs', '20', '--profile', '--json', os.path.join(check.scratch, 'encoder-vit-h.json')]
 
 
 def transformers_command(check):
@@ -167,8 +167,8 @@ STEPS = [
          ['bench/peers/attention.py', 'bench/peers/attention_cases.py', 'bench/peers/attention_peers.py',
           'bench/peers/libba_sam.py', 'bench/peers/timing.py'],
          lambda check: needs_python('torch') or needs_build('libba_sam_attention.so')(check), 40),
-    with_addon(Step('encoder', encoder_command, 60, ['bench/encoder.mjs'], needs_node, 20)),
-    with_addon(Step('encoder ViT-H', encoder_h_command, 60, ['bench/encoder.mjs'], needs_node, 20)),
+    with_addon(Step('encoder', encoder_command, 60, ['lib/cli/bench.ts', 'lib/bench/encoder.ts'], needs_node, 20)),
+    with_addon(Step('encoder ViT-H', encoder_h_command, 60, ['lib/cli/bench.ts', 'lib/bench/encoder.ts'], needs_node, 20)),
     Step('encoder of transformers', transformers_command, 110, ['bench/peers/encoder.py'],
          lambda check: needs_python('torch', 'transformers'), 30),
     Step('profile of one attention kernel', ncu_command, 30, ['bench/cuda/attention_bench.cpp'],

@@ -1,4 +1,4 @@
-"""The image encoder of transformers' SamModel with random weights: what bench/encoder.mjs --device cuda is compared with.
+"""The image encoder of transformers' SamModel with random weights: the peer of `ba-sam bench encoder --device cuda`.
 
     python3 bench/peers/encoder.py [--models vit-b,vit-h] [--sizes 1024] [--variants eager,sdpa,...] [--seconds N] [--out FILE]
 
@@ -43,7 +43,7 @@ def build(name, size, attention, device):
 
 
 def operations(name, size):
-    """As in bench/encoder.mjs: multiply-adds x 2, windows by their real queries."""
+    """As in lib/bench/operations.ts: multiply-adds x 2, windows by their real queries."""
     config = MODELS[name]
     c, depth, grid = config['hidden_size'], config['num_hidden_layers'], size // 16
     n, global_blocks = grid * grid, len(config['global_attn_indexes'])

@@ -13,7 +13,17 @@ import { MAX_LONGEST_SIDE } from '../image/resize';
 import { badValue, singleLine, UsageError } from './errors';
 import type { EvaluateCommandOptions } from './evaluate-options';
 import { EvaluationProgressView } from './evaluate-progress';
-import { METRICS as DISTANCES, DTYPES, device, oneOf, penalty, slopes } from './options';
+import {
+  choice,
+  METRICS as DISTANCES,
+  DTYPES,
+  device,
+  given,
+  integer,
+  list,
+  penalty,
+  slopes,
+} from './options';
 
 /**
  * Runs the command: the table goes to stdout, progress and what could not be used to stderr.
@@ -121,28 +131,4 @@ function tellProblems(label: string, { problems }: EvaluationResult): void {
   const { id, reason } = problems[0]!;
   const count = problems.length === 1 ? '1 image' : `${problems.length} images`;
   process.stderr.write(`${singleLine(`${label}: ${count} could not be used; first ${id}: ${reason}`)}\n`);
-}
-
-function given<T>(text: string | undefined, parse: (text: string) => T): T | undefined {
-  return text === undefined ? undefined : parse(text);
-}
-
-function choice<T extends string>(name: string, allowed: readonly T[]): (text: string) => T {
-  return oneOf(name, allowed) as (text: string) => T;
-}
-
-function list<T>(name: string, item: (text: string) => T): (text: string) => T[] {
-  return (text) => {
-    const items = text.split(',').map(item);
-    if (new Set(items).size !== items.length) throw badValue(name, 'no value twice', text);
-    return items;
-  };
-}
-
-function integer(name: string, highest: number): (text: string) => number {
-  return (text) => {
-    const value = /^\d{1,10}$/.test(text) ? Number(text) : 0;
-    if (!(value >= 1 && value <= highest)) throw badValue(name, `integer between 1 and ${highest}`, text);
-    return value;
-  };
 }

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
+import { addBenchCommand } from './bench-options';
 import type { EncodeCommandOptions } from './encode';
 import { badValue, Interrupted, outcome, SIGNALS, singleLine } from './errors';
 import { addEvaluateCommand } from './evaluate-options';
@@ -83,6 +84,7 @@ function program(signal: AbortSignal): Command {
     });
 
   addEvaluateCommand(root, signal);
+  addBenchCommand(root, signal);
 
   for (const command of [root, ...root.commands])
     command.exitOverride().configureOutput({ writeErr: () => {} });
@@ -131,7 +133,7 @@ async function main(): Promise<void> {
       if (error.exitCode === 0) return;
       const line =
         error.code === 'commander.help'
-          ? 'Expected a command: info, encode, segment or evaluate (see --help)'
+          ? 'Expected a command: info, encode, segment, evaluate or bench (see --help)'
           : error.message;
       return fail(STATUS_USAGE, line.replace(/^error: /, ''));
     }

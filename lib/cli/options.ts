@@ -33,7 +33,7 @@ export function addSharedOptions(command: Command): Command {
     .option(
       '--longest-side <px>',
       'length of the longer side (default: the trained side)',
-      integer('--longest-side'),
+      integer('--longest-side', MAX_LONGEST_SIDE),
     )
     .option('--no-pad', 'round sides up to whole patches instead of padding to a square')
     .option('--device <device>', 'auto, cpu, cuda or cuda:<index>', device, 'auto')
@@ -116,13 +116,31 @@ export function penalty(name: string, text: string): number {
   return value;
 }
 
-function integer(name: string) {
-  return (text: string): number => {
-    const value = /^\d{1,9}$/.test(text) ? Number(text) : 0;
-    if (!(value >= 1 && value <= MAX_LONGEST_SIDE)) {
-      throw badValue(name, `integer between 1 and ${MAX_LONGEST_SIDE}`, text);
-    }
+/** A parser for an integer between 1 and `highest`. */
+export function integer(name: string, highest: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d{1,10}$/.test(text) ? Number(text) : 0;
+    if (!(value >= 1 && value <= highest)) throw badValue(name, `integer between 1 and ${highest}`, text);
     return value;
+  };
+}
+
+/** What `parse` makes of an option; undefined when it was not given. */
+export function given<T>(text: string | undefined, parse: (text: string) => T): T | undefined {
+  return text === undefined ? undefined : parse(text);
+}
+
+/** A parser for one of some words. */
+export function choice<T extends string>(name: string, allowed: readonly T[]): (text: string) => T {
+  return oneOf(name, allowed) as (text: string) => T;
+}
+
+/** A parser for values separated by commas, none of them twice. */
+export function list<T>(name: string, item: (text: string) => T): (text: string) => T[] {
+  return (text) => {
+    const items = text.split(',').map(item);
+    if (new Set(items.map(String)).size !== items.length) throw badValue(name, 'no value twice', text);
+    return items;
   };
 }
 

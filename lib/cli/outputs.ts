@@ -1,7 +1,7 @@
 // Files that a command writes: checked before the work starts, written beside their place, moved there when all are done.
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, chmod, realpath, rename, stat, unlink } from 'node:fs/promises';
+import { access, chmod, realpath, rename, stat, unlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { SamError } from '../errors';
 import { ioReason } from '../image/load';
@@ -106,6 +106,15 @@ export class Outputs {
   /** Removes what was written and not committed. */
   async discard(): Promise<void> {
     for (const { temporary } of this.#pending.splice(0)) await unlink(temporary).catch(() => {});
+  }
+}
+
+/** @throws SamError ERR_IO */
+export async function writeText(file: string, text: string): Promise<void> {
+  try {
+    await writeFile(file, text);
+  } catch (cause) {
+    throw new SamError('ERR_IO', `Cannot write ${file}: ${ioReason(cause)}`, { cause });
   }
 }
 

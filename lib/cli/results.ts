@@ -1,14 +1,11 @@
 // The files that `ba-sam segment` writes about its predictions.
-import { writeFile } from 'node:fs/promises';
 import { writeSafetensors } from '../checkpoint/safetensors';
 import type { Size } from '../embedding';
-import { SamError } from '../errors';
-import { ioReason } from '../image/load';
 import { unionMasks, writeMaskPng, writeOverlayPng } from '../image/masks';
 import { encodeRle, maskArea, maskBox } from '../image/rle';
 import type { RgbImage } from '../image/types';
 import type { Prediction } from '../sam';
-import type { Outputs } from './outputs';
+import { type Outputs, writeText } from './outputs';
 import type { PromptOptions } from './prompts';
 
 /** Where results go; absent = not wanted. */
@@ -75,12 +72,4 @@ async function writeLowRes(file: string, predictions: readonly Prediction[]): Pr
     { name: 'low_res_logits', dtype: 'f32', shape: [...shape, lowResHeight, lowResWidth], data: logits },
     { name: 'iou_predictions', dtype: 'f32', shape, data: scores },
   ]);
-}
-
-async function writeText(file: string, text: string): Promise<void> {
-  try {
-    await writeFile(file, text);
-  } catch (cause) {
-    throw new SamError('ERR_IO', `Cannot write ${file}: ${ioReason(cause)}`, { cause });
-  }
 }

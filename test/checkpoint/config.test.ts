@@ -2,48 +2,17 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { encoderOnly as encoderOf, samConfig } from '../../lib/bench/models';
 import type { CheckpointDType, TensorInfo } from '../../lib/checkpoint/checkpoint';
 import { openSamCheckpoint } from '../../lib/checkpoint/keys';
 import { expectedTensors, inferConfig, type SamConfig } from '../../lib/config';
 import { SamError } from '../../lib/errors';
 import { fixtures } from './helpers';
 
-const vitB: SamConfig = {
-  patch: 16,
-  width: 768,
-  heads: 12,
-  headDim: 64,
-  depth: 12,
-  mlpDim: 3072,
-  window: 14,
-  globalBlocks: [2, 5, 8, 11],
-  trainedGrid: 64,
-  trainedSide_px: 1024,
-  outChannels: 256,
-  hasPosEmbed: true,
-  hasRelPos: true,
-  hasCoefficient: false,
-  hasDecoder: true,
-  decoder: { dim: 256, depth: 2, heads: 8, mlpDim: 2048, maskTokens: 4, maskChannels: 16, iouDim: 256 },
-};
-const vitL: SamConfig = {
-  ...vitB,
-  width: 1024,
-  heads: 16,
-  depth: 24,
-  mlpDim: 4096,
-  globalBlocks: [5, 11, 17, 23],
-};
-const vitH: SamConfig = {
-  ...vitB,
-  width: 1280,
-  heads: 16,
-  headDim: 80,
-  depth: 32,
-  mlpDim: 5120,
-  globalBlocks: [7, 15, 23, 31],
-};
-const encoderOnly: SamConfig = { ...vitB, hasDecoder: false, decoder: null };
+const vitB = samConfig('vit-b');
+const vitL = samConfig('vit-l');
+const vitH = samConfig('vit-h');
+const encoderOnly = encoderOf(vitB);
 
 type Change = (tensors: Map<string, TensorInfo>) => void;
 

@@ -59,7 +59,7 @@ describe('help and version', () => {
 
 describe('unknown words', () => {
   it.each([
-    [[], /Expected a command: info, encode, segment or evaluate/],
+    [[], /Expected a command: info, encode, segment, evaluate or bench/],
     [['--'], /Expected a command|too many/],
     [['train'], /unknown command 'train'/],
     [['--colour'], /unknown option '--colour'/],

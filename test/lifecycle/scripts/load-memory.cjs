@@ -4,26 +4,11 @@ const { mkdtempSync, rmSync, readFileSync } = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const lib = require(process.env.BA_SAM_LIB);
-const { expectedTensors } = require(path.join(path.dirname(process.env.BA_SAM_LIB), 'config.js'));
+const dist = path.dirname(process.env.BA_SAM_LIB);
+const { encoderOnly, samConfig } = require(path.join(dist, 'bench/models.js'));
+const { expectedTensors } = require(path.join(dist, 'config.js'));
 
-const config = {
-  patch: 16,
-  width: 768,
-  heads: 12,
-  headDim: 64,
-  depth: 7,
-  mlpDim: 3072,
-  window: 14,
-  globalBlocks: [2, 5],
-  trainedGrid: 64,
-  trainedSide_px: 1024,
-  outChannels: 256,
-  hasPosEmbed: true,
-  hasRelPos: true,
-  hasCoefficient: false,
-  hasDecoder: false,
-  decoder: null,
-};
+const config = { ...encoderOnly(samConfig('vit-b')), depth: 7, globalBlocks: [2, 5] };
 
 const peak = () => Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) / 1024;
 

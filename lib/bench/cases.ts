@@ -1,0 +1,179 @@
+// What the rows of a benchmark are, and the sets of rows that are measured unless others are asked for.
+import type { ComputeDType } from '../model/weights';
+import type { ModelName } from './models';
+
+export const BENCHMARKS = ['attention', 'encoder', 'decoder'] as const;
+export type Benchmark = (typeof BENCHMARKS)[number];
+
+/** Height and width in tokens. */
+export type Grid = readonly [h: number, w: number];
+
+/** What is added to the logits: nothing, relative positions, a distance penalty, or both. */
+export const ATTENTION_BIASES = [
+  'none',
+  'rel',
+  'manhattan',
+  'euclidean',
+  'chebyshev',
+  'rel+manhattan',
+  'rel+euclidean',
+  'rel+chebyshev',
+] as const;
+export type AttentionBiases = (typeof ATTENTION_BIASES)[number];
+type Metric = 'manhattan' | 'euclidean' | 'chebyshev';
+
+/** `plain` is SAM; the others have BA-SAM's length scale and a distance penalty in global attention. */
+export const ENCODER_BIASES = ['plain', 'manhattan', 'euclidean', 'chebyshev'] as const;
+export type EncoderBiases = (typeof ENCODER_BIASES)[number];
+
+export const PROMPTS = ['point', 'box', 'point+mask'] as const;
+export type PromptName = (typeof PROMPTS)[number];
+
+/** One attention layer of an image encoder. */
+export interface AttentionCase {
+  readonly dtype: ComputeDType;
+  readonly grid: Grid;
+  readonly heads: number;
+  readonly headDim: number;
+  /** Side in tokens; null = global. */
+  readonly window: number | null;
+  readonly biases: AttentionBiases;
+}
+
+/** One image through an image encoder. */
+export interface EncoderCase {
+  readonly model: ModelName;
+  /** Side of the square input in px. */
+  readonly size: number;
+  readonly dtype: ComputeDType;
+  readonly biases: EncoderBiases;
+}
+
+/** One call of `Sam.predict`. */
+export interface DecoderCase {
+  /** Of the embedding. */
+  readonly grid: Grid;
+  readonly prompt: PromptName;
+  /** Prompts of the call. */
+  readonly prompts: number;
+}
+
+/** A case with the benchmark that it belongs to. */
+export type BenchmarkCase =
+  | { readonly benchmark: 'attention'; readonly of: AttentionCase }
+  | { readonly benchmark: 'encoder'; readonly of: EncoderCase }
+  | { readonly benchmark: 'decoder'; readonly of: DecoderCase };
+
+/** What was asked for; everything that is absent comes from the default set, or from the quick one. */
+export interface CaseOptions {
+  readonly dtypes: readonly ComputeDType[];
+  readonly quick: boolean;
+  readonly grids?: readonly Grid[];
+  readonly heads?: readonly number[];
+  readonly headDims?: readonly number[];
+  readonly windows?: readonly (number | null)[];
+  readonly attentionBiases?: readonly AttentionBiases[];
+  readonly models?: readonly ModelName[];
+  readonly sizes?: readonly number[];
+  readonly encoderBiases?: readonly EncoderBiases[];
+  readonly prompts?: readonly PromptName[];
+  readonly batches?: readonly number[];
+}
+
+interface Layers {
+  readonly grids: readonly Grid[];
+  readonly heads: readonly number[];
+  readonly headDims: readonly number[];
+  readonly windows: readonly (number | null)[];
+}
+
+// ViT-B's heads and window at the trained grid and at four times the tokens, ViT-H's heads.
+const BASE: Layers = { grids: [[64, 64]], heads: [12], headDims: [64], windows: [null] };
+const LAYERS: readonly Layers[] = [
+  { ...BASE, windows: [null, 14] },
+  { ...BASE, grids: [[128, 128]] },
+  { ...BASE, heads: [16], headDims: [80], windows: [null, 14] },
+];
+const BIASES: readonly AttentionBiases[] = ['none', 'rel', 'rel+manhattan', 'rel+euclidean', 'rel+chebyshev'];
+const QUICK_BIASES: readonly AttentionBiases[] = ['none', 'rel', 'rel+euclidean'];
+
+/** Every combination; the last factor changes fastest. Distance penalties exist in global attention only. */
+export function attentionCases(options: CaseOptions): AttentionCase[] {
+  const { grids, heads, headDims, windows, dtypes, quick } = options;
+  const asked = grids ?? heads ?? headDims ?? windows;
+  const given: Layers = {
+    grids: grids ?? BASE.grids,
+    heads: heads ?? BASE.heads,
+    headDims: headDims ?? BASE.headDims,
+    windows: windows ?? BASE.windows,
+  };
+  const layers = asked ? [given] : quick ? [BASE] : LAYERS;
+  const kinds = options.attentionBiases ?? (quick ? QUICK_BIASES : BIASES);
+  return layers.flatMap((set) =>
+    product(set.windows, set.grids, set.headDims, set.heads, kinds, dtypes)
+      .filter(([window, , , , biases]) => window === null || !distanceOf(biases))
+      .map(([window, grid, headDim, count, biases, dtype]) => ({
+        ...{ dtype, grid, heads: count, headDim, window, biases },
+      })),
+  );
+}
+
+/** The distance metric among biases. */
+export function distanceOf(biases: AttentionBiases): Metric | undefined {
+  return /(manhattan|euclidean|chebyshev)$/.exec(biases)?.[1] as Metric | undefined;
+}
+
+export function encoderCases(options: CaseOptions): EncoderCase[] {
+  const { models, sizes, dtypes, encoderBiases = ['plain'], quick } = options;
+  const inputs: readonly (readonly [ModelName, number])[] =
+    models || sizes
+      ? product(models ?? (['vit-b'] as const), sizes ?? (quick ? [512] : [512, 1024, 2048]))
+      : quick
+        ? [['vit-b', 512]]
+        : [
+            ...product(['vit-b'] as const, [512, 1024, 2048]),
+            ...product(['vit-l', 'vit-h'] as const, [1024]),
+          ];
+  return product(inputs, encoderBiases, dtypes).map(([[model, size], biases, dtype]) => ({
+    ...{ model, size, dtype, biases },
+  }));
+}
+
+export function decoderCases(options: CaseOptions): DecoderCase[] {
+  const { prompts, batches, grids = BASE.grids } = options;
+  const calls: readonly (readonly [PromptName, number])[] =
+    prompts || batches
+      ? product(prompts ?? PROMPTS, batches ?? [1])
+      : [...product(PROMPTS, [1]), ['point', 16] as const];
+  return product(grids, calls).map(([grid, [prompt, count]]) => ({ grid, prompt, prompts: count }));
+}
+
+/** The columns that say which row it is: in a result before what was measured, and alone with the reason of a failure. */
+export function identify({ benchmark, of }: BenchmarkCase, device: string): Record<string, unknown> {
+  if (benchmark === 'attention') {
+    const { dtype, grid, heads, headDim, window, biases } = of;
+    return { device, dtype, grid, tokens: grid[0] * grid[1], heads, headDim, window, biases };
+  }
+  if (benchmark === 'encoder') {
+    const { model, size, dtype, biases } = of;
+    return { model, size, dtype, biases, device };
+  }
+  return { device, dtype: 'f32', ...of };
+}
+
+/** The same for people: what the progress line says. */
+export function describeCase({ benchmark, of }: BenchmarkCase): string {
+  if (benchmark === 'attention') {
+    const window = of.window === null ? 'global' : `window ${of.window}`;
+    return `${of.grid.join('×')} ${window}, ${of.heads} heads × ${of.headDim}, ${of.biases}, ${of.dtype}`;
+  }
+  if (benchmark === 'encoder') return `${of.model} ${of.size}×${of.size}, ${of.biases}, ${of.dtype}`;
+  return `${of.prompts} × ${of.prompt} on ${of.grid.join('×')}`;
+}
+
+function product<T extends readonly unknown[]>(...lists: { readonly [K in keyof T]: readonly T[K][] }): T[] {
+  return (lists as readonly (readonly unknown[])[]).reduce<unknown[][]>(
+    (rows, list) => rows.flatMap((row) => list.map((value) => [...row, value])),
+    [[]],
+  ) as unknown as T[];
+}

@@ -1,0 +1,52 @@
+// The conditions under which a row is measured: between two measurements of the product's rate in the same process, so that
+// a drifting machine shows, and with peaks of memory that are the row's own.
+import type { ResolvedDevice } from '../device';
+import type { ComputeDType } from '../model/weights';
+import { gemmRate } from './gemm';
+import { type Peaks, peaks, resetPeaks } from './memory';
+import { digits, type Repeats, round } from './timing';
+
+/** What every row is told. */
+export interface RowConditions {
+  readonly device: ResolvedDevice;
+  readonly repeats: Repeats;
+  /** Side of the product that rates are compared with; default: see gemm.ts. */
+  readonly gemmSide?: number;
+}
+
+/** What every row says about its rate. */
+export interface Rates {
+  /** Operations, as operations.ts counts them. */
+  readonly gflop: number;
+  readonly gflops: number;
+  /** Rate of the product in the same process and dtype, before and after. */
+  readonly gemm_gflops: readonly [before: number, after: number];
+  /** gflops over the mean of gemm_gflops. */
+  readonly share: number;
+}
+
+/** Measures a row. The first measurement of the product warms the compute threads up. */
+export async function beside<T>(
+  dtype: ComputeDType,
+  conditions: RowConditions,
+  measure: () => Promise<T>,
+): Promise<{ measured: T; peaks: Peaks; gemm_gflops: readonly [number, number] }> {
+  const { device, gemmSide, repeats } = conditions;
+  const runs = Math.min(6, repeats.least + 1);
+  const before = await gemmRate(device, dtype, runs, gemmSide);
+  resetPeaks(device);
+  const measured = await measure();
+  const reached = peaks(device);
+  const after = await gemmRate(device, dtype, runs, gemmSide);
+  return { measured, peaks: reached, gemm_gflops: [round(before), round(after)] };
+}
+
+export function rates(operations: number, ms: number, gemm_gflops: readonly [number, number]): Rates {
+  const gflops = operations / ms / 1e6;
+  return {
+    gflop: digits(operations / 1e9),
+    gflops: round(gflops),
+    gemm_gflops,
+    share: round(gflops / ((gemm_gflops[0] + gemm_gflops[1]) / 2), 3),
+  };
+}

@@ -1,0 +1,88 @@
+// Repeated measurements and what is reported of them.
+import type { ProfileRow } from '../graph/session';
+
+/** How often something is measured: until it was done `least` times and has taken `seconds`, at most `most` times. */
+export interface Repeats {
+  readonly least: number;
+  readonly most: number;
+  readonly seconds: number;
+}
+
+/** What every row says about its times, in ms. */
+export interface Times {
+  /** Median. */
+  readonly ms: number;
+  readonly min_ms: number;
+  readonly max_ms: number;
+  /** Measurements that the median is of. */
+  readonly runs: number;
+}
+
+/**
+ * Runs several variants in turn, round by round, so that a machine whose speed drifts treats all alike.
+ *
+ * @param warmUp rounds that are left out: they pack weights, fold constants, and on CUDA capture a graph
+ * @returns the results of every variant, in order
+ */
+export async function inTurns<T>(
+  variants: readonly (() => Promise<T>)[],
+  warmUp: number,
+  repeats: Repeats,
+): Promise<T[][]> {
+  for (let i = 0; i < warmUp; i++) for (const variant of variants) await variant();
+  const results = variants.map((): T[] => []);
+  const start = performance.now();
+  for (let round = 0; round < repeats.most; round++) {
+    if (round >= repeats.least && performance.now() - start >= 1000 * repeats.seconds) break;
+    for (const [i, variant] of variants.entries()) results[i].push(await variant());
+  }
+  return results;
+}
+
+/** Duration of a call by the clock, in ms. */
+export async function wall(call: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await call();
+  return performance.now() - start;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+export function timesOf(values: readonly number[]): Times {
+  return {
+    ms: digits(median(values)),
+    min_ms: digits(Math.min(...values)),
+    max_ms: digits(Math.max(...values)),
+    runs: values.length,
+  };
+}
+
+/** Time of all nodes of a run, in ms. */
+export function total(profile: readonly ProfileRow[]): number {
+  return profile.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+}
+
+/** Median time per op over several runs, in ms, the longest first. */
+export function opTimes(profiles: readonly (readonly ProfileRow[])[]): Record<string, number> {
+  const sums = profiles.map((profile) => {
+    const perOp = new Map<string, number>();
+    for (const { op, milliseconds } of profile) perOp.set(op, (perOp.get(op) ?? 0) + milliseconds);
+    return perOp;
+  });
+  const names = [...new Set(sums.flatMap((perOp) => [...perOp.keys()]))];
+  const rows = names.map((op) => [op, digits(median(sums.map((perOp) => perOp.get(op) ?? 0)))] as const);
+  return Object.fromEntries(rows.sort(([, a], [, b]) => b - a));
+}
+
+/** Five significant digits: no clock here is better. */
+export function digits(value: number): number {
+  return Number(value.toPrecision(5));
+}
+
+export function round(value: number, decimals = 1): number {
+  return Number(value.toFixed(decimals));
+}

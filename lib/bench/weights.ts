@@ -1,0 +1,55 @@
+// Random weights and inputs for benchmarks: seeded, the same on every machine.
+import { expectedTensors, type SamConfig } from '../config';
+import { hash32 } from '../eval/random';
+import { elementCount, type Shape } from '../graph/graph';
+import type { Session } from '../graph/session';
+import { type ComputeDType, weightDType } from '../model/weights';
+
+/** Fills `out` with numbers between −scale and scale. A linear congruential generator: hundreds of millions are needed. */
+export function fillRandom(out: Float32Array, scale: number, seed: number): Float32Array {
+  const factor = scale / 2 ** 31;
+  let state = hash32(seed, 0, 0);
+  for (let i = 0; i < out.length; i++) {
+    state = (Math.imul(state, 1664525) + 1013904223) | 0;
+    out[i] = state * factor;
+  }
+  return out;
+}
+
+/** An array of numbers between −scale and scale. */
+export function random(count: number, scale: number, seed: number): Float32Array {
+  return fillRandom(new Float32Array(count), scale, seed);
+}
+
+/**
+ * Every tensor of a model, with numbers of such a size that activations neither grow nor vanish on their way through the
+ * blocks.
+ *
+ * @yields name, shape and data; the next tensor reuses the memory of `data`
+ */
+export function* randomTensors(
+  config: SamConfig,
+): Generator<{ readonly name: string; readonly shape: Shape; readonly data: Float32Array }> {
+  const tensors = expectedTensors(config);
+  // One buffer for all: what lies around until it is collected would be part of the peak that a benchmark reports.
+  const buffer = new Float32Array(Math.max(...tensors.map(({ shape }) => elementCount(shape))));
+  for (const [index, { name, shape }] of tensors.entries()) {
+    const count = elementCount(shape);
+    const fanIn = shape.length > 1 ? count / shape[0] : 1;
+    const isNorm = name.includes('norm') || /neck\.[13]\.weight/.test(name);
+    const scale = isNorm ? 1 : Math.sqrt(3 / fanIn) * 0.5;
+    yield { name, shape, data: fillRandom(buffer.subarray(0, count), scale, index + 1) };
+  }
+}
+
+/** Gives a session every weight of a model, in the dtypes that `Sam.load` would choose. */
+export async function setRandomWeights(session: Session, config: SamConfig, dtype: ComputeDType) {
+  for (const { name, shape, data } of randomTensors(config)) {
+    await session.setWeight(name, 'f32', weightDType(name, shape, dtype), shape, bytesOf(data));
+  }
+}
+
+/** The bytes of an array, shared. */
+export function bytesOf(array: Float32Array): Uint8Array {
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+}
