@@ -1,0 +1,434 @@
+// The performance page, from invented results: numbers, directions of ratios, what is missing, what is broken; and whether
+// the page in docs/ is what bench/results gives.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { buildLibrary } from '../support/library';
+import { attention, DATE, decoder, encoder, onGpu, peer, result } from './made-up-results';
+
+const ROOT = path.join(__dirname, '..', '..');
+let readResults: typeof import('../../bench/page/results.mjs').readResults;
+let pageFiles: typeof import('../../bench/page/document.mjs').pageFiles;
+let folder: string;
+
+beforeAll(async () => {
+  buildLibrary();
+  ({ readResults } = await import('../../bench/page/results.mjs'));
+  ({ pageFiles } = await import('../../bench/page/document.mjs'));
+});
+beforeEach(() => {
+  folder = mkdtempSync(path.join(tmpdir(), 'ba-sam-page-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+function save(name: string, content: unknown): void {
+  writeFileSync(path.join(folder, name), typeof content === 'string' ? content : JSON.stringify(content));
+}
+
+/** The page from these results, by their names without date. */
+function pageOf(results: Readonly<Record<string, unknown>>): { page: string; charts: string[] } {
+  for (const [name, content] of Object.entries(results)) save(`${DATE}-bench-${name}.json`, content);
+  const files = pageFiles(readResults(folder));
+  return { page: files.get('performance.md')!, charts: [...files.keys()].slice(1) };
+}
+
+/** Cells of the first table row that holds all these cells. */
+function rowWith(page: string, ...cells: string[]): string[] {
+  const rows = page.split('\n').map((line) => line.split('|').slice(1, -1));
+  const found = rows
+    .map((row) => row.map((cell) => cell.trim()))
+    .find((row) => cells.every((c) => row.includes(c)));
+  if (!found) throw new Error(`no row with ${cells}:\n${page}`);
+  return found;
+}
+
+const lineWith = (page: string, text: string) => page.split('\n').find((line) => line.includes(text));
+
+describe('peers', () => {
+  const ours = peer('ba-sam');
+
+  it('are compared in the right direction: above 1 speaks for ba-sam', () => {
+    const { page } = pageOf({
+      peers: result('peers', [
+        peer('Fast', { ms: 500, min_ms: 490, max_ms: 510, peak_rss_mb: 800 }),
+        ours,
+        peer('Slow', { ms: 2500, min_ms: 2400, max_ms: 2600, peak_rss_mb: 100 }),
+        peer('Alike', { ms: 1050, min_ms: 1000, max_ms: 1200 }),
+      ]),
+    });
+    const columns = rowWith(page, 'input', 'peer', 'time');
+    const value = (name: string, column: string) =>
+      rowWith(page, '1024 × 1024', name)[columns.indexOf(column)];
+    expect(value('Fast', 'against ba-sam')).toBe('0.50×, ba-sam slower');
+    expect(value('Slow', 'against ba-sam')).toBe('2.50×, ba-sam faster');
+    expect(value('Alike', 'against ba-sam')).toBe('1.05×, ranges overlap');
+    expect(value('Fast', 'memory against ba-sam')).toBe('4.00×, ba-sam less');
+    expect(value('Slow', 'memory against ba-sam')).toBe('0.50×, ba-sam more');
+    expect(value('Alike', 'memory against ba-sam')).toBe('1.00×, the same');
+    expect(rowWith(page, '1024 × 1024', '**ba-sam**')).toEqual([
+      ...['1024 × 1024', '**ba-sam**', '1.00 s (0.900 … 1.10)', '3', '', '1.50 s', '0.500 s', '200 MiB', ''],
+      '1.3e-6',
+    ]);
+    // The fastest comes first.
+    const names = [...page.matchAll(/^\| 1024 × 1024 \| \**([\w-]+)/gm)].map(([, name]) => name);
+    expect(names).toEqual(['Fast', 'ba-sam', 'Alike', 'Slow']);
+  });
+
+  it('are summed up in sentences that say slower as plainly as faster', () => {
+    const at = (size: number, ms: number, peak_rss_mb: number) => ({
+      ...{ size, ms, min_ms: 0.95 * ms, max_ms: 1.05 * ms, peak_rss_mb },
+    });
+    const { page } = pageOf({
+      peers: result('peers', [
+        ...[at(512, 100, 10), at(1024, 1000, 20), at(2048, 8000, 80)].map((more) => peer('ba-sam', more)),
+        ...[at(512, 50, 40), at(1024, 1500, 50), at(2048, 8100, 60)].map((more) => peer('Other', more)),
+      ]),
+    });
+    expect(lineWith(page, '**Other, f32.**')).toBe(
+      '- **Other, f32.** ba-sam is faster at 1024 px (1.50×); slower at 512 px (0.50×); not told apart at 2048 px (1.01×), ' +
+        'where the ranges overlap. Its peak memory is lower at 512 px (4.00×) and 1024 px (2.50×); higher at 2048 px (0.75×).',
+    );
+  });
+
+  it('that have no numbers are named with their reasons, and disagreeing times are not shown', () => {
+    const { page, charts } = pageOf({
+      peers: result('peers', [
+        ours,
+        { ...peer('Wrong', { ms: 1 }), status: 'disagrees', reason: 'relative L2 0.3' },
+        ...[2048, 4096].map((size) => ({
+          ...{ peer: 'Big', dtype: 'f32', model: 'vit-b', size, status: 'out of memory' },
+          reason: 'killed | at 12 GB',
+        })),
+        {
+          peer: 'Absent',
+          dtype: 'bf16',
+          model: 'vit-b',
+          size: 1024,
+          status: 'skipped',
+          reason: 'not installed',
+        },
+      ]),
+    });
+    expect(page).toContain(
+      '- **Wrong**, f32, 1024 px: its times are not shown, because its output disagrees: relative L2 0.3\n' +
+        '- **Big**, f32, 2048 px and 4096 px: out of memory: killed \\| at 12 GB\n' +
+        '- **Absent**, bf16, 1024 px: skipped: not installed',
+    );
+    expect(page).not.toMatch(/1\.00 ms|\| Wrong/);
+    expect(page).toContain('No peer has numbers beside those of ba-sam');
+    expect(charts).toEqual(['performance/peers.svg']);
+  });
+
+  it('are not compared with a row of ba-sam that has no numbers', () => {
+    const failed = {
+      peer: 'ba-sam',
+      dtype: 'f32',
+      model: 'vit-b',
+      size: 1024,
+      status: 'failed',
+      reason: 'x',
+    };
+    const { page } = pageOf({ peers: result('peers', [failed, peer('Other')]) });
+    expect(rowWith(page, '1024 × 1024', 'Other')).toEqual(expect.arrayContaining(['1.00 s (0.900 … 1.10)']));
+    expect(page).not.toMatch(/ba-sam (faster|slower|less|more)/);
+    expect(page).toContain('- **ba-sam**, f32, 1024 px: failed: x');
+  });
+
+  it('are drawn with one line each, in f32 and bf16', () => {
+    const rows = ['f32', 'bf16'].flatMap((dtype) =>
+      ['ba-sam', 'Other'].flatMap((name) => [512, 2048].map((size) => peer(name, { dtype, size, ms: size }))),
+    );
+    save(`${DATE}-bench-peers.json`, result('peers', rows));
+    const svg = pageFiles(readResults(folder)).get('performance/peers.svg')!;
+    const texts = [...svg.matchAll(/<text [^>]*>([^<]*)<\/text>/g)].map(([, content]) => content);
+    expect(texts.slice(0, 3)).toEqual(['One image through the encoder of vit-b', 'ba-sam', 'Other']);
+    // Logarithmic: half a second to two seconds.
+    expect(texts.slice(3, 11)).toEqual(['f32: time, s', '0.5', '0.7', '1', '1.5', '2', '3', '512']);
+    expect(svg.match(/<g transform/g)).toHaveLength(4);
+  });
+
+  it('missing altogether is said', () => {
+    const { page, charts } = pageOf({ encoder: result('encoder', [encoder()]) });
+    expect(page).toContain('Peers have not been measured yet');
+    expect(page).toContain('## Beside other software\n\nNot measured yet.');
+    expect(page).not.toContain('peers.svg');
+    expect(charts).toEqual(['performance/scaling.svg']);
+  });
+});
+
+describe('ba-sam by itself', () => {
+  it('encoder: rows, growth, dtypes, where the time goes', () => {
+    const { page } = pageOf({
+      encoder: result('encoder', [
+        encoder({ size: 2048, ms: 80_000, gflop: 7000, gflops: 87.5, efficiency: 0.7, peak_rss_mb: 1500 }),
+        encoder(),
+        encoder({ dtype: 'bf16', ms: 4000, efficiency: 1.1, gemm_gflops: [200, 220] }),
+        { model: 'vit-b', size: 4096, dtype: 'f32', failed: 'its process was ended by SIGKILL' },
+      ]),
+    });
+    expect(rowWith(page, 'f32', '1024 × 1024', '0.80')).toEqual([
+      ...['vit-b', 'f32', '1024 × 1024', '10.0 s (9.90 … 10.2)', '5', '1000', '100', '120 … 130', '0.80'],
+      '500 MiB',
+    ]);
+    expect(page).toContain(
+      '- **vit-b, f32, from 1024 to 2048 px.** Operations grow 7.00-fold, time 8.00-fold, peak memory 3.00-fold; ' +
+        'the rate goes from 100 to 87.5 GFLOP/s, efficiency from 0.80 to 0.70.',
+    );
+    expect(page).toContain('Time in bf16 over time in f32: 0.40× at 1024 px.');
+    expect(page).toMatch(
+      /between 0\.70 \(vit-b, f32, 2048 px\) and 1\.10 \(vit-b, bf16, 1024 px\)\. .* up to 10 % .* above 1 lie/,
+    );
+    expect(page).toContain('- Failed: vit-b, f32, 4096 px: its process was ended by SIGKILL');
+    // Casts take 0.5 %: not worth a column.
+    expect(rowWith(page, 'model', 'linear')).toEqual([
+      ...['model', 'dtype', 'input', 'linear', 'gridAttention', 'others'],
+    ]);
+    expect(rowWith(page, 'f32', '70 %')).toEqual(['vit-b', 'f32', '1024 × 1024', '70 %', '30 %', '0.5 %']);
+  });
+
+  it('attention: a column per kind of bias, its cost only as measured in turn', () => {
+    const { page } = pageOf({
+      attention: result('attention', [
+        attention(),
+        attention({ biases: 'rel', ms: 50, share: 0.6, against_none: 1.2 }),
+        attention({ biases: 'rel+euclidean', ms: 60, share: 0.5 }),
+        attention({ window: 14, ms: 5, min_ms: 4.9, max_ms: 5.1, share: 0.4 }),
+        { ...attention({ dtype: 'bf16' }), failed: 'no AVX-512' },
+      ]),
+    });
+    expect(rowWith(page, '4096', 'global')).toEqual([
+      ...['4096', '64 × 64', '12', '64', 'global', '40.0 ms (39.0 … 42.0)<br>75 %', '50.0 ms, 1.20×<br>60 %'],
+      ...['60.0 ms (39.0 … 42.0)<br>50 %', '500 MiB'],
+    ]);
+    expect(rowWith(page, '4096', '14 × 14').slice(5)).toEqual([
+      '5.00 ms (4.90 … 5.10)<br>40 %',
+      '',
+      '',
+      '500 MiB',
+    ]);
+    expect(page).toContain('same layer without any: rel 1.20×.');
+    expect(page).toContain(
+      '- **f32.** The kernel reaches between 40 % (64 × 64 tokens, 12 heads × 64, windows of',
+    );
+    expect(page).toMatch(/- Failed: bf16, 64 × 64 tokens.*: no AVX-512/);
+    expect(page).not.toContain('**bf16**');
+  });
+
+  it('decoder: the call and its share of one prompt', () => {
+    const { page } = pageOf({ decoder: result('decoder', [decoder()]) });
+    expect(rowWith(page, 'f32', '16 × point', '20')).toEqual([
+      ...[
+        'f32',
+        '64 × 64',
+        '16 × point',
+        '48.0 ms (47.0 … 52.0)',
+        '20',
+        '3.00 ms',
+        '100',
+        '120 … 130',
+        '25 %',
+      ],
+      '500 MiB',
+    ]);
+    expect(rowWith(page, '16 × point', '75 %')).toEqual([
+      'f32',
+      '64 × 64',
+      '16 × point',
+      '75 %',
+      '25 %',
+      '0.0 %',
+    ]);
+  });
+});
+
+describe('the head', () => {
+  it('names machine and versions, and what differs between the results', () => {
+    const versions = { torch: '2.0', python: '3.11' };
+    const { page } = pageOf({
+      encoder: result('encoder', [encoder()]),
+      decoder: result('decoder', [decoder()], { commit: 'def5678' }),
+      peers: result('peers', [
+        peer('ba-sam', { versions: { 'ba-sam': '1.2.3' } }),
+        peer('PyTorch eager', { versions }),
+        peer('PyTorch SDPA', { versions }),
+        peer('runtime', { versions: { node: '20.1.0', runtime: '7.7' } }),
+      ]),
+    });
+    expect(rowWith(page, 'machine')).toEqual(['machine', 'Test CPU, 4 cores, 16 GiB of memory']);
+    expect(rowWith(page, 'threads')).toEqual(['threads', '4']);
+    expect(rowWith(page, 'oneDNN')).toEqual(['oneDNN', '9.9.9']);
+    expect(rowWith(page, 'ba-sam')).toEqual([
+      'ba-sam',
+      '1.2.3, commit abc1234 (encoder and peers); 1.2.3, commit def5678 (decoder)',
+    ]);
+    expect(rowWith(page, 'PyTorch eager and PyTorch SDPA')[1]).toBe('torch 2.0, python 3.11');
+    expect(rowWith(page, 'runtime')[1]).toBe('7.7, node 20.1.0');
+    expect(rowWith(page, 'date')).toEqual(['date', DATE]);
+  });
+});
+
+describe('GPU', () => {
+  it('is said to be unmeasured while it is', () => {
+    const { page } = pageOf({ encoder: result('encoder', [encoder()]) });
+    expect(page.match(/[Nn]othing has been measured on a GPU yet/g)).toHaveLength(3);
+  });
+
+  it('has sections of its own, with device memory and copies', () => {
+    const device = { device: 'cuda:0', peak_device_mb: 321 };
+    const { page, charts } = pageOf({
+      encoder: result('encoder', [encoder()]),
+      'encoder-test-gpu-3000': result(
+        'encoder',
+        [encoder({ ...device, ms: 12, min_ms: 11, max_ms: 13, device_ms: 9.5, transfer_ms: 2 })],
+        onGpu,
+      ),
+      'attention-test-gpu-3000': result('attention', [attention({ ...device, dtype: 'f16' })], onGpu),
+    });
+    expect(page).not.toMatch(/nothing has been measured on a GPU/i);
+    expect(rowWith(page, 'GPU')[1]).toMatch(
+      /^Test GPU 3000, driver for CUDA 13\.1, .* cuBLASLt 13\.0\.2, ba-sam 1\.2\.3/,
+    );
+    expect(page).toContain('### Test GPU 3000');
+    expect(rowWith(page, '12.0 ms (11.0 … 13.0)').slice(-4)).toEqual([
+      '500 MiB',
+      '9.50 ms',
+      '2.00 ms',
+      '321 MiB',
+    ]);
+    expect(page).toContain('**f16**');
+    expect(charts).toEqual(['performance/scaling.svg', 'performance/scaling-test-gpu-3000.svg']);
+    // The CPU's table has none of these columns.
+    expect(rowWith(page, '10.0 s (9.90 … 10.2)')).toHaveLength(10);
+  });
+});
+
+describe('result files', () => {
+  it('the newest of a kind counts, other files do not', () => {
+    save('2020-02-01-bench-encoder.json', result('encoder', [encoder({ ms: 11_000 })]));
+    save('2020-02-03-bench-encoder.json', result('encoder', [encoder({ ms: 33_000 })]));
+    save('2020-02-09-encoder.json', 'not ours');
+    save('2020-02-09-bench-encoder.json.orig', 'not ours');
+    const { encoder: read } = readResults(folder).cpu;
+    expect(read).toMatchObject({ file: '2020-02-03-bench-encoder.json', rows: [{ ms: 33_000 }] });
+  });
+
+  const cases: [string, string, unknown, RegExp][] = [
+    ['truncated', 'encoder', '{"benchmark": "enc', /Cannot read .*-bench-encoder\.json: .*JSON/],
+    [
+      'of another benchmark',
+      'encoder',
+      result('decoder', [decoder()]),
+      /encoder\.json: benchmark: .*"encoder"/,
+    ],
+    ['without rows', 'encoder', result('encoder', []), /encoder\.json: rows: /],
+    [
+      'with a number missing',
+      'encoder',
+      result('encoder', [encoder(), encoder({ ms: undefined })]),
+      /rows\[1\]\.ms: /,
+    ],
+    ['with NaN', 'encoder', result('encoder', [encoder({ gflops: Number.NaN })]), /rows\[0\]\.gflops: /],
+    [
+      'with half a rate',
+      'decoder',
+      result('decoder', [decoder({ gemm_gflops: [1] })]),
+      /rows\[0\]\.gemm_gflops/,
+    ],
+    ['with a row that is none', 'attention', result('attention', [7 as never]), /rows\[0\]: /],
+    ['with a failure of nothing', 'encoder', result('encoder', [{ failed: 'x' }]), /rows\[0\]\.model: /],
+    [
+      'with an unknown status',
+      'peers',
+      result('peers', [peer('a', { status: 'fine' })]),
+      /rows\[0\]\.status: /,
+    ],
+    ['without a reason', 'peers', result('peers', [peer('a', { status: 'failed' })]), /rows\[0\]\.reason: /],
+    [
+      'without a machine',
+      'peers',
+      result('peers', [peer('a')], { machine: {} }),
+      /peers\.json: machine\.cpu: /,
+    ],
+    [
+      'with a date of its own',
+      'peers',
+      result('peers', [peer('a')], { date: 'today' }),
+      /peers\.json: date: /,
+    ],
+    ['of a quick try', 'decoder', result('decoder', [decoder()], { quick: true }), /quick: .*quick try/],
+    [
+      ...['of a GPU without its name', 'encoder'],
+      ...[result('encoder', [encoder({ device: 'cuda:0' })]), /rows\[0\]\.device: .*cuda:0/],
+    ] as [string, string, unknown, RegExp],
+    [
+      ...['of a CPU under the name of a GPU', 'encoder-x'],
+      ...[result('encoder', [encoder()], onGpu), /rows\[0\]\.device: .*received cpu/],
+    ] as [string, string, unknown, RegExp],
+  ];
+  it.each(cases)('%s: the error names file and field', (_, name, content, expected) => {
+    save(`${DATE}-bench-${name}.json`, content);
+    expect(() => readResults(folder)).toThrow(expected);
+  });
+
+  it('none at all is an error', () => {
+    expect(() => readResults(folder)).toThrow(/Expected <date>-bench-<benchmark>\.json in .* but found none/);
+  });
+});
+
+describe('bench/page.mjs', () => {
+  const run = (...args: string[]) =>
+    spawnSync(process.execPath, [path.join(ROOT, 'bench', 'page.mjs'), ...args], { encoding: 'utf8' });
+  const here = () => ['--results', folder, '--out', path.join(folder, 'docs')];
+
+  it('writes what --check accepts, and --check sees every difference', () => {
+    save(`${DATE}-bench-encoder.json`, result('encoder', [encoder()]));
+    const charts = path.join(folder, 'docs', 'performance');
+    mkdirSync(charts, { recursive: true });
+    writeFileSync(path.join(charts, 'old.svg'), '');
+    const missing = run(...here(), '--check');
+    expect([missing.status, missing.stderr]).toEqual([
+      1,
+      expect.stringMatching(
+        /performance\.md, performance\/scaling\.svg, performance\/old\.svg .* npm run bench:page/,
+      ),
+    ]);
+    expect(run(...here())).toMatchObject({ status: 0, stderr: '' });
+    expect(readdirSync(charts)).toEqual(['scaling.svg']);
+    expect(run(...here(), '--check')).toMatchObject({ status: 0, stdout: '', stderr: '' });
+
+    const page = path.join(folder, 'docs', 'performance.md');
+    writeFileSync(page, readFileSync(page, 'utf8').replace('10.0 s', '9.0 s'));
+    expect(run(...here(), '--check')).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('performance.md'),
+    });
+    run(...here());
+    save('2020-02-03-bench-encoder.json', result('encoder', [encoder({ ms: 9000, min_ms: 8900 })]));
+    expect(run(...here(), '--check').status).toBe(1);
+  });
+
+  it('without results: nothing to check, unless there is a page', () => {
+    expect(run(...here(), '--check').status).toBe(0);
+    mkdirSync(path.join(folder, 'docs'));
+    writeFileSync(path.join(folder, 'docs', 'performance.md'), 'from where?');
+    expect(run(...here(), '--check')).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('no results'),
+    });
+    expect(run(...here()).status).toBe(1);
+  });
+
+  it('refuses what it does not know', () => {
+    expect(run('--chekc')).toMatchObject({ status: 2, stderr: expect.stringContaining('--chekc') });
+    expect(run('--results', '/none')).toMatchObject({ status: 2, stderr: expect.stringContaining('/none') });
+    expect(run('--help')).toMatchObject({ status: 0, stdout: expect.stringContaining('--check') });
+  });
+
+  it('docs/performance.md is what bench/results gives', () => {
+    const { status, stderr } = run('--check');
+    expect(stderr).toBe('');
+    expect(status).toBe(0);
+  });
+});
