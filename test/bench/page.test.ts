@@ -132,7 +132,7 @@ describe('peers', () => {
     };
     const { page } = pageOf({ peers: result('peers', [failed, peer('Other')]) });
     expect(rowWith(page, '1024 × 1024', 'Other')).toEqual(expect.arrayContaining(['1.00 s (0.900 … 1.10)']));
-    expect(page).not.toMatch(/ba-sam (faster|slower|less|more)/);
+    expect(page).not.toMatch(/ba-sam (faster|slower|less|more)|ranges overlap \||NaN/);
     expect(page).toContain('- **ba-sam**, f32, 1024 px: failed: x');
   });
 
@@ -186,6 +186,22 @@ describe('ba-sam by itself', () => {
       ...['model', 'dtype', 'input', 'linear', 'gridAttention', 'others'],
     ]);
     expect(rowWith(page, 'f32', '70 %')).toEqual(['vit-b', 'f32', '1024 × 1024', '70 %', '30 %', '0.5 %']);
+  });
+
+  it('encoder: a chart whose axes are logarithmic where powers are expected', () => {
+    const rows = [512, 1024, 2048].map((size, i) => encoder({ size, ms: 1000 * 10 ** i }));
+    save(`${DATE}-bench-encoder.json`, result('encoder', rows));
+    const svg = pageFiles(readResults(folder)).get('performance/scaling.svg')!;
+    const panels = svg.split('<g transform').slice(1);
+    expect(panels.map((panel) => /class="panel">([^<]*)/.exec(panel)![1])).toEqual([
+      ...['time, s', 'GFLOP/s', 'efficiency', 'peak memory, MiB'],
+    ]);
+    const at = [...panels[0]!.matchAll(/<circle cx="([\d.]+)" cy="([\d.]+)"/g)].map((found) =>
+      found.map(Number),
+    );
+    const [, x0, y0] = at[0]!;
+    const steps = at.map(([, x, y]) => [(x! - x0!) / (at[1]![1]! - x0!), (y! - y0!) / (at[1]![2]! - y0!)]);
+    expect(steps.flat().map((step) => Number(step.toFixed(2)))).toEqual([0, 0, 1, 1, 2, 2]);
   });
 
   it('attention: a column per kind of bias, its cost only as measured in turn', () => {
