@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { CHARTS, PAGE, pageFiles } from './page/document.mjs';
-import { hasResults, readResults } from './page/results.mjs';
+import { readResults } from './page/results.mjs';
 import { RESULTS, ROOT } from './study/library.mjs';
 
 const USAGE = `npm run bench:page                   write docs/performance.md and docs/performance/*.svg
@@ -45,7 +45,10 @@ function write(out, files) {
   console.log(`wrote ${[...files.keys()].map((name) => path.join(out, name)).join(', ')}`);
 }
 
-function check(out, files) {
+function check(out, files, results) {
+  if (!results && existsSync(path.join(out, PAGE))) {
+    fail(`${PAGE} in ${out}: there are no results that it is made from`);
+  }
   const read = (file) => (existsSync(file) ? readFileSync(file, 'utf8') : undefined);
   const stale = [...files].filter(([name, content]) => read(path.join(out, name)) !== content);
   const names = [...stale.map(([name]) => name), ...strayCharts(out, files)];
@@ -60,13 +63,11 @@ if (args.help) {
 }
 if (!existsSync(args.results)) fail(`Expected a folder for --results but received ${args.results}`, 2);
 try {
-  // Without results there is nothing to write, and a page must not be there either.
-  const empty = args.check && !hasResults(args.results);
-  const files = empty ? new Map() : pageFiles(readResults(args.results));
-  if (!args.check) write(args.out, files);
-  else if (empty && existsSync(path.join(args.out, PAGE)))
-    fail(`${PAGE} in ${args.out}: made from no results`);
-  else check(args.out, files);
+  const results = readResults(args.results);
+  const files = results ? pageFiles(results) : new Map();
+  if (args.check) check(args.out, files, results);
+  else if (results) write(args.out, files);
+  else fail(`Expected <date>-bench-<benchmark>.json in ${args.results} but found none`);
 } catch (error) {
   fail(error.message);
 }

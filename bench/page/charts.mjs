@@ -1,6 +1,7 @@
 // The charts of the performance page.
 import { dist } from '../study/library.mjs';
 import { seriesName } from './encoder.mjs';
+import { OURS } from './peers.mjs';
 import { distinct, groupBy } from './text.mjs';
 
 const { lineChart } = dist('eval/chart');
@@ -17,7 +18,9 @@ function panel(title, rows, nameOf, yOf, yScale) {
 
 /** Time and memory of every peer against the side: two panels per model and dtype; undefined without numbers. */
 export function peersChart({ rows }) {
-  const ok = rows.filter(({ status }) => status === 'ok');
+  const ok = rows
+    .filter(({ status }) => status === 'ok')
+    .sort((a, b) => Number(b.peer === OURS) - Number(a.peer === OURS));
   if (ok.length === 0) return undefined;
   const several = distinct(ok.map(({ model }) => model)).length > 1;
   const groups = groupBy(ok, ({ model, dtype }) => (several ? `${model}, ${dtype}` : dtype));
@@ -43,6 +46,8 @@ export function peersChart({ rows }) {
     ]),
   });
 }
+
+export const SCALING_ALT = 'Time, rate, efficiency and memory of the encoder against the side of the input';
 
 /** Time, rate, efficiency and memory of ours against the side; undefined without numbers. */
 export function scalingChart({ rows }, title) {

@@ -1,11 +1,12 @@
 // docs/performance.md and its charts, made from results: text without numbers stands here, everything else is computed.
 import { attentionFindings, attentionTables } from './attention.mjs';
-import { peersChart, scalingChart } from './charts.mjs';
+import { peersChart, SCALING_ALT, scalingChart } from './charts.mjs';
 import { decoderTables } from './decoder.mjs';
 import { encoderFindings, encoderTables } from './encoder.mjs';
-import { peerFindings, peersWithout, peerTables } from './peers.mjs';
+import { gpuSections } from './gpu.mjs';
+import { peerFindings, peersWithout, peerTables, turnsText } from './peers.mjs';
 import { present, provenance } from './provenance.mjs';
-import { plain } from './text.mjs';
+import { distinct } from './text.mjs';
 
 export const PAGE = 'performance.md';
 export const CHARTS = 'performance';
@@ -16,18 +17,22 @@ export const CHARTS = 'performance';
  */
 export function pageFiles(results) {
   const files = new Map();
+  const { gpus } = results;
   const sections = [
     inShort(results),
     peersSection(results, files),
     encoderSection(results, files),
     attentionSection(results),
     decoderSection(results),
-    gpuSection(results, files),
+    gpus.size === 0 ? `## GPU\n\n${NO_GPU}` : gpuSections(gpus, (...args) => chart(files, ...args)),
     LIMITS,
-    RUN_AGAIN,
+    runAgain(results),
   ];
-  const all = [results.cpu, ...results.gpus.values()].flatMap(present);
-  const head = `<!-- Written by npm run bench:page from ${all.map(({ file }) => file).join(', ')} in bench/results:
+  const all = [results.cpu, ...gpus.values()].flatMap((kinds) => [
+    ...present(kinds),
+    ...(kinds.check ? [kinds.check] : []),
+  ]);
+  const head = `<!-- Written by npm run bench:page from ${distinct(all.map(({ file }) => file)).join(', ')} in bench/results:
      edit bench/page/*.mjs. -->
 # Performance
 
@@ -51,22 +56,28 @@ const LIMITS = `## What these numbers do not show
 - They hold for the machine named above. On other processors, with other numbers of cores and with other versions of the
   peers the order may differ.
 - The weights are random. They decide nothing about speed, and these pages say nothing about how good the masks are.
-- Peers run with the settings that their documentation suggests for a CPU and with nothing tuned by hand; somebody who
-  knows one of them well may get more out of it.
+- Peers run with their defaults for a CPU and nothing tuned by hand but the number of threads; somebody who knows one of
+  them well may get more out of it.
 - ba-sam is measured by those who write it. The commands below are there to be run by others.
 - One image at a time: nothing is said about batches, or about several processes on one machine.
 - Decoding a photograph and scaling it down come on top for everybody.`;
 
-const RUN_AGAIN = `## Run it again
+/** The commands, with the sizes at which peers were compared. */
+function runAgain({ cpu: { peers } }) {
+  const sizes = peers ? distinct(peers.rows.map(({ size }) => size)).sort((a, b) => a - b) : [];
+  const chosen = sizes.length > 0 ? ` --sizes ${sizes.join(',')}` : '';
+  return `## Run it again
 
     npm ci && npm run build
-    npm run bench                            # attention, encoder, decoder
-    npm run bench:peers                      # beside the peers that are installed; others are skipped by name
-    npm run bench:page                       # this page, from the newest files in bench/results
-    npm run bench:page -- --check            # whether this page is what they give
+    npm run bench                  # attention, encoder and decoder, into bench/results
+    npm run bench:peers --${chosen} --json bench/results/$(date +%F)-bench-peers.json
+    npm run bench:page             # this page, from the newest files in bench/results
+    npm run bench:page -- --check  # whether this page is what they give
 
 Use a machine that does nothing else. \`npm run bench -- --help\` and \`npm run bench:peers -- --help\` list sizes, dtypes and
-everything else that can be chosen.`;
+everything else that can be chosen; [bench/peers](../bench/peers/README.md) says how the peers are installed. Those that are
+missing are skipped by name.`;
+}
 
 const NO_GPU = 'Nothing has been measured on a GPU yet.';
 
@@ -90,6 +101,7 @@ function peersSection({ cpu: { peers } }, files) {
 that time; the others get normalised pixels. *First run* comes right after loading, with whatever is packed or compiled
 then. *Load* includes the packages that a program must load. Peak memory is that of the whole process. *Difference* is
 that of the embedding from the f32 reference, as the norm of the difference over the norm of the reference.`,
+    turnsText(peers),
     chart(
       files,
       'peers.svg',
@@ -114,15 +126,13 @@ function encoderSection({ cpu: { encoder } }, files) {
       files,
       'scaling.svg',
       scalingChart(encoder, 'ba-sam: the encoder against the side of the input'),
-      SCALING,
+      SCALING_ALT,
     ),
     encoderTables(encoder),
   ]
     .filter(Boolean)
     .join('\n\n');
 }
-
-const SCALING = 'Time, rate, efficiency and memory of the encoder against the side of the input';
 
 const ATTENTION = `The kernel alone, as the encoder runs it. In the column *none*: time with its range, then the share of the product's rate. In
 the others: time, its factor over that of the same layer without biases (measured in turn with it, in the same process),
@@ -144,34 +154,6 @@ function decoderSection({ cpu: { decoder } }) {
   return decoder
     ? `${heading}\n\n${DECODER}\n\n${decoderTables(decoder)}`
     : `${heading}\n\nNot measured yet.`;
-}
-
-function gpuSection({ gpus }, files) {
-  if (gpus.size === 0) return `## GPU\n\n${NO_GPU}`;
-  const parts = ['## GPU'];
-  for (const [slug, { encoder, attention, decoder }] of gpus) {
-    const [{ machine }] = [encoder, attention, decoder].filter(Boolean);
-    const name = plain(machine.gpu);
-    parts.push(`### ${name}`);
-    if (encoder) {
-      const drawn = scalingChart(
-        encoder,
-        `ba-sam on ${machine.gpu}: the encoder against the side of the input`,
-      );
-      parts.push(
-        `**Encoder.** Time is a whole run as a program sees it, with the copies to and from the device; *ops* is the sum of all ops by
-themselves, *copies* what a run with the same copies and next to no work takes.`,
-        encoderFindings(encoder).join('\n'),
-        chart(files, `scaling-${slug}.svg`, drawn, `${SCALING}, ${name}`),
-        encoderTables(encoder),
-      );
-    }
-    if (attention) {
-      parts.push('**Attention.**', attentionFindings(attention).join('\n'), attentionTables(attention));
-    }
-    if (decoder) parts.push('**Prompts.**', decoderTables(decoder));
-  }
-  return parts.filter(Boolean).join('\n\n');
 }
 
 /** Adds a chart to the files, if there is one. @returns what shows it on the page */

@@ -23,17 +23,20 @@ export function oursBeside(rows, row) {
   return rows.find((other) => other.peer === OURS && isOk(other) && caseOf(other) === caseOf(row));
 }
 
+/** What ba-sam is beside a peer: `faster`, `slower`, or `open` where the ranges of all runs overlap. */
+export function timeVerdict(row, ours) {
+  return ours.max_ms < row.min_ms ? 'faster' : ours.min_ms > row.max_ms ? 'slower' : 'open';
+}
+
 /**
  * A peer's row against ours: factors above 1 speak for us.
  *
- * @returns `{ time, memory, verdict, memoryVerdict }`; verdict: `faster` or `slower` is what ba-sam is, `open` where the
- *   ranges of all runs overlap; memoryVerdict: `less`, `more` or `the same`
+ * @returns `{ time, memory, verdict, memoryVerdict }`; verdict as timeVerdict has it; memoryVerdict: `less`, `more` or `the same`
  */
 export function against(row, ours) {
-  const verdict = ours.max_ms < row.min_ms ? 'faster' : ours.min_ms > row.max_ms ? 'slower' : 'open';
   const memory = row.peak_rss_mb / ours.peak_rss_mb;
   const memoryVerdict = memory > 1 ? 'less' : memory < 1 ? 'more' : 'the same';
-  return { time: row.ms / ours.ms, verdict, memory, memoryVerdict };
+  return { time: row.ms / ours.ms, verdict: timeVerdict(row, ours), memory, memoryVerdict };
 }
 
 /** One sentence per peer and dtype, for time and for memory. */
@@ -74,13 +77,27 @@ function modelText(rows, model) {
   return distinct(rows.map((row) => row.model)).length > 1 ? `, ${model}` : '';
 }
 
+/** How the turns were taken, as far as the result says; and whether it is all that was asked for. */
+export function turnsText({ rows, rounds, runs_per_turn: runs, limits, complete }) {
+  const references = distinct(rows.map(({ reference }) => reference).filter(Boolean));
+  return [
+    rounds && runs && `Rounds of turns: ${rounds}, with ${runs} timed runs in each turn.`,
+    limits &&
+      `A peer that held more than ${significant(limits.memory_gb)} GiB, or took longer than ${limits.timeout_s} s, was ended.`,
+    references.length > 0 && `The reference is ${listText(references.map(plain))}.`,
+    complete === false && '**The measurement was interrupted: rows are missing.**',
+  ]
+    .filter(Boolean)
+    .join(' ');
+}
+
 /** A table per model and dtype; sizes in order, the fastest first. */
 export function peerTables({ rows }) {
   const tables = groupBy(rows.filter(isOk), ({ dtype, model }) => `${model}, ${dtype}`);
   return [...tables].map(([name, group]) => `**${name}**\n\n${peerTable(rows, group)}`).join('\n\n');
 }
 
-const WORDS = { faster: 'ba-sam faster', slower: 'ba-sam slower', open: 'ranges overlap' };
+export const VERDICT_WORDS = { faster: 'ba-sam faster', slower: 'ba-sam slower', open: 'ranges overlap' };
 const MEMORY_WORDS = { less: 'ba-sam less', more: 'ba-sam more', 'the same': 'the same' };
 
 function peerTable(rows, group) {
@@ -98,7 +115,7 @@ function peerTable(rows, group) {
         row.peer === OURS ? `**${OURS}**` : plain(row.peer),
         spreadText(row),
         row.runs_ms.length,
-        compared ? `${factorText(compared.time)}, ${WORDS[compared.verdict]}` : '',
+        compared ? `${factorText(compared.time)}, ${VERDICT_WORDS[compared.verdict]}` : '',
         timeText(row.first_ms),
         `${significant(row.load_s)} s`,
         megabytes(row.peak_rss_mb),

@@ -1,4 +1,5 @@
 // The head of the performance page: machine, versions, dates.
+import { gpuName } from './gpu.mjs';
 import { distinct, groupBy, listText, plain, table } from './text.mjs';
 
 const BENCHMARKS = ['attention', 'encoder', 'decoder', 'peers'];
@@ -9,7 +10,11 @@ export const present = (results) => BENCHMARKS.map((name) => results[name]).filt
 /** The table at the top of the page. */
 export function provenance({ cpu, gpus }) {
   const rows = [...cpuRows(present(cpu)), ...peerRows(cpu.peers)];
-  for (const results of gpus.values()) rows.push(['GPU', agreed(present(results), gpuText)]);
+  for (const results of gpus.values()) {
+    const measured = present(results).filter(({ file }) => file !== results.check?.file);
+    const texts = [agreed(measured, gpuText), results.check && checkText(results.check)].filter(Boolean);
+    rows.push(['GPU', `${plain(gpuName(results))}: ${texts.join('; ')}`]);
+  }
   if (gpus.size === 0) rows.push(['GPU', 'nothing has been measured on a GPU yet']);
   return table(['', ' '], rows, ['', ' ']);
 }
@@ -45,7 +50,6 @@ function agreed(results, of) {
 
 function gpuText({ machine, version, commit, node, date }) {
   const parts = [
-    plain(machine.gpu),
     machine.driver && `driver for CUDA ${machine.driver}`,
     machine.runtime && `runtime ${machine.runtime}`,
     machine.cublasLt && `cuBLASLt ${plain(machine.cublasLt)}`,
@@ -55,6 +59,19 @@ function gpuText({ machine, version, commit, node, date }) {
     date,
   ];
   return parts.filter(Boolean).join(', ');
+}
+
+/** A run of scripts/gpu-check.sh. */
+function checkText({ driver, versions, commit, date }) {
+  const parts = Object.entries(versions ?? {}).filter(([, version]) => version);
+  return [
+    driver && `driver ${plain(driver)}`,
+    ...parts.map(([name, version]) => plain(`${name} ${version}`)),
+    `commit ${commit}`,
+    date,
+  ]
+    .filter(Boolean)
+    .join(', ');
 }
 
 /** What every peer reports about itself; peers that agree share a row. */

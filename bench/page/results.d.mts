@@ -9,5 +9,5 @@ export interface PageResults {
   readonly cpu: Kinds;
   readonly gpus: ReadonlyMap<string, Kinds>;
 }
-export function hasResults(folder: string): boolean;
-export function readResults(folder: string): PageResults;
+/** Undefined when there is nothing. */
+export function readResults(folder: string): PageResults | undefined;

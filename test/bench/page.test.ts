@@ -30,7 +30,7 @@ function save(name: string, content: unknown): void {
 /** The page from these results, by their names without date. */
 function pageOf(results: Readonly<Record<string, unknown>>): { page: string; charts: string[] } {
   for (const [name, content] of Object.entries(results)) save(`${DATE}-bench-${name}.json`, content);
-  const files = pageFiles(readResults(folder));
+  const files = pageFiles(readResults(folder)!);
   return { page: files.get('performance.md')!, charts: [...files.keys()].slice(1) };
 }
 
@@ -141,12 +141,30 @@ describe('peers', () => {
       ['ba-sam', 'Other'].flatMap((name) => [512, 2048].map((size) => peer(name, { dtype, size, ms: size }))),
     );
     save(`${DATE}-bench-peers.json`, result('peers', rows));
-    const svg = pageFiles(readResults(folder)).get('performance/peers.svg')!;
+    const svg = pageFiles(readResults(folder)!).get('performance/peers.svg')!;
     const texts = [...svg.matchAll(/<text [^>]*>([^<]*)<\/text>/g)].map(([, content]) => content);
     expect(texts.slice(0, 3)).toEqual(['One image through the encoder of vit-b', 'ba-sam', 'Other']);
     // Logarithmic: half a second to two seconds.
     expect(texts.slice(3, 11)).toEqual(['f32: time, s', '0.5', '0.7', '1', '1.5', '2', '3', '512']);
     expect(svg.match(/<g transform/g)).toHaveLength(4);
+  });
+
+  it('took turns as the result says, and an interrupted measurement is named', () => {
+    const rows = [peer('Other', { reference: 'Other f32' }), peer('ba-sam', { size: 512 }), ours];
+    const turns = { rounds: 4, runs_per_turn: 6, limits: { memory_gb: 7.5, timeout_s: 900 } };
+    const { page } = pageOf({ peers: result('peers', rows, { ...turns, complete: true }) });
+    expect(page).toContain('Rounds of turns: 4, with 6 timed runs in each turn.');
+    expect(page).toContain(
+      'more than 7.50 GiB, or took longer than 900 s, was ended. The reference is Other f32.',
+    );
+    expect(page).not.toContain('interrupted');
+    expect(page).toContain('npm run bench:peers -- --sizes 512,1024 --json');
+    expect(pageOf({ peers: result('peers', rows, { complete: false }) }).page).toContain(
+      '**The measurement was interrupted',
+    );
+    // ba-sam has the first colour, wherever its rows are.
+    const svg = pageFiles(readResults(folder)!).get('performance/peers.svg')!;
+    expect(svg.indexOf('>ba-sam<')).toBeLessThan(svg.indexOf('>Other<'));
   });
 
   it('missing altogether is said', () => {
@@ -191,7 +209,7 @@ describe('ba-sam by itself', () => {
   it('encoder: a chart whose axes are logarithmic where powers are expected', () => {
     const rows = [512, 1024, 2048].map((size, i) => encoder({ size, ms: 1000 * 10 ** i }));
     save(`${DATE}-bench-encoder.json`, result('encoder', rows));
-    const svg = pageFiles(readResults(folder)).get('performance/scaling.svg')!;
+    const svg = pageFiles(readResults(folder)!).get('performance/scaling.svg')!;
     const panels = svg.split('<g transform').slice(1);
     expect(panels.map((panel) => /class="panel">([^<]*)/.exec(panel)![1])).toEqual([
       ...['time, s', 'GFLOP/s', 'efficiency', 'peak memory, MiB'],
@@ -304,7 +322,7 @@ describe('GPU', () => {
     });
     expect(page).not.toMatch(/nothing has been measured on a GPU/i);
     expect(rowWith(page, 'GPU')[1]).toMatch(
-      /^Test GPU 3000, driver for CUDA 13\.1, .* cuBLASLt 13\.0\.2, ba-sam 1\.2\.3/,
+      /^Test GPU 3000: driver for CUDA 13\.1, .* cuBLASLt 13\.0\.2, ba-sam 1\.2\.3/,
     );
     expect(page).toContain('### Test GPU 3000');
     expect(rowWith(page, '12.0 ms (11.0 … 13.0)').slice(-4)).toEqual([
@@ -320,13 +338,66 @@ describe('GPU', () => {
   });
 });
 
+describe('scripts/gpu-check.sh', () => {
+  const ours = { ms: 2, min_ms: 1.9, max_ms: 2.1, tflops: 300, ok: true };
+  const check = {
+    ...{ benchmark: 'gpu-check', date: DATE, commit: 'abc1234', gpu: 'Test GPU 3000', driver: '999.1' },
+    versions: { torch: '2.0', triton: null },
+    encoder: result('encoder', [encoder({ device: 'cuda:0', ms: 12, min_ms: 11, max_ms: 13 })], onGpu),
+    attention: {
+      ...{ benchmark: 'attention', torch: '2.0', gemm_tflops: [590, 610] },
+      cases: [
+        {
+          ...{ case: '64x64 none', ours },
+          peers: {
+            flex: { ms: 3, min_ms: 2.9, max_ms: 3.1, tflops: 200 },
+            'sdpa a': { ms: 1, min_ms: 0.9, max_ms: 1.1, tflops: 600, ok: false },
+            eager: { skipped: 'out of memory' },
+          },
+          ratios: { flex: { peer: 'flex', ratio: 1.5 }, sdpa: { peer: 'sdpa a', ratio: 0.5 } },
+        },
+        { case: '64x64 rel', ours: { failed: 'launch' }, peers: {} },
+        { case: '64x64 window', ours: { ...ours, ok: false }, peers: {} },
+      ],
+    },
+  };
+
+  it('counts as a measurement on a GPU, with PyTorch beside ours', () => {
+    save(`${DATE}-test-gpu-3000.json`, check);
+    const { page, charts } = pageOf({ encoder: result('encoder', [encoder()]) });
+    expect(page).not.toMatch(/nothing has been measured on a GPU/i);
+    expect(rowWith(page, 'GPU')[1]).toBe(`Test GPU 3000: driver 999.1, torch 2.0, commit abc1234, ${DATE}`);
+    expect(rowWith(page, '64x64 none')).toEqual([
+      ...['64x64 none', '2.00 ms (1.90 … 2.10)', '300', '50 %', '1.50×, ba-sam faster (flex)'],
+      '0.50×, ba-sam slower (sdpa a, which disagrees with float64)',
+    ]);
+    expect(page).toContain(
+      '- Left out: 64x64 rel: launch\n- Left out: 64x64 window: its output disagrees with float64',
+    );
+    expect(rowWith(page, '12.0 ms (11.0 … 13.0)')).toBeDefined();
+    expect(charts).toEqual(['performance/scaling.svg', 'performance/scaling-test-gpu-3000.svg']);
+  });
+
+  it('gives way to the benchmark itself, and is checked as well', () => {
+    save(`${DATE}-test-gpu-3000.json`, check);
+    const own = result('encoder', [encoder({ device: 'cuda:0', ms: 34, min_ms: 33, max_ms: 35 })], onGpu);
+    const { page } = pageOf({ 'encoder-test-gpu-3000': own });
+    expect(page).toContain('34.0 ms (33.0 … 35.0)');
+    expect(page).not.toContain('12.0 ms');
+    expect(rowWith(page, 'GPU')[1]).toMatch(/driver for CUDA 13\.1.*; driver 999\.1/);
+    expect(rowWith(page, 'CPU')[1]).toBe('nothing has been measured on a CPU yet');
+    save(`${DATE}-test-gpu-3000.json`, { ...check, attention: { ...check.attention, gemm_tflops: [] } });
+    expect(() => readResults(folder)).toThrow(/test-gpu-3000\.json: attention\.gemm_tflops/);
+  });
+});
+
 describe('result files', () => {
   it('the newest of a kind counts, other files do not', () => {
     save('2020-02-01-bench-encoder.json', result('encoder', [encoder({ ms: 11_000 })]));
     save('2020-02-03-bench-encoder.json', result('encoder', [encoder({ ms: 33_000 })]));
-    save('2020-02-09-encoder.json', 'not ours');
+    save('2020-02-09-encoder.json', result('encoder', [encoder()]));
     save('2020-02-09-bench-encoder.json.orig', 'not ours');
-    const { encoder: read } = readResults(folder).cpu;
+    const { encoder: read } = readResults(folder)!.cpu;
     expect(read).toMatchObject({ file: '2020-02-03-bench-encoder.json', rows: [{ ms: 33_000 }] });
   });
 
@@ -388,8 +459,9 @@ describe('result files', () => {
     expect(() => readResults(folder)).toThrow(expected);
   });
 
-  it('none at all is an error', () => {
-    expect(() => readResults(folder)).toThrow(/Expected <date>-bench-<benchmark>\.json in .* but found none/);
+  it('none at all gives nothing', () => {
+    save('2020-02-09-encoder-f32.json', result('encoder', [encoder()]));
+    expect(readResults(folder)).toBeUndefined();
   });
 });
 
@@ -431,9 +503,12 @@ describe('bench/page.mjs', () => {
     writeFileSync(path.join(folder, 'docs', 'performance.md'), 'from where?');
     expect(run(...here(), '--check')).toMatchObject({
       status: 1,
-      stderr: expect.stringContaining('no results'),
+      stderr: expect.stringContaining('there are no results'),
     });
-    expect(run(...here()).status).toBe(1);
+    expect(run(...here())).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/Expected <date>-bench-<benchmark>\.json in .* but found none/),
+    });
   });
 
   it('refuses what it does not know', () => {
