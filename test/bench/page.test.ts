@@ -1,38 +1,13 @@
-// The performance page, from invented results: numbers, directions of ratios, what is missing, what is broken; and whether
-// the page in docs/ is what bench/results gives.
-import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { buildLibrary } from '../support/library';
+// The performance page from invented results: numbers, directions of ratios, rows that failed, what is missing.
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { attention, DATE, decoder, encoder, onGpu, peer, result } from './made-up-results';
+import { PageFolder } from './page-folder';
 
-const ROOT = path.join(__dirname, '..', '..');
-let readResults: typeof import('../../bench/page/results.mjs').readResults;
-let pageFiles: typeof import('../../bench/page/document.mjs').pageFiles;
-let folder: string;
-
-beforeAll(async () => {
-  buildLibrary();
-  ({ readResults } = await import('../../bench/page/results.mjs'));
-  ({ pageFiles } = await import('../../bench/page/document.mjs'));
+let folder: PageFolder;
+beforeEach(async () => {
+  folder = await PageFolder.create();
 });
-beforeEach(() => {
-  folder = mkdtempSync(path.join(tmpdir(), 'ba-sam-page-'));
-});
-afterEach(() => rmSync(folder, { recursive: true }));
-
-function save(name: string, content: unknown): void {
-  writeFileSync(path.join(folder, name), typeof content === 'string' ? content : JSON.stringify(content));
-}
-
-/** The page from these results, by their names without date. */
-function pageOf(results: Readonly<Record<string, unknown>>): { page: string; charts: string[] } {
-  for (const [name, content] of Object.entries(results)) save(`${DATE}-bench-${name}.json`, content);
-  const files = pageFiles(readResults(folder)!);
-  return { page: files.get('performance.md')!, charts: [...files.keys()].slice(1) };
-}
+afterEach(() => folder.remove());
 
 /** Cells of the first table row that holds all these cells. */
 function rowWith(page: string, ...cells: string[]): string[] {
@@ -50,7 +25,7 @@ describe('peers', () => {
   const ours = peer('ba-sam');
 
   it('are compared in the right direction: above 1 speaks for ba-sam', () => {
-    const { page } = pageOf({
+    const { page } = folder.pageOf({
       peers: result('peers', [
         peer('Fast', { ms: 500, min_ms: 490, max_ms: 510, peak_rss_mb: 800 }),
         ours,
@@ -80,7 +55,7 @@ describe('peers', () => {
     const at = (size: number, ms: number, peak_rss_mb: number) => ({
       ...{ size, ms, min_ms: 0.95 * ms, max_ms: 1.05 * ms, peak_rss_mb },
     });
-    const { page } = pageOf({
+    const { page } = folder.pageOf({
       peers: result('peers', [
         ...[at(512, 100, 10), at(1024, 1000, 20), at(2048, 8000, 80)].map((more) => peer('ba-sam', more)),
         ...[at(512, 50, 40), at(1024, 1500, 50), at(2048, 8100, 60)].map((more) => peer('Other', more)),
@@ -93,7 +68,7 @@ describe('peers', () => {
   });
 
   it('that have no numbers are named with their reasons, and disagreeing times are not shown', () => {
-    const { page, charts } = pageOf({
+    const { page, charts } = folder.pageOf({
       peers: result('peers', [
         ours,
         { ...peer('Wrong', { ms: 1 }), status: 'disagrees', reason: 'relative L2 0.3' },
@@ -130,7 +105,7 @@ describe('peers', () => {
       status: 'failed',
       reason: 'x',
     };
-    const { page } = pageOf({ peers: result('peers', [failed, peer('Other')]) });
+    const { page } = folder.pageOf({ peers: result('peers', [failed, peer('Other')]) });
     expect(rowWith(page, '1024 × 1024', 'Other')).toEqual(expect.arrayContaining(['1.00 s (0.900 … 1.10)']));
     expect(page).not.toMatch(/ba-sam (faster|slower|less|more)|ranges overlap \||NaN/);
     expect(page).toContain('- **ba-sam**, f32, 1024 px: failed: x');
@@ -140,8 +115,8 @@ describe('peers', () => {
     const rows = ['f32', 'bf16'].flatMap((dtype) =>
       ['ba-sam', 'Other'].flatMap((name) => [512, 2048].map((size) => peer(name, { dtype, size, ms: size }))),
     );
-    save(`${DATE}-bench-peers.json`, result('peers', rows));
-    const svg = pageFiles(readResults(folder)!).get('performance/peers.svg')!;
+    folder.save(`${DATE}-bench-peers.json`, result('peers', rows));
+    const svg = folder.files().get('performance/peers.svg')!;
     const texts = [...svg.matchAll(/<text [^>]*>([^<]*)<\/text>/g)].map(([, content]) => content);
     expect(texts.slice(0, 3)).toEqual(['One image through the encoder of vit-b', 'ba-sam', 'Other']);
     // Logarithmic: half a second to two seconds.
@@ -152,23 +127,23 @@ describe('peers', () => {
   it('took turns as the result says, and an interrupted measurement is named', () => {
     const rows = [peer('Other', { reference: 'Other f32' }), peer('ba-sam', { size: 512 }), ours];
     const turns = { rounds: 4, runs_per_turn: 6, limits: { memory_gb: 7.5, timeout_s: 900 } };
-    const { page } = pageOf({ peers: result('peers', rows, { ...turns, complete: true }) });
+    const { page } = folder.pageOf({ peers: result('peers', rows, { ...turns, complete: true }) });
     expect(page).toContain('Rounds of turns: 4, with 6 timed runs in each turn.');
     expect(page).toContain(
       'more than 7.50 GiB, or took longer than 900 s, was ended. The reference is Other f32.',
     );
     expect(page).not.toContain('interrupted');
     expect(page).toContain('npm run bench:peers -- --sizes 512,1024 --json');
-    expect(pageOf({ peers: result('peers', rows, { complete: false }) }).page).toContain(
+    expect(folder.pageOf({ peers: result('peers', rows, { complete: false }) }).page).toContain(
       '**The measurement was interrupted',
     );
     // ba-sam has the first colour, wherever its rows are.
-    const svg = pageFiles(readResults(folder)!).get('performance/peers.svg')!;
+    const svg = folder.files().get('performance/peers.svg')!;
     expect(svg.indexOf('>ba-sam<')).toBeLessThan(svg.indexOf('>Other<'));
   });
 
   it('missing altogether is said', () => {
-    const { page, charts } = pageOf({ encoder: result('encoder', [encoder()]) });
+    const { page, charts } = folder.pageOf({ encoder: result('encoder', [encoder()]) });
     expect(page).toContain('Peers have not been measured yet');
     expect(page).toContain('## Beside other software\n\nNot measured yet.');
     expect(page).not.toContain('peers.svg');
@@ -178,7 +153,7 @@ describe('peers', () => {
 
 describe('ba-sam by itself', () => {
   it('encoder: rows, growth, dtypes, where the time goes', () => {
-    const { page } = pageOf({
+    const { page } = folder.pageOf({
       encoder: result('encoder', [
         encoder({ size: 2048, ms: 80_000, gflop: 7000, gflops: 87.5, efficiency: 0.7, peak_rss_mb: 1500 }),
         encoder(),
@@ -208,8 +183,8 @@ describe('ba-sam by itself', () => {
 
   it('encoder: a chart whose axes are logarithmic where powers are expected', () => {
     const rows = [512, 1024, 2048].map((size, i) => encoder({ size, ms: 1000 * 10 ** i }));
-    save(`${DATE}-bench-encoder.json`, result('encoder', rows));
-    const svg = pageFiles(readResults(folder)!).get('performance/scaling.svg')!;
+    folder.save(`${DATE}-bench-encoder.json`, result('encoder', rows));
+    const svg = folder.files().get('performance/scaling.svg')!;
     const panels = svg.split('<g transform').slice(1);
     expect(panels.map((panel) => /class="panel">([^<]*)/.exec(panel)![1])).toEqual([
       ...['time, s', 'GFLOP/s', 'efficiency', 'peak memory, MiB'],
@@ -223,7 +198,7 @@ describe('ba-sam by itself', () => {
   });
 
   it('attention: a column per kind of bias, its cost only as measured in turn', () => {
-    const { page } = pageOf({
+    const { page } = folder.pageOf({
       attention: result('attention', [
         attention(),
         attention({ biases: 'rel', ms: 50, share: 0.6, against_none: 1.2 }),
@@ -251,7 +226,7 @@ describe('ba-sam by itself', () => {
   });
 
   it('decoder: the call and its share of one prompt', () => {
-    const { page } = pageOf({ decoder: result('decoder', [decoder()]) });
+    const { page } = folder.pageOf({ decoder: result('decoder', [decoder()]) });
     expect(rowWith(page, 'f32', '16 × point', '20')).toEqual([
       ...[
         'f32',
@@ -280,7 +255,7 @@ describe('ba-sam by itself', () => {
 describe('the head', () => {
   it('names machine and versions, and what differs between the results', () => {
     const versions = { torch: '2.0', python: '3.11' };
-    const { page } = pageOf({
+    const { page } = folder.pageOf({
       encoder: result('encoder', [encoder()]),
       decoder: result('decoder', [decoder()], { commit: 'def5678' }),
       peers: result('peers', [
@@ -305,13 +280,13 @@ describe('the head', () => {
 
 describe('GPU', () => {
   it('is said to be unmeasured while it is', () => {
-    const { page } = pageOf({ encoder: result('encoder', [encoder()]) });
+    const { page } = folder.pageOf({ encoder: result('encoder', [encoder()]) });
     expect(page.match(/[Nn]othing has been measured on a GPU yet/g)).toHaveLength(3);
   });
 
   it('has sections of its own, with device memory and copies', () => {
     const device = { device: 'cuda:0', peak_device_mb: 321 };
-    const { page, charts } = pageOf({
+    const { page, charts } = folder.pageOf({
       encoder: result('encoder', [encoder()]),
       'encoder-test-gpu-3000': result(
         'encoder',
@@ -363,8 +338,8 @@ describe('scripts/gpu-check.sh', () => {
   };
 
   it('counts as a measurement on a GPU, with PyTorch beside ours', () => {
-    save(`${DATE}-test-gpu-3000.json`, check);
-    const { page, charts } = pageOf({ encoder: result('encoder', [encoder()]) });
+    folder.save(`${DATE}-test-gpu-3000.json`, check);
+    const { page, charts } = folder.pageOf({ encoder: result('encoder', [encoder()]) });
     expect(page).not.toMatch(/nothing has been measured on a GPU/i);
     expect(rowWith(page, 'GPU')[1]).toBe(`Test GPU 3000: driver 999.1, torch 2.0, commit abc1234, ${DATE}`);
     expect(rowWith(page, '64x64 none')).toEqual([
@@ -379,147 +354,17 @@ describe('scripts/gpu-check.sh', () => {
   });
 
   it('gives way to the benchmark itself, and is checked as well', () => {
-    save(`${DATE}-test-gpu-3000.json`, check);
+    folder.save(`${DATE}-test-gpu-3000.json`, check);
     const own = result('encoder', [encoder({ device: 'cuda:0', ms: 34, min_ms: 33, max_ms: 35 })], onGpu);
-    const { page } = pageOf({ 'encoder-test-gpu-3000': own });
+    const { page } = folder.pageOf({ 'encoder-test-gpu-3000': own });
     expect(page).toContain('34.0 ms (33.0 … 35.0)');
     expect(page).not.toContain('12.0 ms');
     expect(rowWith(page, 'GPU')[1]).toMatch(/driver for CUDA 13\.1.*; driver 999\.1/);
     expect(rowWith(page, 'CPU')[1]).toBe('nothing has been measured on a CPU yet');
-    save(`${DATE}-test-gpu-3000.json`, { ...check, attention: { ...check.attention, gemm_tflops: [] } });
-    expect(() => readResults(folder)).toThrow(/test-gpu-3000\.json: attention\.gemm_tflops/);
-  });
-});
-
-describe('result files', () => {
-  it('the newest of a kind counts, other files do not', () => {
-    save('2020-02-01-bench-encoder.json', result('encoder', [encoder({ ms: 11_000 })]));
-    save('2020-02-03-bench-encoder.json', result('encoder', [encoder({ ms: 33_000 })]));
-    save('2020-02-09-encoder.json', result('encoder', [encoder()]));
-    save('2020-02-09-bench-encoder.json.orig', 'not ours');
-    const { encoder: read } = readResults(folder)!.cpu;
-    expect(read).toMatchObject({ file: '2020-02-03-bench-encoder.json', rows: [{ ms: 33_000 }] });
-  });
-
-  const cases: [string, string, unknown, RegExp][] = [
-    ['truncated', 'encoder', '{"benchmark": "enc', /Cannot read .*-bench-encoder\.json: .*JSON/],
-    [
-      'of another benchmark',
-      'encoder',
-      result('decoder', [decoder()]),
-      /encoder\.json: benchmark: .*"encoder"/,
-    ],
-    ['without rows', 'encoder', result('encoder', []), /encoder\.json: rows: /],
-    [
-      'with a number missing',
-      'encoder',
-      result('encoder', [encoder(), encoder({ ms: undefined })]),
-      /rows\[1\]\.ms: /,
-    ],
-    ['with NaN', 'encoder', result('encoder', [encoder({ gflops: Number.NaN })]), /rows\[0\]\.gflops: /],
-    [
-      'with half a rate',
-      'decoder',
-      result('decoder', [decoder({ gemm_gflops: [1] })]),
-      /rows\[0\]\.gemm_gflops/,
-    ],
-    ['with a row that is none', 'attention', result('attention', [7 as never]), /rows\[0\]: /],
-    ['with a failure of nothing', 'encoder', result('encoder', [{ failed: 'x' }]), /rows\[0\]\.model: /],
-    [
-      'with an unknown status',
-      'peers',
-      result('peers', [peer('a', { status: 'fine' })]),
-      /rows\[0\]\.status: /,
-    ],
-    ['without a reason', 'peers', result('peers', [peer('a', { status: 'failed' })]), /rows\[0\]\.reason: /],
-    [
-      'without a machine',
-      'peers',
-      result('peers', [peer('a')], { machine: {} }),
-      /peers\.json: machine\.cpu: /,
-    ],
-    [
-      'with a date of its own',
-      'peers',
-      result('peers', [peer('a')], { date: 'today' }),
-      /peers\.json: date: /,
-    ],
-    ['of a quick try', 'decoder', result('decoder', [decoder()], { quick: true }), /quick: .*quick try/],
-    [
-      ...['of a GPU without its name', 'encoder'],
-      ...[result('encoder', [encoder({ device: 'cuda:0' })]), /rows\[0\]\.device: .*cuda:0/],
-    ] as [string, string, unknown, RegExp],
-    [
-      ...['of a CPU under the name of a GPU', 'encoder-x'],
-      ...[result('encoder', [encoder()], onGpu), /rows\[0\]\.device: .*received cpu/],
-    ] as [string, string, unknown, RegExp],
-  ];
-  it.each(cases)('%s: the error names file and field', (_, name, content, expected) => {
-    save(`${DATE}-bench-${name}.json`, content);
-    expect(() => readResults(folder)).toThrow(expected);
-  });
-
-  it('none at all gives nothing', () => {
-    save('2020-02-09-encoder-f32.json', result('encoder', [encoder()]));
-    expect(readResults(folder)).toBeUndefined();
-  });
-});
-
-describe('bench/page.mjs', () => {
-  const run = (...args: string[]) =>
-    spawnSync(process.execPath, [path.join(ROOT, 'bench', 'page.mjs'), ...args], { encoding: 'utf8' });
-  const here = () => ['--results', folder, '--out', path.join(folder, 'docs')];
-
-  it('writes what --check accepts, and --check sees every difference', () => {
-    save(`${DATE}-bench-encoder.json`, result('encoder', [encoder()]));
-    const charts = path.join(folder, 'docs', 'performance');
-    mkdirSync(charts, { recursive: true });
-    writeFileSync(path.join(charts, 'old.svg'), '');
-    const missing = run(...here(), '--check');
-    expect([missing.status, missing.stderr]).toEqual([
-      1,
-      expect.stringMatching(
-        /performance\.md, performance\/scaling\.svg, performance\/old\.svg .* npm run bench:page/,
-      ),
-    ]);
-    expect(run(...here())).toMatchObject({ status: 0, stderr: '' });
-    expect(readdirSync(charts)).toEqual(['scaling.svg']);
-    expect(run(...here(), '--check')).toMatchObject({ status: 0, stdout: '', stderr: '' });
-
-    const page = path.join(folder, 'docs', 'performance.md');
-    writeFileSync(page, readFileSync(page, 'utf8').replace('10.0 s', '9.0 s'));
-    expect(run(...here(), '--check')).toMatchObject({
-      status: 1,
-      stderr: expect.stringContaining('performance.md'),
+    folder.save(`${DATE}-test-gpu-3000.json`, {
+      ...check,
+      attention: { ...check.attention, gemm_tflops: [] },
     });
-    run(...here());
-    save('2020-02-03-bench-encoder.json', result('encoder', [encoder({ ms: 9000, min_ms: 8900 })]));
-    expect(run(...here(), '--check').status).toBe(1);
-  });
-
-  it('without results: nothing to check, unless there is a page', () => {
-    expect(run(...here(), '--check').status).toBe(0);
-    mkdirSync(path.join(folder, 'docs'));
-    writeFileSync(path.join(folder, 'docs', 'performance.md'), 'from where?');
-    expect(run(...here(), '--check')).toMatchObject({
-      status: 1,
-      stderr: expect.stringContaining('there are no results'),
-    });
-    expect(run(...here())).toMatchObject({
-      status: 1,
-      stderr: expect.stringMatching(/Expected <date>-bench-<benchmark>\.json in .* but found none/),
-    });
-  });
-
-  it('refuses what it does not know', () => {
-    expect(run('--chekc')).toMatchObject({ status: 2, stderr: expect.stringContaining('--chekc') });
-    expect(run('--results', '/none')).toMatchObject({ status: 2, stderr: expect.stringContaining('/none') });
-    expect(run('--help')).toMatchObject({ status: 0, stdout: expect.stringContaining('--check') });
-  });
-
-  it('docs/performance.md is what bench/results gives', () => {
-    const { status, stderr } = run('--check');
-    expect(stderr).toBe('');
-    expect(status).toBe(0);
+    expect(() => folder.read()).toThrow(/test-gpu-3000\.json: attention\.gemm_tflops/);
   });
 });
