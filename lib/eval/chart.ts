@@ -4,7 +4,10 @@ import sharp from 'sharp';
 import { SamError } from '../errors';
 import { ioReason } from '../image/load';
 
-/** One line. Points whose y is not finite are left out. */
+/** How values lie on an axis: in equal steps, or in equal ratios. */
+export type ChartScale = 'linear' | 'log';
+
+/** One line. Points that are not finite, or not positive on a logarithmic axis, are left out. */
 export interface ChartSeries {
   /** Series of one name have one colour, dash and marker in every panel, and one entry in the legend. */
   readonly name: string;
@@ -13,6 +16,8 @@ export interface ChartSeries {
 
 export interface ChartPanel {
   readonly title: string;
+  /** Default: linear. */
+  readonly yScale?: ChartScale;
   readonly series: readonly ChartSeries[];
 }
 
@@ -20,6 +25,8 @@ export interface ChartOptions {
   readonly title: string;
   /** Below the x axis of every panel. */
   readonly xLabel: string;
+  /** Of every panel; default: linear. */
+  readonly xScale?: ChartScale;
   readonly panels: readonly ChartPanel[];
   /** Panels per row; default at most 3. */
   readonly columns?: number;
@@ -69,7 +76,7 @@ export function lineChart(options: ChartOptions): string {
   const drawn = panels.map((panel, i) => {
     const x = MARGIN + (i % columns) * PANEL.width;
     const y = top + Math.floor(i / columns) * PANEL.height;
-    return `<g transform="translate(${x} ${y})">\n${drawPanel(panel, names, options.xLabel)}\n</g>`;
+    return `<g transform="translate(${x} ${y})">\n${drawPanel(panel, names, options)}\n</g>`;
   });
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img">`,
@@ -122,6 +129,33 @@ export function niceTicks(low: number, high: number, count = 5): number[] {
   return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toFixed(digits)));
 }
 
+// Leading digits of logarithmic ticks, the densest first.
+const LOG_STEPS = [[1, 1.5, 2, 3, 5, 7], [1, 2, 5], [1, 3], [1]];
+const MOST_LOG_TICKS = 8;
+
+/**
+ * Numbers for a logarithmic axis: as many as fit of 1, 2, 5 or other leading digits in every power of ten; steps of
+ * {@link niceTicks} where the range is too narrow for those.
+ *
+ * @param low positive
+ * @param high at least `low`
+ * @returns 2 to 8 ascending positive values; the first is at most `low`, the last at least `high`
+ */
+export function logTicks(low: number, high: number): number[] {
+  const decade = Math.floor(Math.log10(low) + 1e-9);
+  const decades = Math.ceil(Math.log10(high) - 1e-9) - decade;
+  const ticksOf = (leading: readonly number[], stride = 1) => {
+    const all = Array.from({ length: Math.ceil(Math.max(decades, 1) / stride) + 1 }, (_, i) =>
+      leading.map((digit) => Number(`${digit}e${decade + i * stride}`)),
+    ).flat();
+    const first = all.findLastIndex((tick) => tick <= low * (1 + 1e-9));
+    return all.slice(first, all.findIndex((tick) => tick >= high * (1 - 1e-9)) + 1);
+  };
+  if (ticksOf(LOG_STEPS[0]!).length < 4) return niceTicks(low, high);
+  const fitting = LOG_STEPS.map((leading) => ticksOf(leading)).find(({ length }) => length <= MOST_LOG_TICKS);
+  return fitting ?? ticksOf([1], Math.ceil(decades / (MOST_LOG_TICKS - 1)));
+}
+
 function drawLegend(names: readonly string[], width: number, y: number): { svg: string; bottom: number } {
   const parts: string[] = [];
   let x = MARGIN;
@@ -142,10 +176,12 @@ function drawLegend(names: readonly string[], width: number, y: number): { svg: 
   return { svg: parts.join('\n'), bottom: line + 10 };
 }
 
-function drawPanel({ title, series }: ChartPanel, names: readonly string[], xLabel: string): string {
+function drawPanel(panel: ChartPanel, names: readonly string[], options: ChartOptions): string {
+  const { title, series, yScale = 'linear' } = panel;
+  const { xLabel, xScale = 'linear' } = options;
   const lines = series.map(({ name, points }) => ({
     index: names.indexOf(name),
-    points: points.filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y)),
+    points: points.filter(([x, y]) => canShow(x, xScale) && canShow(y, yScale)),
   }));
   const points = lines.flatMap((line) => line.points);
   const { left, top } = PANEL;
@@ -160,21 +196,22 @@ function drawPanel({ title, series }: ChartPanel, names: readonly string[], xLab
 
   const xs = [...new Set(points.map(([x]) => x))].sort((a, b) => a - b);
   const ys = points.map(([, y]) => y);
-  const yTicks = niceTicks(Math.min(...ys), Math.max(...ys));
-  const [xLow, xHigh] = [xs[0]!, xs.at(-1)!];
-  const [yLow, yHigh] = [yTicks[0]!, yTicks.at(-1)!];
+  const ticks = yScale === 'log' ? logTicks : niceTicks;
+  const yTicks = ticks(Math.min(...ys), Math.max(...ys));
+  const alongX = share(xScale, xs[0]!, xs.at(-1)!);
+  const alongY = share(yScale, yTicks[0]!, yTicks.at(-1)!);
   // Half a step of air on both sides: markers do not touch the axes, and a single x lies in the middle.
   const inset = (right - left) * 0.06;
-  const toX = (x: number) =>
-    xHigh > xLow ? left + inset + ((x - xLow) / (xHigh - xLow)) * (right - left - 2 * inset) : centre;
-  const toY = (y: number) => bottom - ((y - yLow) / (yHigh - yLow)) * (bottom - top);
+  const toX = (x: number) => (xs.length > 1 ? left + inset + alongX(x) * (right - left - 2 * inset) : centre);
+  const toY = (y: number) => bottom - alongY(y) * (bottom - top);
 
   const digits = Math.max(...yTicks.map((tick) => String(tick).split('.')[1]?.length ?? 0));
+  const yLabel = (tick: number) => (yScale === 'log' ? String(tick) : tick.toFixed(digits));
   for (const tick of yTicks) {
     const y = round(toY(tick));
     parts.push(
       `<path class="grid" d="M${left} ${y}H${right}" stroke="#d8dee4" stroke-width="1"/>`,
-      text(tick.toFixed(digits), left - 7, y + 4, { anchor: 'end' }),
+      text(yLabel(tick), left - 7, y + 4, { anchor: 'end' }),
     );
   }
   for (const tick of shownTicks(xs, toX)) {
@@ -196,6 +233,16 @@ function drawPanel({ title, series }: ChartPanel, names: readonly string[], xLab
     for (const [x, y] of at) parts.push(marker(line.index, x, y));
   }
   return parts.join('\n');
+}
+
+function canShow(value: number, scale: ChartScale): boolean {
+  return Number.isFinite(value) && (scale === 'linear' || value > 0);
+}
+
+/** Where a value lies between two others: 0 … 1. */
+function share(scale: ChartScale, low: number, high: number): (value: number) => number {
+  const at = scale === 'log' ? Math.log : (value: number) => value;
+  return (value) => (at(value) - at(low)) / (at(high) - at(low));
 }
 
 // Labels that would run into the one before are left out.

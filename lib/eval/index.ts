@@ -1,5 +1,12 @@
 // What `ba-sam/eval` exports: apart from the main entry, so that who only segments loads none of it.
-export { type ChartOptions, type ChartPanel, type ChartSeries, lineChart, writeChart } from './chart';
+export {
+  type ChartOptions,
+  type ChartPanel,
+  type ChartScale,
+  type ChartSeries,
+  lineChart,
+  writeChart,
+} from './chart';
 export { DATASET_NAMES, type DatasetName, type OpenDatasetOptions, openDataset } from './datasets';
 export { evaluate } from './evaluate';
 export {

@@ -7,6 +7,7 @@ import {
   BACKGROUNDS,
   type ChartOptions,
   lineChart,
+  logTicks,
   niceTicks,
   SERIES_COLORS,
   writeChart,
@@ -90,6 +91,34 @@ describe('lineChart', () => {
     expect(texts).toEqual([
       ...['Discs', 'plain', 'paper', 'IoU ↑', '0.70', '0.75', '0.80', '0.85', '0.90'],
       ...['256', '512', '1024', 'longest side, px'],
+    ]);
+  });
+
+  it('puts equal ratios at equal distances on logarithmic axes', () => {
+    const points: [number, number][] = [
+      [512, 0.5],
+      [1024, 5],
+      [2048, 50],
+      [4096, 0],
+      [8192, Number.NaN],
+    ];
+    const svg = lineChart({
+      title: 'Time',
+      xLabel: 'side, px',
+      xScale: 'log',
+      panels: [{ title: 's', yScale: 'log', series: [{ name: 'ours', points }] }],
+    });
+    // Zero has no place on the axis.
+    const [, ...shown] = markers(svg);
+    expect(shown).toHaveLength(3);
+    const [[x0, y0], [x1, y1], [x2, y2]] = shown as [[number, number], [number, number], [number, number]];
+    expect(x1 - x0).toBeCloseTo(x2 - x1, 1);
+    expect(y0 - y1).toBeCloseTo(y1 - y2, 1);
+    expect(y0).toBeGreaterThan(y1);
+    const texts = [...svg.matchAll(/<text [^>]*>([^<]*)<\/text>/g)].map(([, content]) => content);
+    expect(texts).toEqual([
+      ...['Time', 'ours', 's', '0.5', '1', '2', '5', '10', '20', '50'],
+      ...['512', '1024', '2048', 'side, px'],
     ]);
   });
 
@@ -188,6 +217,36 @@ describe('niceTicks', () => {
       expect(ticks.length).toBeGreaterThan(1);
       expect(ticks.length).toBeLessThan(9);
       expect([...ticks].sort((a, b) => a - b)).toEqual(ticks);
+    }
+  });
+});
+
+describe('logTicks', () => {
+  it.each([
+    [1, 100, [1, 2, 5, 10, 20, 50, 100]],
+    [0.7, 5, [0.7, 1, 1.5, 2, 3, 5]],
+    [0.42, 380, [0.3, 1, 3, 10, 30, 100, 300, 1000]],
+    [0.004, 2000, [0.001, 0.01, 0.1, 1, 10, 100, 1000, 10000]],
+    [1e-6, 1e6, [1e-6, 1e-4, 1e-2, 1, 100, 1e4, 1e6]],
+    // Too narrow for leading digits: equal steps.
+    [1.12, 1.58, [1, 1.2, 1.4, 1.6]],
+    [5, 5, [4.6, 4.8, 5, 5.2, 5.4]],
+  ])('%f … %f', (low, high, expected) => {
+    expect(logTicks(low, high)).toEqual(expected);
+  });
+
+  it('surrounds every range with 2 to 8 positive values', () => {
+    for (let low = 1e-4; low < 1e4; low *= 1.37) {
+      for (const ratio of [1, 1.001, 1.5, 2, 2.3, 3, 7, 30, 400, 1e4, 1e7, 1e12]) {
+        const ticks = logTicks(low, low * ratio);
+        const where = `${low} … ${low * ratio}: ${ticks}`;
+        expect(ticks[0], where).toBeGreaterThan(0);
+        expect(ticks[0], where).toBeLessThanOrEqual(low * (1 + 1e-8));
+        expect(ticks.at(-1), where).toBeGreaterThanOrEqual(low * ratio * (1 - 1e-8));
+        expect(ticks.length, where).toBeGreaterThan(1);
+        expect(ticks.length, where).toBeLessThan(9);
+        expect([...ticks].sort((a, b) => a - b)).toEqual(ticks);
+      }
     }
   });
 });
