@@ -21,6 +21,7 @@ from transformers import SamConfig, SamModel, SamVisionConfig
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from encoder import MODELS  # noqa: E402
+from parent import end_with_parent  # noqa: E402
 
 BASE = 1024
 PATCH = 16
@@ -184,4 +185,5 @@ def main():
 
 
 if __name__ == '__main__':
+    end_with_parent()
     main()

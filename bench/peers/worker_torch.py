@@ -17,6 +17,8 @@ import torch  # noqa: E402
 import transformers  # noqa: E402
 from transformers import SamModel  # noqa: E402
 
+from parent import end_with_parent  # noqa: E402
+
 DTYPES = {'f32': torch.float32, 'bf16': torch.bfloat16}
 
 
@@ -44,4 +46,5 @@ def main(job):
 
 
 if __name__ == '__main__':
+    end_with_parent()
     main(json.loads(sys.argv[1]))

@@ -34,7 +34,7 @@ else if (name === 'export.py') {
   }
 } else {
   const job = JSON.parse(rest[0]);
-  if (what.hang && job.attention === 'eager') { console.log('x'); setInterval(() => {}, 1000); fs.writeFileSync(${JSON.stringify(path.join(folder, 'pid'))}, String(process.pid)); }
+  if (what.hang && job.attention === 'eager') { console.log('x'); setTimeout(() => {}, 20_000); fs.writeFileSync(${JSON.stringify(path.join(folder, 'pid'))}, String(process.pid)); }
   else {
     fs.writeFileSync(job.out, new Uint8Array(new Float32Array(256 * (job.size / 16) ** 2).fill(1).buffer));
     const threads = Number(process.env.OMP_NUM_THREADS) + 10 * job.threads;

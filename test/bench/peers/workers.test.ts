@@ -1,12 +1,12 @@
 // The workers in Node.js: ba-sam's on the bundled model, the others on packages that only write down what they were asked.
-import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import { readReport } from '../../../bench/peers/verdict.mjs';
 import { BUNDLED_MODEL, Sam } from '../../../lib/sam';
 import { buildLibrary } from '../../support/library';
-import { scratch } from './helpers';
+import { lives, scratch } from './helpers';
 
 const SIZE = 64;
 
@@ -102,4 +102,26 @@ it('a worker that fails says so in one line', () => {
     expect(status).toBe(1);
     expect(stderr).toMatch(/^MODULE_NOT_FOUND: Cannot find module 'onnxruntime-node'/);
   }
+});
+
+it('a worker ends when the benchmark was killed', async () => {
+  const { job, folder, add } = place();
+  const pidFile = path.join(folder, 'pid');
+  add(
+    'onnxruntime-node',
+    `exports.Tensor = class {};
+    exports.InferenceSession = { create: async () => ({ run: () => new Promise((resolve) => {
+      setTimeout(resolve, 20_000);
+      require('node:fs').writeFileSync(${JSON.stringify(pidFile)}, String(process.pid));
+    }) }) };`,
+  );
+  const worker = path.join(__dirname, '../../../bench/peers/worker-onnx.mjs');
+  const args = JSON.stringify([worker, JSON.stringify(job)]);
+  const code = `require('node:child_process').spawn(process.execPath, ${args}, { detached: true, stdio: 'ignore' })`;
+  const benchmark = spawn(process.execPath, ['-e', code]);
+  const pid = () => (existsSync(pidFile) ? Number(readFileSync(pidFile, 'utf8')) : 0);
+  await expect.poll(pid, { timeout: 15_000 }).toBeGreaterThan(0);
+  expect(lives(pid())).toBe(true);
+  benchmark.kill('SIGKILL');
+  await expect.poll(() => lives(pid()), { timeout: 5000 }).toBe(false);
 });
