@@ -1,0 +1,80 @@
+// Rounds of fake workers: what each of them does is part of its peer.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { onTestFinished } from 'vitest';
+import { type Peer, type Row, runRounds } from '../../../bench/peers/rounds.mjs';
+import { type Limits, runTurn } from '../../../bench/peers/turn.mjs';
+
+const WORKER = path.join(__dirname, 'fake-worker.mjs');
+
+/** A peer whose turns run fake-worker.mjs. */
+export interface FakePeer extends Peer {
+  /** What its turns do, the last one again and again. */
+  readonly acts?: readonly Readonly<Record<string, unknown>>[];
+}
+
+/** A folder that goes with the test. */
+export function scratch(): string {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'ba-sam-peers-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Whether a process is there and no zombie. */
+export function lives(pid: number): boolean {
+  try {
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
+interface FakeOptions {
+  rounds?: number;
+  runs?: number;
+  sizes?: number[];
+  onTurn?: (text: string) => void;
+}
+
+/** Runs rounds of fakes at 64 px. */
+export async function fakeRounds(
+  peers: readonly FakePeer[],
+  { rounds = 1, runs = 2, sizes = [64], onTurn, ...rest }: Partial<Limits> & FakeOptions = {},
+) {
+  const folder = scratch();
+  const log = path.join(folder, 'log');
+  const limits: Limits = { memory_gb: 4, timeout_s: 30, ...rest };
+  const texts: string[] = [];
+  const snapshots: Row[][] = [];
+  const taken = new Map<FakePeer, number>();
+  const rows = await runRounds(
+    { peers, model: 'fake', sizes, rounds, runs, references: ['A', 'B'] },
+    {
+      limits,
+      jobOf: ({ peer, dtype, acts = [{}] }, size) => ({
+        out: path.join(folder, 'out'),
+        peer,
+        dtype,
+        acts,
+        size,
+      }),
+      run: (peer, { acts, ...job }) => {
+        const turn = taken.get(peer) ?? 0;
+        taken.set(peer, turn + 1);
+        const act = acts[Math.min(turn, acts.length - 1)];
+        const name = `${peer.peer} ${peer.dtype}`;
+        const args = [WORKER, JSON.stringify({ act: 'work', name, log, runs, ...job, ...act })];
+        return runTurn({ command: process.execPath, args }, limits);
+      },
+      sizeFails: async () => undefined,
+      onTurn: (text, soFar) => {
+        texts.push(text);
+        onTurn?.(text);
+        if (soFar) snapshots.push(soFar);
+      },
+    },
+  );
+  const order = () => readFileSync(log, 'utf8').trimEnd().split('\n');
+  return { rows, texts, snapshots, order };
+}
