@@ -31,6 +31,18 @@ export interface BaSamSettings {
   distance?: DistancePenalty;
 }
 
+/**
+ * Settings for a model that was trained without any of them, at other sizes than the trained one: what came out best in
+ * docs/resolution-study.md for the bundled model. Another model may want other slopes; `ba-sam evaluate` compares.
+ *
+ * @example
+ *   await sam.encode('photo.jpg', { longestSide: 2048, ...ZERO_SHOT });
+ */
+export const ZERO_SHOT = {
+  lengthScale: true,
+  distance: { metric: 'euclidean', slopes: 0.1, start: 0 },
+} as const satisfies BaSamSettings;
+
 // Beyond this, slope · distance overflows f32 and the attention would give NaN.
 const MAX_PENALTY = 1e30;
 const slope = z.number().min(0).max(MAX_PENALTY);

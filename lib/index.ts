@@ -1,7 +1,13 @@
 // What the package exports.
 export type { CudaDevice } from './addon';
 export { type AttentionOptions, type AttentionResult, attention } from './attention';
-export { alibiSlopes, type BaSamSettings, type DistancePenalty, type ResolvedSettings } from './ba-sam';
+export {
+  alibiSlopes,
+  type BaSamSettings,
+  type DistancePenalty,
+  type ResolvedSettings,
+  ZERO_SHOT,
+} from './ba-sam';
 export { openSamCheckpoint, type SamCheckpoint } from './checkpoint/keys';
 export { type TensorToWrite, writeSafetensors } from './checkpoint/safetensors';
 export { inferConfig, type SamConfig, type SamDecoderConfig } from './config';

@@ -54,8 +54,8 @@ export function addEvaluateCommand(root: Command, signal: AbortSignal): void {
       '--attention <list>',
       'plain, length-scale, paper, released-code (default: plain,length-scale,paper)',
     )
-    .option('--distance <metric>', 'distance penalty of paper: manhattan (default), euclidean, chebyshev')
-    .option('--slopes <slopes>', 'its slopes: alibi (default), one number, or one per head: X,X,…')
+    .option('--distance <metric>', 'distance penalty of paper: manhattan, euclidean (default), chebyshev')
+    .option('--slopes <slopes>', 'its slopes: alibi, one number (default: 0.1), or one per head: X,X,…')
     .option('--start <tokens>', 'its distance per axis that costs nothing (default: 0)')
     .option('--no-pad', 'round sides up to whole patches instead of padding to a square')
     .option('--prompt <kind>', 'gt-box (default), gt-point, center, grid')

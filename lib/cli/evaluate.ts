@@ -1,12 +1,12 @@
 // `ba-sam evaluate …`: a dataset or a suite of them in; tables, charts and every image's numbers out.
-import type { DistancePenalty } from '../ba-sam';
+import { type DistancePenalty, ZERO_SHOT } from '../ba-sam';
 import { DATASET_NAMES } from '../eval/datasets';
 import { evaluate } from '../eval/evaluate';
 import type { EvaluateOptions } from '../eval/options';
 import { COMBINATIONS } from '../eval/predict';
 import { PROMPT_KINDS } from '../eval/prompts';
 import { type EvaluationResult, resultTable } from '../eval/report';
-import { ATTENTION_SETTINGS, PAPER_PENALTY } from '../eval/settings';
+import { ATTENTION_SETTINGS } from '../eval/settings';
 import { evaluateSuite, suiteTable } from '../eval/suite';
 import { EVALUATION_METRICS } from '../eval/tally';
 import { MAX_LONGEST_SIDE } from '../image/resize';
@@ -120,9 +120,9 @@ function paperPenalty(options: EvaluateCommandOptions): DistancePenalty | undefi
   const start = given(options.start, (text) => penalty('--start', text));
   if (metric === undefined && slope === undefined && start === undefined) return undefined;
   return {
-    metric: metric ?? PAPER_PENALTY.metric,
-    slopes: slope ?? PAPER_PENALTY.slopes,
-    start: start ?? PAPER_PENALTY.start,
+    metric: metric ?? ZERO_SHOT.distance.metric,
+    slopes: slope ?? ZERO_SHOT.distance.slopes,
+    start: start ?? ZERO_SHOT.distance.start,
   };
 }
 

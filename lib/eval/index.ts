@@ -23,7 +23,7 @@ export type { EvaluateOptions, EvaluationProgress } from './options';
 export type { Combination } from './predict';
 export { interiorPoint, type PromptKind } from './prompts';
 export { type CellResult, type EvaluationResult, resultTable } from './report';
-export { ATTENTION_SETTINGS, type AttentionSetting, attentionSettings, PAPER_PENALTY } from './settings';
+export { ATTENTION_SETTINGS, type AttentionSetting, attentionSettings } from './settings';
 export { evaluateSuite, type SuiteOptions, type SuiteResult, suiteTable } from './suite';
 export { EVALUATION_METRICS, type EvaluationMetric, type ResultKey, type Values } from './tally';
 export type { BinaryMask, Dataset, Instance, Problem, Sample, SoftMask } from './types';

@@ -1,7 +1,7 @@
 // What an evaluation can be asked for, with every default, checked before anything is opened.
 import path from 'node:path';
 import { z } from 'zod';
-import { type DistancePenalty, settingsShape } from '../ba-sam';
+import { type DistancePenalty, settingsShape, ZERO_SHOT } from '../ba-sam';
 import type { Device } from '../device';
 import { invalidArgument, SamError } from '../errors';
 import { MAX_LONGEST_SIDE } from '../image/resize';
@@ -11,7 +11,7 @@ import { abortSignal, callback, parse } from '../validate';
 import { DATASET_NAMES, type DatasetName } from './datasets';
 import { COMBINATIONS, type Combination } from './predict';
 import { PROMPT_KINDS, type PromptKind } from './prompts';
-import { ATTENTION_SETTINGS, type AttentionSetting, PAPER_PENALTY } from './settings';
+import { ATTENTION_SETTINGS, type AttentionSetting } from './settings';
 import { EVALUATION_METRICS, type EvaluationMetric } from './tally';
 import type { Dataset } from './types';
 
@@ -49,7 +49,7 @@ export interface EvaluateOptions {
   sizes?: readonly number[];
   /** Default `plain`, `length-scale`, `paper`. */
   attention?: readonly AttentionSetting[];
-  /** The distance penalty of `paper`; default {@link PAPER_PENALTY}. */
+  /** The distance penalty of `paper`; default that of {@link ZERO_SHOT}. */
   penalty?: DistancePenalty;
   /** Pad to a square, as SAM does. Default true. */
   pad?: boolean;
@@ -159,7 +159,7 @@ export function checkOptions(options: EvaluateOptions): CheckedOptions {
     dtype: given.dtype ?? 'f32',
     tf32: given.tf32 ?? false,
     attention: given.attention ?? ['plain', 'length-scale', 'paper'],
-    penalty: given.penalty ?? PAPER_PENALTY,
+    penalty: given.penalty ?? ZERO_SHOT.distance,
     pad: given.pad ?? true,
     prompt: given.prompt ?? 'gt-box',
     grid: given.grid ?? 4,

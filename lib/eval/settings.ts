@@ -1,5 +1,5 @@
 // What is compared: BA-SAM's settings by name, at sizes that each must be defined for.
-import { type BaSamSettings, type DistancePenalty, globalScale, resolveSettings } from '../ba-sam';
+import { type BaSamSettings, type DistancePenalty, globalScale, resolveSettings, ZERO_SHOT } from '../ba-sam';
 import type { SamConfig } from '../config';
 import { SamError } from '../errors';
 
@@ -14,17 +14,14 @@ import { SamError } from '../errors';
 export const ATTENTION_SETTINGS = ['plain', 'length-scale', 'paper', 'released-code'] as const;
 export type AttentionSetting = (typeof ATTENTION_SETTINGS)[number];
 
-/** The distance penalty of `paper` unless another is given: ALiBi's slopes on the Manhattan distance, from 0 tokens on. */
-export const PAPER_PENALTY: DistancePenalty = { metric: 'manhattan', slopes: 'alibi', start: 0 };
-
 /**
  * What a name means in terms of `Sam.encode`.
  *
- * @param penalty the distance penalty of `paper`; the other settings have none
+ * @param penalty the distance penalty of `paper`, by default that of {@link ZERO_SHOT}; the other settings have none
  */
 export function attentionSettings(
   name: AttentionSetting,
-  penalty: DistancePenalty = PAPER_PENALTY,
+  penalty: DistancePenalty = ZERO_SHOT.distance,
 ): BaSamSettings {
   switch (name) {
     case 'plain':

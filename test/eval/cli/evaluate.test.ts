@@ -116,8 +116,8 @@ describe('results', () => {
     const json = JSON.parse(readFileSync(path.join(work, 'whole', 'results.json'), 'utf8'));
     expect(schema.safeParse(json).error).toBeUndefined();
     expect(json.settings.attention.paper.distance).toEqual({
-      metric: 'manhattan',
-      slopes: 'alibi',
+      metric: 'euclidean',
+      slopes: 0.1,
       start: 0,
     });
   });

@@ -63,7 +63,7 @@ describe('numbers', () => {
     const settings = {
       plain: {},
       'length-scale': { lengthScale: true },
-      paper: { lengthScale: true, distance: { metric: 'manhattan', slopes: 'alibi' } },
+      paper: { lengthScale: true, distance: { metric: 'euclidean', slopes: 0.1 } },
     } as const;
     for (const size of [192, 320]) {
       for (const attention of ['plain', 'length-scale', 'paper'] as const) {
