@@ -8,8 +8,16 @@ import { root } from './native-sources.mjs';
 
 /** @returns {Promise<number>} how many graphs there are */
 export async function writeGraphSeeds(folder) {
-  const { BUNDLED_MODEL, Graph, imageEncoder, inferConfig, imageTokens, maskDecoder, openSamCheckpoint, ops } =
-    createRequire(import.meta.url)(path.join(root, 'dist/index.js'));
+  const {
+    BUNDLED_MODEL,
+    Graph,
+    imageEncoder,
+    inferConfig,
+    imageTokens,
+    maskDecoder,
+    openSamCheckpoint,
+    ops,
+  } = createRequire(import.meta.url)(path.join(root, 'dist/index.js'));
   const file = await openSamCheckpoint(BUNDLED_MODEL);
   const config = inferConfig(file);
   await file.close();

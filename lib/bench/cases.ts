@@ -123,17 +123,16 @@ export function distanceOf(biases: AttentionBiases): Metric | undefined {
   return /(manhattan|euclidean|chebyshev)$/.exec(biases)?.[1] as Metric | undefined;
 }
 
+const SIZES = [512, 1024, 2048, 4096];
+
 export function encoderCases(options: CaseOptions): EncoderCase[] {
   const { models, sizes, dtypes, encoderBiases = ['plain'], quick } = options;
   const inputs: readonly (readonly [ModelName, number])[] =
     models || sizes
-      ? product(models ?? (['vit-b'] as const), sizes ?? (quick ? [512] : [512, 1024, 2048]))
+      ? product(models ?? (['vit-b'] as const), sizes ?? (quick ? [512] : SIZES))
       : quick
         ? [['vit-b', 512]]
-        : [
-            ...product(['vit-b'] as const, [512, 1024, 2048]),
-            ...product(['vit-l', 'vit-h'] as const, [1024]),
-          ];
+        : [...product(['vit-b'] as const, SIZES), ...product(['vit-l', 'vit-h'] as const, [1024])];
   return product(inputs, encoderBiases, dtypes).map(([[model, size], biases, dtype]) => ({
     ...{ model, size, dtype, biases },
   }));

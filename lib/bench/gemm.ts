@@ -45,7 +45,7 @@ export async function gemmRate(
       });
       return milliseconds;
     };
-    const [times] = await inTurns([time], 1, { least: runs, most: runs, seconds: 0 });
+    const [times] = await inTurns([time], 1, { least: runs, most: runs, seconds: 0, patience: 60 });
     return (2 * m * k * n) / median(times) / 1e6;
   } finally {
     await session.dispose();

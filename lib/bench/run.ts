@@ -1,6 +1,7 @@
 // Measures rows, each in a process of its own, so that peaks of memory are the row's own and one that is killed costs no
 // other.
 import { type ChildProcess, fork } from 'node:child_process';
+import { addAbortListener } from 'node:events';
 import path from 'node:path';
 import { identify } from './cases';
 import type { RowMessage, RowTask } from './row';
@@ -23,15 +24,19 @@ export async function measureRow(task: RowTask, signal?: AbortSignal): Promise<R
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  let listener: Disposable | undefined;
   try {
-    const outcome = answerOf(child, task);
-    const message = await (signal ? Promise.race([outcome, aborted(signal)]) : outcome);
+    const aborted = new Promise<never>((_, reject) => {
+      listener = signal && addAbortListener(signal, () => reject(signal.reason));
+    });
+    const message = await Promise.race([answerOf(child, task), aborted]);
     return typeof message === 'string'
       ? { ...identify(task.case, task.device), failed: message }
       : message.type === 'row'
         ? message.row
         : { ...identify(task.case, task.device), failed: message.message };
   } finally {
+    listener?.[Symbol.dispose]();
     if (child.pid !== undefined) {
       if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
       await exited;
@@ -58,11 +63,5 @@ function answerOf(child: ChildProcess, task: RowTask): Promise<RowMessage | stri
     });
     // An error here means that the process is gone, which its end tells better.
     child.send(task, () => {});
-  });
-}
-
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
   });
 }

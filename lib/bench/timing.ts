@@ -1,11 +1,15 @@
 // Repeated measurements and what is reported of them.
 import type { ProfileRow } from '../graph/session';
 
-/** How often something is measured: until it was done `least` times and has taken `seconds`, at most `most` times. */
+/**
+ * How often something is measured: until it was done `least` times and has taken `seconds`, at most `most` times; and less
+ * often when it takes longer than `patience` seconds.
+ */
 export interface Repeats {
   readonly least: number;
   readonly most: number;
   readonly seconds: number;
+  readonly patience: number;
 }
 
 /** What every row says about its times, in ms. */
@@ -19,7 +23,9 @@ export interface Times {
 }
 
 /**
- * Runs several variants in turn, round by round, so that a machine whose speed drifts treats all alike.
+ * Runs several variants in turn, round by round, so that a machine whose speed drifts treats all alike. No round begins
+ * when patience is over; when the first round alone exceeds it, that one is the result: what it does besides, packing weights,
+ * is not seen any more then.
  *
  * @param warmUp rounds that are left out: they pack weights, fold constants, and on CUDA capture a graph
  * @returns the results of every variant, in order
@@ -28,15 +34,27 @@ export async function inTurns<T>(
   variants: readonly (() => Promise<T>)[],
   warmUp: number,
   repeats: Repeats,
+  now: () => number = () => performance.now(),
 ): Promise<T[][]> {
-  for (let i = 0; i < warmUp; i++) for (const variant of variants) await variant();
-  const results = variants.map((): T[] => []);
-  const start = performance.now();
-  for (let round = 0; round < repeats.most; round++) {
-    if (round >= repeats.least && performance.now() - start >= 1000 * repeats.seconds) break;
-    for (const [i, variant] of variants.entries()) results[i].push(await variant());
+  const round = async () => {
+    const list: T[] = [];
+    for (const variant of variants) list.push(await variant());
+    return list;
+  };
+  let start = now();
+  const seconds = () => (now() - start) / 1000;
+  for (let i = 0; i < warmUp; i++) {
+    const first = await round();
+    if (seconds() > repeats.patience) return first.map((result) => [result]);
   }
-  return results;
+  start = now();
+  const rounds: T[][] = [];
+  do rounds.push(await round());
+  while (
+    rounds.length < repeats.most &&
+    (rounds.length < repeats.least ? seconds() < repeats.patience : seconds() < repeats.seconds)
+  );
+  return variants.map((_, i) => rounds.map((list) => list[i]));
 }
 
 /** Duration of a call by the clock, in ms. */

@@ -30,8 +30,8 @@ import { checkOutputs, JSON_FILE, Outputs, writeText } from './outputs';
 
 const PATCH_PX = 16;
 const MAX_SIDE_TOKENS = 1024;
-const REPEATS: Repeats = { least: 5, most: 100, seconds: 1 };
-const QUICK_REPEATS: Repeats = { least: 2, most: 20, seconds: 0.2 };
+const REPEATS: Repeats = { least: 5, most: 100, seconds: 1, patience: 60 };
+const QUICK_REPEATS: Repeats = { least: 2, most: 20, seconds: 0.2, patience: 60 };
 
 /** Which benchmarks an option belongs to, where it does not belong to all. */
 const OWNERS: Partial<Record<keyof BenchCommandOptions, readonly Benchmark[]>> = {
@@ -113,7 +113,7 @@ function checkOwners(only: Benchmark | undefined, options: BenchCommandOptions):
 }
 
 function exactly(runs: number): Repeats {
-  return { least: runs, most: runs, seconds: 0 };
+  return { least: runs, most: runs, seconds: 0, patience: Number.POSITIVE_INFINITY };
 }
 
 function casesOf(

@@ -272,8 +272,8 @@ class ConvTranspose2d final : public Kernel {
         chunk_rows_(rows_in_chunk(in_)),
         product_bytes_(align_up(c.out().bytes() / static_cast<size_t>(in_[0] * in_[1]) * chunk_rows_)),
         bias_(replicated_bias(c)),
-        product_(chunk_rows_ * in_[2], c.in(0).dtype, c.out().dtype, packed(c), c.has(2), static_cast<Activation>(c.integer(0)),
-                 false) {}
+        product_(chunk_rows_ * in_[2], c.in(0).dtype, c.out().dtype, packed(c), c.has(2),
+                 static_cast<Activation>(c.integer(0)), false) {}
   bool owns_weight(size_t input) const override { return input >= 1; }
   size_t scratch_bytes() const override { return product_bytes_ + product_.scratch_bytes(); }
 

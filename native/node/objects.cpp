@@ -193,7 +193,8 @@ class PlanObject : public Napi::ObjectWrap<PlanObject> {
 
       const auto input_list = list(info[0], graph.inputs.size(), "inputs");
       const int64_t limit = static_cast<int64_t>(graph.inputs.size());
-      const size_t borrowed = info[5].IsUndefined() ? 0 : static_cast<size_t>(to_integer(info[5], 0, limit, "borrowed"));
+      const size_t borrowed =
+          info[5].IsUndefined() ? 0 : static_cast<size_t>(to_integer(info[5], 0, limit, "borrowed"));
       auto copies = std::make_shared<std::vector<Buffer>>();
       std::vector<const void*> inputs;
       for (size_t i = 0; i < graph.inputs.size(); ++i) {

@@ -194,7 +194,7 @@ describe('rows', () => {
     expect(new Set(layers)).toEqual(new Set(['12x64 null', '12x64 14', '16x80 null', '16x80 14']));
     const inputs = encoderCases({ ...SHARED, dtypes: ['f32'] }).map(({ model, size }) => [model, size]);
     expect(inputs).toEqual([
-      ...[512, 1024, 2048].map((size) => ['vit-b', size]),
+      ...[512, 1024, 2048, 4096].map((size) => ['vit-b', size]),
       ...[
         ['vit-l', 1024],
         ['vit-h', 1024],

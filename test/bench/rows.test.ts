@@ -5,6 +5,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import type { measureRow } from '../../lib/bench/run';
+import { inTurns } from '../../lib/bench/timing';
 import { baSam, ROOT, temporaryFolder } from '../cli/run';
 
 const folder = temporaryFolder();
@@ -248,5 +249,40 @@ describe('ends', () => {
     expect(row).toMatchObject({ device: 'cuda:0', prompt: 'box', prompts: 1 });
     expect(row.failed).toMatch(/^The CUDA addon of ba-sam could not be loaded/);
     expect(Object.keys(row)).toHaveLength(6);
+  });
+});
+
+describe('rounds', () => {
+  /** Variants that take the given seconds of an invented clock. */
+  const timed = (...seconds: number[]) => {
+    let time = 0;
+    let calls = 0;
+    const variants = seconds.map((own, i) => async () => {
+      calls++;
+      time += 1000 * own;
+      return i;
+    });
+    return { variants, now: () => time, calls: () => calls };
+  };
+  const repeats = { least: 5, most: 20, seconds: 1, patience: 60 };
+
+  it.each([
+    [[0.01], 20], // as many as allowed within a second
+    [[0.3], 5],
+    [[0.1, 0.15], 5],
+    [[25], 3], // no round begins after a minute
+    [[40], 2],
+  ])('of %j s are measured %i times, after one that is not', async (seconds, rounds) => {
+    const clock = timed(...seconds);
+    const results = await inTurns(clock.variants, 1, repeats, clock.now);
+    expect(results.map((list) => list.length)).toEqual(seconds.map(() => rounds));
+    expect(results.map((list) => list[0])).toEqual(seconds.map((_, i) => i));
+    expect(clock.calls()).toBe(seconds.length * (rounds + 1));
+  });
+
+  it('are not repeated when the first one takes more than a minute', async () => {
+    const clock = timed(50, 20);
+    expect(await inTurns(clock.variants, 1, repeats, clock.now)).toEqual([[0], [1]]);
+    expect(clock.calls()).toBe(2);
   });
 });
