@@ -113,7 +113,7 @@ function checkOwners(only: Benchmark | undefined, options: BenchCommandOptions):
 }
 
 function exactly(runs: number): Repeats {
-  return { least: runs, most: runs, seconds: 0, patience: Number.POSITIVE_INFINITY };
+  return { least: runs, most: runs, seconds: 0, patience: Number.MAX_SAFE_INTEGER };
 }
 
 function casesOf(

@@ -241,7 +241,7 @@ describe('ends', () => {
       case: { benchmark: 'decoder', of: { grid: [4, 4], prompt: 'box', prompts: 1 } },
       conditions: {
         device: { kind: 'cuda', index: 0 },
-        repeats: { least: 1, most: 1, seconds: 0 },
+        repeats: { least: 1, most: 1, seconds: 0, patience: 60 },
         gemmSide: 8,
       },
       device: 'cuda:0',
