@@ -285,7 +285,8 @@ really nothing is marked all the same.
 ## The search for the mask
 
 The settings of the mask were searched on other scenes than those reported, by a criterion fixed beforehand:
-${search.criterion}. The range of slopes was set after a look at ten scenes that are in neither.
+${search.criterion}. The range of slopes was set after a look at ten scenes that are in neither, and
+extended downwards after a first search, on the same scenes, had found the best one at its lower end.
 
 1. *Coarse*: ${tried.length / 2} masks (metric ${values('metric')}; slope ${values('slopes')}; start ${values('start')} tokens), each with and without the
    length scale, on ${coarse.scenes} scenes (seeds ${range(coarse)}) at ${coarse.factors.map(times).join(' and ')}.
