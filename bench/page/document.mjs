@@ -48,7 +48,7 @@ of its own, and the peers take turns, so that a machine whose speed drifts treat
 with the f32 reference before any time is believed. *ba-sam by itself*: encoder, attention kernel and decoder, each row in
 a process of its own, so that peak memory is that row's own. Times are medians, with the fastest and the slowest run
 behind them. **Efficiency** says how much of the processor is put to use: operations, over the rate of a bare matrix product
-(GEMM) of the library below, measured in the same process before and after, over the time. An efficiency of 1 would be
+(GEMM) of the library below, the better of two measurements in the same process, before and after, over the time. An efficiency of 1 would be
 an encoder that spends all its time in such products. In the attention and decoder tables the same number is called share.`;
 
 const LIMITS = `## What these numbers do not show

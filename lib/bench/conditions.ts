@@ -21,7 +21,10 @@ export interface Rates {
   readonly gflops: number;
   /** Rate of the product in the same process and dtype, before and after. */
   readonly gemm_gflops: readonly [before: number, after: number];
-  /** gflops over the mean of gemm_gflops. */
+  /**
+   * gflops over the larger of gemm_gflops: a processor that others use as well is slowed down for seconds at a time, and a
+   * product that was slowed down is no measure.
+   */
   readonly share: number;
 }
 
@@ -47,6 +50,6 @@ export function rates(operations: number, ms: number, gemm_gflops: readonly [num
     gflop: digits(operations / 1e9),
     gflops: round(gflops),
     gemm_gflops,
-    share: round(gflops / ((gemm_gflops[0] + gemm_gflops[1]) / 2), 3),
+    share: round(gflops / Math.max(...gemm_gflops), 3),
   };
 }

@@ -18,7 +18,7 @@ import { random, setRandomWeights } from './weights';
 
 /** Columns of a row besides those that name it. */
 export interface EncoderMeasures extends Times, Omit<Rates, 'share'>, Peaks {
-  /** gflops over the mean of gemm_gflops: 1 would be an encoder that spends all its time in perfect products. */
+  /** gflops over the larger of gemm_gflops: 1 would be an encoder that spends all its time in perfect products. */
   readonly efficiency: number;
   readonly device_ms?: number;
   readonly transfer_ms?: number;

@@ -30,11 +30,12 @@ export function encoderOperations(config: SamConfig, tokens: number): number {
 /**
  * Prompt encoder and mask decoder for P = `prompts` prompts of n = `tokens` tokens each (points, box corners, the pad
  * point), one mask per prompt, on a grid of N = `cells`. Without mask prompts the image's keys are the same for all
- * prompts until the first layer has updated them, and are projected once.
+ * prompts until the first layer has updated them, and are projected once; not at all with `imageTokens`, when an earlier
+ * call on the image has done it.
  */
 export function decoderOperations(
   config: SamDecoderConfig,
-  work: { cells: number; prompts: number; tokens: number; maskPrompt: boolean },
+  work: { cells: number; prompts: number; tokens: number; maskPrompt: boolean; imageTokens?: boolean },
 ): number {
   const { dim: c, depth, mlpDim, maskTokens, maskChannels, iouDim } = config;
   const { cells: n, prompts: p, maskPrompt } = work;
@@ -54,6 +55,7 @@ export function decoderOperations(
     total += selfAttention + tokensToImage(keys) + 2 * project(p * t, c, mlpDim) + imageToTokens(keys);
   }
   total += tokensToImage(p);
+  if (work.imageTokens) total -= 3 * project(n, c, half);
 
   // Two transposed convolutions of 2 × 2, then one mask as a product of a vector with every pixel.
   total += project(p * n, c, (4 * c) / 4) + project(p * 4 * n, c / 4, (4 * c) / 8);

@@ -89,15 +89,22 @@ describe('decoder', () => {
   });
 
   it.each([
-    [1, false],
-    [5, false],
-    [1, true],
-    [3, true],
-  ])('%i prompts, with masks %s: as its graph says', (prompts, maskPrompt) => {
-    const grid = { h: 12, w: 20 };
-    const input = { width: 320, height: 192 };
-    const graph = maskDecoder(SAM_DECODER, { grid, input, prompts, tokens: 3, maskPrompt, multimask: false });
-    const work = { cells: 240, prompts, tokens: 3, maskPrompt };
-    expect(decoderOperations(SAM_DECODER, work)).toBe(countGraph(graph));
-  });
+    [1, false, false],
+    [5, false, false],
+    [1, false, true],
+    [5, false, true],
+    [1, true, false],
+    [3, true, false],
+  ])(
+    '%i prompts, with masks %s, image tokens kept %s: as its graph says',
+    (prompts, maskPrompt, imageTokens) => {
+      const grid = { h: 12, w: 20 };
+      const input = { width: 320, height: 192 };
+      const graph = maskDecoder(SAM_DECODER, {
+        ...{ grid, input, prompts, tokens: 3, maskPrompt, multimask: false, imageTokens },
+      });
+      const work = { cells: 240, prompts, tokens: 3, maskPrompt, imageTokens };
+      expect(decoderOperations(SAM_DECODER, work)).toBe(countGraph(graph));
+    },
+  );
 });

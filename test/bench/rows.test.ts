@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { rates as ratesOf } from '../../lib/bench/conditions';
 import type { measureRow } from '../../lib/bench/run';
 import { inTurns } from '../../lib/bench/timing';
 import { baSam, ROOT, temporaryFolder } from '../cli/run';
@@ -284,5 +285,17 @@ describe('rounds', () => {
     const clock = timed(50, 20);
     expect(await inTurns(clock.variants, 1, repeats, clock.now)).toEqual([[0], [1]]);
     expect(clock.calls()).toBe(2);
+  });
+});
+
+describe('the rate of a row', () => {
+  it('is compared with the faster of the two products', () => {
+    // 300 GFLOP in 2 s, beside products of which one was slowed down.
+    expect(ratesOf(3e11, 2000, [100, 200])).toEqual({
+      gflop: 300,
+      gflops: 150,
+      gemm_gflops: [100, 200],
+      share: 0.75,
+    });
   });
 });
