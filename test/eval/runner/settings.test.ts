@@ -15,8 +15,7 @@ describe('attentionSettings', () => {
       {
         mode: 'paper',
         lengthScale: true,
-        // ALiBi's slopes of three heads: 2^(−8/3), 2^(−16/3), 2^(−8).
-        distance: { metric: 'manhattan', slopes: [2 ** (-8 / 3), 2 ** (-16 / 3), 1 / 256], start: 0 },
+        distance: { metric: 'euclidean', slopes: [0.1, 0.1, 0.1], start: 0 },
       },
     ],
     ['released-code', { mode: 'released-code', lengthScale: true, distance: null }],
