@@ -85,7 +85,7 @@ describe('predict', () => {
     const embeddings = [
       await sam.encode(image),
       await sam.encode(image, { longestSide: 384, pad: false }),
-      await sam.encode(image, { lengthScale: true, longestSide: 320 }),
+      await sam.encode(image, { distance: { metric: 'euclidean', slopes: 0.5 } }), // the grid of the first
     ];
     const point = { points: [[200, 200]] } satisfies Prompt;
     const alone = await Promise.all(
