@@ -1,4 +1,5 @@
 // From prompts on an embedding to masks: batches of prompts through the mask decoder, then masks of the image's size.
+import { unlessAborted } from './abort';
 import type { TensorData } from './addon';
 import type { SamDecoderConfig } from './config';
 import type { Embedding } from './embedding';
@@ -73,7 +74,9 @@ export class MaskPredictor {
         multimask,
         imageTokens: shared,
       };
-      const image = shared ? await this.imageTokens(embedding, grid) : [embedding.data];
+      const image = shared
+        ? await unlessAborted(this.imageTokens(embedding, grid), signal)
+        : [embedding.data];
       const [lowRes, scores] = await this.session.run(
         `decoder/${JSON.stringify(options)}`,
         () => maskDecoder(this.config, options),

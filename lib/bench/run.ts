@@ -1,8 +1,8 @@
 // Measures rows, each in a process of its own, so that peaks of memory are the row's own and one that is killed costs no
 // other.
 import { type ChildProcess, fork } from 'node:child_process';
-import { addAbortListener } from 'node:events';
 import path from 'node:path';
+import { unlessAborted } from '../abort';
 import { identify } from './cases';
 import type { RowMessage, RowTask } from './row';
 
@@ -24,19 +24,14 @@ export async function measureRow(task: RowTask, signal?: AbortSignal): Promise<R
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  let listener: Disposable | undefined;
   try {
-    const aborted = new Promise<never>((_, reject) => {
-      listener = signal && addAbortListener(signal, () => reject(signal.reason));
-    });
-    const message = await Promise.race([answerOf(child, task), aborted]);
+    const message = await unlessAborted(answerOf(child, task), signal);
     return typeof message === 'string'
       ? { ...identify(task.case, task.device), failed: message }
       : message.type === 'row'
         ? message.row
         : { ...identify(task.case, task.device), failed: message.message };
   } finally {
-    listener?.[Symbol.dispose]();
     if (child.pid !== undefined) {
       if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
       await exited;

@@ -116,6 +116,22 @@ describe('predict', () => {
     expect((await other).best.lowRes).toEqual(again.best.lowRes);
   });
 
+  it('rejects at once when it is aborted behind an encode', async () => {
+    const image = path.join(ROOT, 'examples', 'images', 'demo.png');
+    const embedding = await sam.encode(image);
+    let encoded = false;
+    const busy = sam.encode(image, { longestSide: 1536 }).then(() => {
+      encoded = true;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const controller = new AbortController();
+    const waiting = sam.predict(embedding, { points: [[200, 200]] }, { signal: controller.signal });
+    controller.abort(new Error('enough'));
+    await expect(waiting).rejects.toThrow('enough');
+    expect(encoded).toBe(false);
+    await busy;
+  });
+
   it('leaves full-size masks out on request', async () => {
     const embedding = await sam.encode(path.join(ROOT, 'examples', 'images', 'demo.png'));
     const { best } = await sam.predict(embedding, { points: [[200, 200]] }, { fullSize: false });
