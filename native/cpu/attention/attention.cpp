@@ -75,6 +75,7 @@ Plan make_plan(const AttentionParams& p, int threads, const KernelTable& kernels
   plan.by_distance =
       p.slopes != nullptr && (p.metric == DistanceMetric::euclidean || p.metric == DistanceMetric::chebyshev);
   plan.separable = p.rel_h != nullptr || (p.slopes != nullptr && p.metric == DistanceMetric::manhattan);
+  plan.column_order = (plan.separable || plan.by_distance) && plan.key_w % plan.rows == 0;
   plan.score_scale_log2 = static_cast<float>(static_cast<double>(p.scale) * 1.4426950408889634074);
 
   plan.words = static_cast<int>(plan.pairs ? ceil_div(p.head_dim, 2) : p.head_dim);
@@ -91,7 +92,7 @@ Plan make_plan(const AttentionParams& p, int threads, const KernelTable& kernels
   plan.distances_offset = at;
   plan.distance_stride = 2 * plan.key_w - 1 + 2 * plan.lanes;
   if (plan.by_distance) at += part_bytes(plan.key_h * plan.distance_stride);
-  const int64_t rel_row_floats = round_up(p.head_dim, kChunkWords);
+  const int64_t rel_row_floats = int64_t{plan.chunks} * kChunkWords;
   plan.rel_h_offset = at;
   if (p.rel_h != nullptr) at += part_bytes(round_up(2 * plan.key_h - 1, plan.rows) * rel_row_floats);
   plan.rel_w_offset = at;
@@ -139,16 +140,24 @@ void fill_distance_row(const Plan& plan, int64_t dy) {
   }
 }
 
-// Row `row` of a [rows, D] table into its key panel; rows past the end and words past D are zero.
+// Row `row` of a [rows, D] table into its key panel, as words of q; rows past the end and words past D are zero.
 void fill_rel_row(const Plan& plan, const float* table, int64_t table_rows, int64_t offset, int64_t row) {
   const int64_t head_dim = plan.params.head_dim;
-  const int64_t chunks = ceil_div(head_dim, kChunkWords);
-  float* dst = reinterpret_cast<float*>(plan.workspace + offset) +
-               (row / plan.rows * chunks * plan.rows + row % plan.rows) * kChunkWords;
-  for (int64_t c = 0; c < chunks; c++, dst += plan.rows * kChunkWords) {
-    const int64_t n = row < table_rows ? std::min<int64_t>(kChunkWords, head_dim - c * kChunkWords) : 0;
-    std::memset(dst, 0, kChunkWords * sizeof(float));
-    std::memcpy(dst, table + (n > 0 ? row * head_dim + c * kChunkWords : 0), static_cast<size_t>(n) * sizeof(float));
+  float* panel = reinterpret_cast<float*>(plan.workspace + offset) +
+                 (row / plan.rows * plan.chunks * plan.rows + row % plan.rows) * kChunkWords;
+  const float* src = table + row * head_dim;
+  const int64_t words = row < table_rows ? plan.words : 0;
+  for (int64_t w = 0; w < int64_t{plan.chunks} * kChunkWords; w++) {
+    float* dst = panel + w / kChunkWords * plan.rows * kChunkWords + w % kChunkWords;
+    if (w >= words) {
+      *dst = 0.0f;
+    } else if (plan.pairs) {
+      const uint32_t hi = 2 * w + 1 < head_dim ? f32_to_bf16(src[2 * w + 1]) : 0;
+      const uint32_t pair = f32_to_bf16(src[2 * w]) | hi << 16;
+      std::memcpy(dst, &pair, sizeof pair);
+    } else {
+      *dst = src[w];
+    }
   }
 }
 

@@ -41,6 +41,17 @@ inline const In* token_row(const TokenView& view, int64_t batch, int64_t token, 
   return static_cast<const In*>(view.data) + batch * view.batch_stride + token * view.token_stride + head * head_dim;
 }
 
+struct KeyPosition {
+  int64_t y, x;
+};
+
+// Of a unit's key in the unit's key grid.
+inline KeyPosition key_position(const Plan& plan, int64_t key) {
+  if (!plan.column_order) return {key / plan.key_w, key % plan.key_w};
+  const int64_t block = key / kRows;
+  return {block % plan.key_h, block / plan.key_h * kRows + key % kRows};
+}
+
 // Walks a unit's keys in order without a division per key.
 template <class In>
 struct KeyWalk {
@@ -48,7 +59,11 @@ struct KeyWalk {
   const Unit& unit;
   int64_t y, x;  // in the unit's key grid
 
-  KeyWalk(const Plan& p, const Unit& u, int64_t key) : plan(p), unit(u), y(key / p.key_w), x(key % p.key_w) {}
+  KeyWalk(const Plan& p, const Unit& u, int64_t key) : plan(p), unit(u) {
+    const KeyPosition at = key_position(p, key);
+    y = at.y;
+    x = at.x;
+  }
 
   void next(const In** k, const In** v) {
     const AttentionParams& p = plan.params;
@@ -62,7 +77,15 @@ struct KeyWalk {
       *k = token_row<In>(plan.k, unit.batch, token, unit.head, p.head_dim);
       *v = token_row<In>(plan.v, unit.batch, token, unit.head, p.head_dim);
     }
-    if (++x == plan.key_w) {
+    x++;
+    if (plan.column_order) {
+      if (x % kRows != 0) return;
+      if (++y == plan.key_h) {
+        y = 0;
+      } else {
+        x -= kRows;
+      }
+    } else if (x == plan.key_w) {
       x = 0;
       y++;
     }

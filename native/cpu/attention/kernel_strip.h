@@ -85,13 +85,15 @@ void run_strip_vecs(const Plan& plan, const Unit& unit, int64_t strip, char* scr
         p.rel_h != nullptr ? reinterpret_cast<const float*>(plan.workspace + plan.rel_h_offset) : nullptr;
     const float* panels_w =
         p.rel_w != nullptr ? reinterpret_cast<const float*>(plan.workspace + plan.rel_w_offset) : nullptr;
-    strip_bias_axis<kVecs>(f + at.rel_h, f + at.products, plan, panels_h, f + at.q, bias.lane_y, plan.key_h,
-                           separable_slope);
-    strip_bias_axis<kVecs>(f + at.rel_w, f + at.products, plan, panels_w, f + at.q, bias.lane_x, plan.key_w,
-                           separable_slope);
+    strip_bias_axis<T, kVecs>(f + at.rel_h, f + at.products, plan, panels_h, q_words, bias.lane_y, plan.key_h,
+                              separable_slope);
+    strip_bias_axis<T, kVecs>(f + at.rel_w, f + at.products, plan, panels_w, q_words, bias.lane_x, plan.key_w,
+                              separable_slope);
     bias.rel_h = f + at.rel_h;
     bias.rel_w = f + at.rel_w;
-    bias.key_w = static_cast<int>(plan.key_w);
+    bias.key_h = plan.key_h;
+    bias.key_w = plan.key_w;
+    bias.column_order = plan.column_order;
     if constexpr (kBias == Bias::by_distance) {
       bias.distances = reinterpret_cast<const float*>(plan.workspace + plan.distances_offset);
       bias.distance_stride = plan.distance_stride;
@@ -113,7 +115,7 @@ void run_strip_vecs(const Plan& plan, const Unit& unit, int64_t strip, char* scr
     const int count = static_cast<int>(lesser(plan.tile_keys, plan.unit_keys - key));
     const bool first = key == 0;
     score_tile<T, kBias, kVecs>(f + at.scores, f + at.rescale, unit.keys + key * key_width, q_words, plan.words, count,
-                                key, plan.score_scale_log2, &bias);
+                                key_position(plan, key), plan.score_scale_log2, &bias);
     softmax_tile<T, kVecs>(f + at.scores, f + at.row_max, f + at.row_sum, f + at.rescale, count, first);
     value_tile<T, kVecs>(f + at.out, f + at.rescale, unit.values + (T::kPairs ? key / 2 : key) * value_width,
                          f + at.scores, T::kPairs ? (count + 1) / 2 : count, plan.d_blocks, first);

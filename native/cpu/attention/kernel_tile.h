@@ -24,7 +24,8 @@ enum class Bias { none, separable, by_distance };
 struct StripBias {
   const float* rel_h;  // [key_h][kStripLanes]
   const float* rel_w;  // [key_w][kStripLanes]
-  int key_w;
+  int64_t key_h, key_w;
+  bool column_order;  // of the keys: see Plan
 
   // distances[|dy|·stride + dx + distance_zero]. The lanes of vector v lie in grid row y[v] from x[v] on, and from
   // lane split[v] on in row next_y[v] from x = 0 on. crowded: a vector may touch more than two rows.
@@ -100,18 +101,14 @@ __attribute__((always_inline)) inline void store_biased_row(float* s, const F (&
   }
 }
 
-// s [count][kStripLanes], tile_max [kStripLanes]; keys: panels from key `first_key` on, count ≥ 1.
+// s [count][kStripLanes], tile_max [kStripLanes]; keys: panels from the key at `first` on, count ≥ 1.
 template <class T, Bias kBias, int kVecs>
 void score_tile(float* s, float* tile_max, const float* keys, const float* queries, int words, int count,
-                int64_t first_key, float scale, const StripBias* bias) {
+                KeyPosition first, float scale, const StripBias* bias) {
   const F scale_v = Simd::set1(scale);
   F max_v[kVecs];
   for (int v = 0; v < kVecs; v++) max_v[v] = Simd::set1(-__builtin_inff());
-  int64_t ky = 0, kx = 0;
-  if constexpr (kBias != Bias::none) {
-    ky = first_key / bias->key_w;
-    kx = first_key % bias->key_w;
-  }
+  int64_t ky = first.y, kx = first.x;
   for (int j = 0; j < count; j += kRows) {
     F acc[kRows][kVecs];
 #pragma GCC unroll 8
@@ -136,10 +133,17 @@ void score_tile(float* s, float* tile_max, const float* keys, const float* queri
     if constexpr (kBias != Bias::none) {
       if (j + kRows <= count && kx + kRows <= bias->key_w) {
         store_biased_row<kBias, kVecs>(s + j * kStripLanes, acc, max_v, scale_v, *bias, ky, kx);
-        kx += kRows;
-        if (kx == bias->key_w) {
-          kx = 0;
-          ky++;
+        if (bias->column_order) {
+          if (++ky == bias->key_h) {
+            ky = 0;
+            kx += kRows;
+          }
+        } else {
+          kx += kRows;
+          if (kx == bias->key_w) {
+            kx = 0;
+            ky++;
+          }
         }
         continue;
       }

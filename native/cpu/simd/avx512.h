@@ -5,36 +5,19 @@ struct Avx512 {
   static constexpr int kLanes = 16;
   static constexpr int kRows = 8;  // 8 x 3 accumulators + 3 operands + broadcasts in 32 registers
   static constexpr int kVecs = 3;
-#ifndef TK
-#define TK 96
-#endif
   static constexpr int kTileKeys = 96;  // 64 … 256 measured the same within noise; 96 keeps 18 KB of scores in L1
   static constexpr bool kPairs = false;
 
   typedef __m512 F;
   typedef __mmask16 Mask;
 
-  static F zero() {
-    return _mm512_setzero_ps();
-  }
-  static F set1(float x) {
-    return _mm512_set1_ps(x);
-  }
-  static F load(const float* p) {
-    return _mm512_loadu_ps(p);
-  }
-  static void store(float* p, F x) {
-    _mm512_storeu_ps(p, x);
-  }
-  static Mask mask_below(int n) {
-    return static_cast<Mask>((1u << n) - 1u);
-  }
-  static F load_partial(const float* p, int n) {
-    return _mm512_maskz_loadu_ps(mask_below(n), p);
-  }
-  static void store_partial(float* p, F x, int n) {
-    _mm512_mask_storeu_ps(p, mask_below(n), x);
-  }
+  static F zero() { return _mm512_setzero_ps(); }
+  static F set1(float x) { return _mm512_set1_ps(x); }
+  static F load(const float* p) { return _mm512_loadu_ps(p); }
+  static void store(float* p, F x) { _mm512_storeu_ps(p, x); }
+  static Mask mask_below(int n) { return static_cast<Mask>((1u << n) - 1u); }
+  static F load_partial(const float* p, int n) { return _mm512_maskz_loadu_ps(mask_below(n), p); }
+  static void store_partial(float* p, F x, int n) { _mm512_mask_storeu_ps(p, mask_below(n), x); }
   static F load_partial(const Bf16* p, int n) {
     const __m256i bits = _mm256_maskz_loadu_epi16(mask_below(n), p);
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
@@ -49,33 +32,15 @@ struct Avx512 {
     _mm256_mask_storeu_epi16(p, mask_below(n), _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
   }
 
-  static F add(F a, F b) {
-    return _mm512_add_ps(a, b);
-  }
-  static F sub(F a, F b) {
-    return _mm512_sub_ps(a, b);
-  }
-  static F mul(F a, F b) {
-    return _mm512_mul_ps(a, b);
-  }
-  static F div(F a, F b) {
-    return _mm512_div_ps(a, b);
-  }
-  static F max(F a, F b) {
-    return _mm512_max_ps(a, b);
-  }
-  static F abs(F a) {
-    return _mm512_abs_ps(a);
-  }
-  static F mul_add(F a, F b, F c) {
-    return _mm512_fmadd_ps(a, b, c);
-  }
-  static F neg_mul_add(F a, F b, F c) {
-    return _mm512_fnmadd_ps(a, b, c);
-  }
-  static F select(Mask m, F a, F b) {
-    return _mm512_mask_blend_ps(m, b, a);
-  }
+  static F add(F a, F b) { return _mm512_add_ps(a, b); }
+  static F sub(F a, F b) { return _mm512_sub_ps(a, b); }
+  static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+  static F div(F a, F b) { return _mm512_div_ps(a, b); }
+  static F max(F a, F b) { return _mm512_max_ps(a, b); }
+  static F abs(F a) { return _mm512_abs_ps(a); }
+  static F mul_add(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+  static F neg_mul_add(F a, F b, F c) { return _mm512_fnmadd_ps(a, b, c); }
+  static F select(Mask m, F a, F b) { return _mm512_mask_blend_ps(m, b, a); }
   static Mask mask_bit(const int32_t* x, int32_t bit) {
     return _mm512_test_epi32_mask(_mm512_loadu_si512(x), _mm512_set1_epi32(bit));
   }

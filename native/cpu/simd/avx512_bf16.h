@@ -5,9 +5,6 @@
 
 struct Simd : Avx512 {
   static constexpr bool kPairs = true;
-#ifndef TK
-#define TK 96
-#endif
   static constexpr int kTileKeys = 96;
 
   // c + a.lo·b.lo + a.hi·b.hi per 32-bit lane. vdpbf16ps flushes subnormals.
