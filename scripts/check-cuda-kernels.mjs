@@ -137,7 +137,8 @@ function faults(kernel, baseline) {
   if (!opcodes) found.push('no machine code found in the cubin');
   else {
     if (opcodes.STL + opcodes.LDL > 0) found.push(`local memory: ${opcodes.STL} STL, ${opcodes.LDL} LDL`);
-    if (/mma/.test(kernel.kernel) && opcodes.HMMA === 0) found.push('no tensor-core instruction');
+    if (/mma/.test(kernel.kernel) && opcodes.HMMA + opcodes.HGMMA === 0)
+      found.push('no tensor-core instruction');
   }
   const before = baseline?.kernels[kernel.kernel]?.[kernel.target];
   if (before !== undefined && kernel.registers > before + ALLOWED_GROWTH) {
@@ -171,10 +172,10 @@ function writeBaseline(kernels, toolkit, old) {
 
 function printTable(kernels) {
   for (const k of kernels) {
-    const { HMMA, MUFU, LDSM, LDGSTS } = k.opcodes ?? {};
+    const { HMMA, HGMMA, UTMALDG, MUFU, LDSM, LDGSTS } = k.opcodes ?? {};
     console.log(
       `sm_${k.target}  ${String(k.registers).padStart(3)} registers  ${String(k.sharedBytes).padStart(6)} B shared  ` +
-        `${HMMA} HMMA  ${MUFU} MUFU  ${LDSM} LDSM  ${LDGSTS} LDGSTS  ${k.kernel}`,
+        `${HMMA} HMMA  ${HGMMA} HGMMA  ${UTMALDG} UTMALDG  ${MUFU} MUFU  ${LDSM} LDSM  ${LDGSTS} LDGSTS  ${k.kernel}`,
     );
   }
 }

@@ -1,8 +1,10 @@
 // Counts machine instructions per kernel in a cubin, without a disassembler. Since sm_70 an instruction is 16 bytes, and its
 // lowest 12 bits say what it does; bits 9 … 11 of these tell the kinds of operands apart. The numbers below were read from
-// nvdisasm's output for sm_80 … sm_120.
+// nvdisasm's output for sm_80 … sm_120, those of sm_90a from counts in cubins.
 const OPCODES = {
   HMMA: (op) => op === 0x23c,
+  HGMMA: (op) => (op & 0x1ff) === 0x1f0, // wgmma; seen as 0x9f0 and 0xdf0, as often as the source has products
+  UTMALDG: (op) => op === 0x5b4, // copy engine
   MUFU: (op) => (op & 0x1ff) === 0x108,
   LDSM: (op) => op === 0x83b,
   LDGSTS: (op) => op === 0xfae,

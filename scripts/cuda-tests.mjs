@@ -45,7 +45,9 @@ export async function runCudaTest(library, source) {
   const own = await compile({ folder, cxx, flags, sources: [source] });
   const program = path.join(folder, path.basename(source, '.cpp'));
   await link({ objects: [...own, ...objects], program, cxx, flags: [...linkFlags, ...EMULATION_LINK_FLAGS] });
-  const env = { ...process.env, ...SANITIZER_ENV, BA_SAM_CUBLASLT: cublasLt };
+  // Kernels for sm_90a say so in their names, and ask for such a device.
+  const sm = /_sm90_test\.cpp$/.test(source) ? { BA_SAM_EMULATION_SM: '90' } : {};
+  const env = { ...process.env, ...SANITIZER_ENV, BA_SAM_CUBLASLT: cublasLt, ...sm };
   const output = await run(program, [], { env });
   const [, passed, failed] = output.match(/^(\d+) passed, (\d+) failed$/m) ?? [];
   if (!(Number(passed) > 0) || Number(failed) !== 0) {

@@ -141,6 +141,9 @@ class Check:
             record['counts'] = [int(number or 0) for number in counts[-1]]
         if step.keep:
             record['output'] = step.keep(text)
+        if exit_code != 0 and step.fallback:
+            self.env.update(step.fallback)
+            record['fallback'] = step.fallback
         if exit_code is None:
             return self.end(record, 'failed', f'stopped after {limit:.0f} s', text)
         if exit_code != 0:

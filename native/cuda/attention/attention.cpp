@@ -7,6 +7,7 @@
 #include <string>
 
 #include "../runtime.h"
+#include "hopper_attention.h"
 #include "launch.h"
 
 namespace ba_sam::cuda {
@@ -155,6 +156,29 @@ int forced_rows_per_warp() {
   return rows == "16" ? 16 : 32;
 }
 
+// BA_SAM_CUDA_ATTENTION, for benchmarks and tests: which of the 16-bit kernels; empty to choose.
+std::string forced_kernel() {
+  const char* text = std::getenv("BA_SAM_CUDA_ATTENTION");
+  const std::string kernel = text == nullptr ? "" : text;
+  for (const char* known : {"", "portable", "hopper", "hopper-overlap", "hopper-turns"}) {
+    if (kernel == known) return kernel;
+  }
+  refuse("portable, hopper, hopper-overlap or hopper-turns in BA_SAM_CUDA_ATTENTION", kernel);
+}
+
+// Runs the kernel for sm_90a where it is to run. Where it is forced but cannot, the portable one serves: one setting can hold
+// for a whole model.
+bool run_hopper(const HopperCall& call, cudaStream_t stream) {
+  const std::string forced = forced_kernel();
+  if (forced == "portable" || !hopper_takes(call.params) || !have_hopper_attention()) return false;
+  if (forced.empty() && !hopper_pays(call.params)) return false;
+  const HopperSchedule schedule = forced == "hopper-overlap" ? HopperSchedule::overlap
+                                  : forced == "hopper-turns" ? HopperSchedule::turns
+                                                             : HopperSchedule::overlap_and_turns;
+  hopper_forward(call, schedule, stream);
+  return true;
+}
+
 void run_mma(void* out, int64_t out_batch_stride, int64_t out_token_stride, const TokenView& q, const TokenView& k,
              const TokenView& v, const AttentionParams& p, cudaStream_t stream) {
   // The accumulators start at bias / scale: a scale that is zero for all purposes must not make that infinite.
@@ -203,7 +227,7 @@ void run_mma(void* out, int64_t out_batch_stride, int64_t out_token_stride, cons
 }  // namespace
 
 size_t attention_workspace_bytes(const AttentionParams& p) {
-  if (p.dtype != DType::f32) return 0;
+  if (p.dtype != DType::f32) return hopper_workspace_bytes(p);
   const int64_t splits = f32_splits(p), d = f32_head_dim(p.head_dim);
   if (splits == 1 || d == 0) return 0;
   const int64_t queries = d > 80 ? 32 : 64;
@@ -218,9 +242,10 @@ void attention_forward(void* out, int64_t out_batch_stride, int64_t out_token_st
   if (params.batch == 0 || params.q_tokens == 0) return;
   if (params.dtype == DType::f32) {
     run_f32(out, out_batch_stride, out_token_stride, q, k, v, params, workspace, stream);
-  } else {
-    run_mma(out, out_batch_stride, out_token_stride, q, k, v, params, stream);
+    return;
   }
+  if (run_hopper({params, q, k, v, out, out_batch_stride, out_token_stride, workspace}, stream)) return;
+  run_mma(out, out_batch_stride, out_token_stride, q, k, v, params, stream);
 }
 
 }  // namespace ba_sam::cuda

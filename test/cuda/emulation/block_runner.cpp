@@ -5,6 +5,8 @@
 #include <cstring>
 #include <new>
 
+#include "hopper_block.h"
+
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 #else
@@ -23,17 +25,20 @@ namespace {
 
 constexpr int kMaxThreads = 1024;
 constexpr size_t kRedzone = 256;
+constexpr size_t kSharedAlignment = 1024;  // what swizzled tiles need
 constexpr uint32_t kRedzoneWord = 0xdbdbdbdbu;
 
 struct KernelAborted {};  // unwinds the stacks of threads whose kernel has failed
 
-BA_SAM_UNCHECKED bool same(const Site& a, const Site& b) {
-  return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
-}
-
 const char* base_name(const char* path) {
   const char* slash = std::strrchr(path, '/');
   return slash ? slash + 1 : path;
+}
+
+}  // namespace
+
+BA_SAM_UNCHECKED bool same(const Site& a, const Site& b) {
+  return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
 }
 
 std::string text_of(const char* name, const Site& site) {
@@ -44,8 +49,6 @@ std::string text_of(const char* name, const Site& site) {
 std::string text_of(const uint3& v) {
   return "(" + std::to_string(v.x) + ", " + std::to_string(v.y) + ", " + std::to_string(v.z) + ")";
 }
-
-}  // namespace
 
 BlockRunner::BlockRunner() : stacks_(kMaxThreads), threads_(kMaxThreads) {
   host_.adopt_host_thread();
@@ -173,14 +176,18 @@ void BlockRunner::leave(Thread& self) {
   warp.exited |= bit;
   set_blocked(self, warp);
   --live_;
-  if (warp.arrived != 0) {
+  std::string unfinished;
+  if (uses_hopper_) unfinished = hopper_->leave(self, live_ == 0);
+  if (!unfinished.empty()) {
+    stop(unfinished, self);
+  } else if (warp.arrived != 0) {
     stop("lane " + std::to_string(self.index % 32) + " leaves the kernel while lane " +
              std::to_string(warp.first_lane) + " waits in " + text_of(warp.name, *warp.site),
          self);
   } else if (live_ > 0 && barrier_arrived_ == live_) {
     release_barrier();
   }
-  Thread* next = aborting_ ? nullptr : pick(self.index / 32);
+  Thread* next = aborting_ ? nullptr : pick_or_deliver(self.index / 32);
   if (!next && live_ > 0 && !aborting_) stop(deadlock(), self);
   if (next) {
     go(self.fiber, *next);
@@ -208,6 +215,7 @@ std::string BlockRunner::deadlock() const {
     last_site = thread.waits_at;
     text += std::string(shown++ ? ", " : " ") + "thread " + text_of(thread.position) + " in " +
             text_of(last_name, *last_site);
+    if (uses_hopper_) text += hopper_->waits_for(thread);
   }
   return text;
 }
@@ -221,9 +229,9 @@ BA_SAM_UNCHECKED void BlockRunner::block(Thread& self, Warp& warp, const char* n
   self.waits_in = name;
   self.waits_at = &site;
   set_blocked(self, warp);
-  Thread* next = pick(self.index / 32);
+  Thread* next = pick_or_deliver(self.index / 32);
   if (!next) fail(self, site, deadlock());
-  go(self.fiber, *next);
+  if (next != &self) go(self.fiber, *next);
   self.waits_in = nullptr;
   if (aborting_) throw KernelAborted();
 }
@@ -233,6 +241,35 @@ BA_SAM_UNCHECKED void BlockRunner::yield(Thread& self) {
   if (next == &self) return;
   go(self.fiber, *next);
   if (aborting_) throw KernelAborted();
+}
+
+HopperBlock& BlockRunner::hopper(Thread& self, const char* name, const Site& site) {
+  if (!uses_hopper_) {
+    if (launch_->sm != 90) {
+      fail(self, site,
+           std::string(name) + " needs compute capability 9.0, the device has " + std::to_string(launch_->sm / 10) +
+               "." + std::to_string(launch_->sm % 10));
+    }
+    if (!hopper_) hopper_ = std::make_unique<HopperBlock>(*this);
+    hopper_->begin();
+    uses_hopper_ = true;
+  }
+  return *hopper_;
+}
+
+void BlockRunner::suspend(Thread& self, const char* name, const Site& site) {
+  block(self, warps_[self.index / 32], name, site);
+}
+
+void BlockRunner::resume(int index) {
+  warps_[index / 32].runnable |= 1u << index % 32;
+  active_warps_ |= 1u << index / 32;
+}
+
+int BlockRunner::choose(int count) {
+  if (launch_->order == Order::forward) return 0;
+  if (launch_->order == Order::reverse) return count - 1;
+  return static_cast<int>(next_random() % static_cast<uint64_t>(count));
 }
 
 void BlockRunner::release_barrier() {
@@ -285,6 +322,12 @@ BA_SAM_UNCHECKED Thread* BlockRunner::pick(int warp) {
   return &threads_[warp * 32 + lane];
 }
 
+BA_SAM_UNCHECKED Thread* BlockRunner::pick_or_deliver(int warp) {
+  Thread* next = pick(warp);
+  if (!next && uses_hopper_ && hopper_->deliver()) next = pick(warp);
+  return next;
+}
+
 BA_SAM_UNCHECKED void BlockRunner::go(Fiber& from, Thread& to) {
   running_thread = &to;
   threadIdx = to.position;
@@ -293,27 +336,27 @@ BA_SAM_UNCHECKED void BlockRunner::go(Fiber& from, Thread& to) {
 
 void BlockRunner::prepare_shared() {
   const size_t bytes = launch_->shared_bytes;
-  if (bytes + 2 * kRedzone > shared_capacity_) {
+  if (bytes + kSharedAlignment + kRedzone > shared_capacity_) {
     std::free(shared_memory_);
-    shared_capacity_ = (bytes + 2 * kRedzone + 127) & ~size_t{127};
-    shared_memory_ = static_cast<uint8_t*>(std::aligned_alloc(128, shared_capacity_));
+    shared_capacity_ = (bytes + 2 * kSharedAlignment + kRedzone - 1) / kSharedAlignment * kSharedAlignment;
+    shared_memory_ = static_cast<uint8_t*>(std::aligned_alloc(kSharedAlignment, shared_capacity_));
     if (!shared_memory_) throw std::bad_alloc();
   }
-  shared_ = shared_memory_ + kRedzone;
-  fill_words(shared_memory_, kRedzone, kRedzoneWord);
+  shared_ = shared_memory_ + kSharedAlignment;
+  fill_words(shared_ - kRedzone, kRedzone, kRedzoneWord);
   fill_words(shared_, bytes, kUnwritten);
   fill_words(shared_ + bytes, kRedzone, kRedzoneWord);
-  ASAN_POISON_MEMORY_REGION(shared_memory_, kRedzone);
+  ASAN_POISON_MEMORY_REGION(shared_memory_, kSharedAlignment);
   ASAN_POISON_MEMORY_REGION(shared_ + bytes, kRedzone);
 }
 
 void BlockRunner::check_shared_redzones() {
   const size_t bytes = launch_->shared_bytes;
-  ASAN_UNPOISON_MEMORY_REGION(shared_memory_, kRedzone);
+  ASAN_UNPOISON_MEMORY_REGION(shared_memory_, kSharedAlignment);
   ASAN_UNPOISON_MEMORY_REGION(shared_ + bytes, kRedzone);
   uint8_t expected[kRedzone];
   fill_words(expected, kRedzone, kRedzoneWord);
-  const bool below = std::memcmp(shared_memory_, expected, kRedzone) != 0;
+  const bool below = std::memcmp(shared_ - kRedzone, expected, kRedzone) != 0;
   const bool above = std::memcmp(shared_ + bytes, expected, kRedzone) != 0;
   if ((below || above) && failure_.empty()) {
     failure_ = "kernel " + launch_->name + ", block " + text_of(blockIdx) + ": wrote " + (above ? "behind" : "before") +
@@ -329,6 +372,7 @@ void BlockRunner::prepare_threads(uint3 block_index) {
   active_warps_ = warp_count_ == 32 ? 0xffffffffu : (1u << warp_count_) - 1;
   barrier_arrived_ = 0;
   restart_order_ = false;
+  uses_hopper_ = false;
   for (int w = 0; w < warp_count_; ++w) {
     const int lanes = count_ - w * 32 < 32 ? count_ - w * 32 : 32;
     warps_[w].present = lanes == 32 ? 0xffffffffu : (1u << lanes) - 1;

@@ -1,6 +1,7 @@
 // The scheduler of one block's threads. Internal to the executor.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 namespace ba_sam::emulation {
 
 class BlockRunner;
+class HopperBlock;  // hopper_block.h
 
 struct Warp {
   uint32_t present = 0, runnable = 0, arrived = 0, exited = 0;
@@ -44,6 +46,11 @@ BA_SAM_UNCHECKED inline Thread& running() {
   return *running_thread;
 }
 
+BA_SAM_UNCHECKED bool same(const Site& a, const Site& b);
+// For messages: a collective and its place, a position.
+std::string text_of(const char* name, const Site& site);
+std::string text_of(const uint3& position);
+
 class BlockRunner {
  public:
   BlockRunner();
@@ -62,6 +69,19 @@ class BlockRunner {
 
   const Thread& lane_of_running_warp(int lane) const { return threads_[running().index / 32 * 32 + lane]; }
   const Site& site_of_running_warp() const { return *warps_[running().index / 32].site; }
+
+  // What sm_90's asynchronous operations keep of this block. Fails on a device that has none.
+  HopperBlock& hopper(Thread& self, const char* name, const Site& site);
+  // Until somebody calls resume(); never for nothing. `name` and `site` are for messages.
+  void suspend(Thread& self, const char* name, const Site& site);
+  void resume(int index);
+
+  const Thread& thread(int index) const { return threads_[index]; }
+  int thread_count() const { return count_; }
+  uint8_t* shared() const { return shared_; }
+  size_t shared_bytes() const { return launch_->shared_bytes; }
+  // One of 0 … count − 1, as the order of threads has it.
+  int choose(int count);
 
   // −1: below, 1: above, 0: inside the dynamic shared memory; 2: elsewhere.
   int place_in_shared(const void* address, size_t bytes) const;
@@ -88,6 +108,8 @@ class BlockRunner {
   BA_SAM_UNCHECKED uint64_t next_random();
   BA_SAM_UNCHECKED static int any_bit(uint32_t bits, unsigned rotation);
   BA_SAM_UNCHECKED Thread* pick(int warp);
+  // As pick(); when nobody can go on, copies arrive that somebody waits for.
+  BA_SAM_UNCHECKED Thread* pick_or_deliver(int warp);
   BA_SAM_UNCHECKED void go(Fiber& from, Thread& to);
   void resume_from_host(int index) { go(host_, threads_[index]); }
   void prepare_shared();
@@ -110,6 +132,8 @@ class BlockRunner {
   std::string failure_;
   uint8_t *shared_memory_ = nullptr, *shared_ = nullptr;
   size_t shared_capacity_ = 0;
+  std::unique_ptr<HopperBlock> hopper_;
+  bool uses_hopper_ = false;  // this block
 };
 
 }  // namespace ba_sam::emulation

@@ -23,6 +23,7 @@ struct GridLaunch {
   Order order;
   uint64_t seed;
   int threads;  // of the host
+  int sm;       // 10 · major + minor
 };
 
 // Runs the whole grid; returns what went wrong, empty if nothing did. One grid at a time in a process.

@@ -93,7 +93,7 @@ cudaError_t launch(const cudaLaunchConfig_t& config, std::shared_ptr<const Kerne
       }
       const Settings& settings = runtime.settings;
       failure = run_grid({*call, name_of(call->function()), grid, block, shared_bytes, settings.order, settings.seed,
-                          settings.threads});
+                          settings.threads, settings.sm});
       return failure.empty() ? cudaSuccess : cudaErrorLaunchFailure;
     };
     return runtime.submit(stream, work);

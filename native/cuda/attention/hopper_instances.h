@@ -1,0 +1,71 @@
+// launch_hopper for one head size. Included by hopper_d*_sm90.cu, each of which instantiates one D.
+#pragma once
+
+#include <algorithm>
+
+#include "../runtime.h"
+#include "hopper_kernel.h"
+#include "hopper_launch.h"
+
+namespace ba_sam::cuda {
+
+template <typename T, int D, ScoreBias kBias, typename Config>
+void launch_hopper_kernel(const HopperProblem& problem, cudaStream_t stream) {
+  HopperArguments a = problem.arguments;
+  a.q_tiles = ceil_div(a.q_count, Config::kQueries);
+  a.works = problem.images * a.heads * a.q_tiles;
+  const auto blocks = static_cast<unsigned>(std::min<int64_t>(a.works, problem.multiprocessors));
+  launch("attention", &hopper_mma_attention<T, D, kBias, Config>, dim3(blocks), dim3(Config::kThreads),
+         HopperShared<D, Config>::kBytes, stream, a);
+}
+
+// Other schedules than the default one exist for bf16 on strips of 64, to be measured.
+template <typename T, int D, ScoreBias kBias>
+void launch_hopper_schedule(const HopperProblem& problem, cudaStream_t stream) {
+  if constexpr (std::is_same_v<T, bf16>) {
+    if (problem.schedule == HopperSchedule::overlap) {
+      return launch_hopper_kernel<T, D, kBias, HopperConfig<64, 2, true, false>>(problem, stream);
+    }
+    if (problem.schedule == HopperSchedule::turns) {
+      return launch_hopper_kernel<T, D, kBias, HopperConfig<64, 2, false, true>>(problem, stream);
+    }
+  }
+  launch_hopper_kernel<T, D, kBias, HopperConfig<64, 2, true, true>>(problem, stream);
+}
+
+template <typename T, int D>
+void launch_hopper_bias(const HopperProblem& problem, cudaStream_t stream) {
+  if (problem.bias == ScoreBias::none) return launch_hopper_schedule<T, D, ScoreBias::none>(problem, stream);
+  if (problem.bias == ScoreBias::distance) return launch_hopper_schedule<T, D, ScoreBias::distance>(problem, stream);
+  switch (problem.strip) {
+    case 40:
+      return launch_hopper_kernel<T, D, ScoreBias::separable, HopperConfig<40, 2, true, true>>(problem, stream);
+    case 48:
+      return launch_hopper_kernel<T, D, ScoreBias::separable, HopperConfig<48, 2, true, true>>(problem, stream);
+    case 56:
+      return launch_hopper_kernel<T, D, ScoreBias::separable, HopperConfig<56, 2, true, true>>(problem, stream);
+    default:
+      return launch_hopper_schedule<T, D, ScoreBias::separable>(problem, stream);
+  }
+}
+
+template <int D>
+void launch_hopper_window(HopperWindowProblem problem, cudaStream_t stream) {
+  HopperWindowArguments& a = problem.arguments;
+  a.works = problem.images * a.windows * a.heads;
+  const dim3 grid(static_cast<unsigned>(std::min<int64_t>(a.works, problem.multiprocessors))), block(384);
+  constexpr int kBytes = HopperWindowShared<D>::kBytes;
+  if (problem.dtype == DType::bf16) {
+    launch("attention", &hopper_mma_window_attention<bf16, D>, grid, block, kBytes, stream, a);
+  } else {
+    launch("attention", &hopper_mma_window_attention<f16, D>, grid, block, kBytes, stream, a);
+  }
+}
+
+template <int D>
+void launch_hopper(HopperProblem problem, cudaStream_t stream) {
+  if (problem.dtype == DType::bf16) return launch_hopper_bias<bf16, D>(problem, stream);
+  launch_hopper_bias<f16, D>(problem, stream);
+}
+
+}  // namespace ba_sam::cuda

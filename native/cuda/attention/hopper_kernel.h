@@ -1,0 +1,598 @@
+// Fused attention for sm_90a: one producer thread feeds tiles through the copy engine, warpgroups of consumers multiply them
+// with wgmma. What is computed is what mma_kernel.h computes, in other tiles: hopper_tile.h.
+//
+//   for strips of columns:   column terms = skewed Q · R_wᵀ → registers, divided by the scale
+//     for chunks of rows:    row terms    = skewed Q · R_hᵀ → shared memory
+//       for tiles:           S = column terms (− penalty · distance); S += Q · Kᵀ
+//                            P = exp2(c · S + (row term − maximum)); O += P · V
+//
+// Persistent: a block takes every gridDim-th work, the producer runs ahead into the next one.
+// With kOverlap, S of tile j + 1 and O of tile j are in flight while nothing waits; the softmax of j + 1 then runs beside
+// P(j) · V(j). O is rescaled after that product, only when a maximum has grown by more than 2^8.
+//
+// Numeric hazards: as in mma_kernel.h. Tables are rounded to the operands' dtype (round_tables, before this kernel).
+// Hazards of wgmma: between wgmma_fence and the wait, accumulators, P and the shared tiles must not be touched;
+// scripts/check-cuda-kernels.mjs fails when ptxas serialises.
+#pragma once
+
+#include <cmath>
+
+#include "hopper_tile.h"
+
+namespace ba_sam::cuda {
+
+// Place in a ring of stages, the same walk on both sides.
+template <int kStages>
+struct RingPlace {
+  int slot = 0;
+  uint32_t parity = 0;
+
+  __device__ __forceinline__ void advance() {
+    if (++slot == kStages) {
+      slot = 0;
+      parity ^= 1;
+    }
+  }
+};
+
+struct HopperBarriers {
+  uint64_t *full_keys, *empty_keys, *full_values, *empty_values;  // [kStages]
+  uint64_t *full_queries, *empty_queries;                         // [kConsumers]
+
+  template <typename Config>
+  __device__ static HopperBarriers at(uint8_t* memory) {
+    auto* first = reinterpret_cast<uint64_t*>(memory);
+    constexpr int n = Config::kStages;
+    return {first, first + n, first + 2 * n, first + 3 * n, first + 4 * n, first + 4 * n + Config::kConsumers};
+  }
+};
+
+// The producer: one thread.
+template <int D, typename Config>
+struct HopperProducer {
+  using Shared = HopperShared<D, Config>;
+  const HopperArguments& a;
+  const HopperBarriers& barriers;
+  uint8_t* shared;
+  RingPlace<Config::kStages> keys, values;
+  uint32_t query_parity = 0;
+
+  // `rows` rows of `maps`, 64 columns and, for D = 80, 16 more behind them; load(to, map, column) copies one part.
+  template <typename Load>
+  __device__ __forceinline__ void load_wide(uint8_t* to, const TensorMap (&maps)[2], int rows, const Load& load) {
+    load(to, maps[0], 0);
+    if constexpr (D == 80) load(to + rows * Shared::kWidePart, maps[1], 64);
+  }
+
+  __device__ void load_queries(const HopperWork& work) {
+#pragma unroll
+    for (int group = 0; group < Config::kConsumers; ++group) {
+      uint64_t* full = barriers.full_queries + group;
+      barrier_wait(barriers.empty_queries + group, query_parity ^ 1);
+      barrier_arrive_expecting(full, Shared::kQueryTile);
+      load_wide(shared + Shared::kQueriesAt + group * Shared::kQueryTile, a.q, kGroupQueries,
+                [&](uint8_t* to, const TensorMap& map, int d) {
+                  tensor_load(to, map, full, d, work.head, work.first_query + group * kGroupQueries, work.image);
+                });
+    }
+    query_parity ^= 1;
+  }
+
+  __device__ void load_table(const TensorMap (&maps)[2], int first_row) {
+    uint64_t* full = barriers.full_keys + keys.slot;
+    barrier_wait(barriers.empty_keys + keys.slot, keys.parity ^ 1);
+    barrier_arrive_expecting(full, kTableRows * D * 2);
+    load_wide(shared + Shared::kKeysAt + keys.slot * Shared::kSlot, maps, kTableRows,
+              [&](uint8_t* to, const TensorMap& map, int d) { tensor_load(to, map, full, d, first_row); });
+    keys.advance();
+  }
+
+  __device__ void load_tile(const HopperWork& work, int row, int column) {
+    uint64_t* full = barriers.full_keys + keys.slot;
+    barrier_wait(barriers.empty_keys + keys.slot, keys.parity ^ 1);
+    barrier_arrive_expecting(full, Config::kKeys * D * 2);
+    load_wide(shared + Shared::kKeysAt + keys.slot * Shared::kSlot, a.k, Config::kKeys,
+              [&](uint8_t* to, const TensorMap& map, int d) {
+                tensor_load(to, map, full, d, work.head, column, row, work.image);
+              });
+    keys.advance();
+
+    full = barriers.full_values + values.slot;
+    barrier_wait(barriers.empty_values + values.slot, values.parity ^ 1);
+    barrier_arrive_expecting(full, Config::kKeys * D * 2);
+#pragma unroll
+    for (int part = 0; part < Shared::kValueParts; ++part) {
+      tensor_load(shared + Shared::kValuesAt + values.slot * Shared::kSlot + part * Shared::kValuePart, a.v, full,
+                  part * Shared::kValueWidth, work.head, column, row, work.image);
+    }
+    values.advance();
+  }
+
+  __device__ void run() {
+    for (int64_t index = blockIdx.x; index < a.works; index += gridDim.x) {
+      const HopperWork work(a, index, Config::kQueries);
+      load_queries(work);
+      for (int column = 0; column < a.columns; column += Config::kStrip) {
+        if (a.has_tables) {
+          for (int group = 0; group < Config::kConsumers; ++group) {
+            const HopperRuns runs(work.first_query + group * kGroupQueries, a.columns);
+            for (int run = 0; run < runs.count; ++run) {
+              load_table(a.rel_w, first_table_row(run == 0 ? runs.base : 0, column, Config::kStrip, a.columns));
+            }
+          }
+        }
+        for (int row = 0; row < a.rows; row += 2) {
+          if (a.has_tables && row % kRowChunk == 0) {
+            for (int group = 0; group < Config::kConsumers; ++group) {
+              const int y = (work.first_query + group * kGroupQueries) / a.columns;
+              load_table(a.rel_h, first_table_row(y, row, kRowChunk, a.rows));
+            }
+          }
+          load_tile(work, row, column);
+        }
+      }
+    }
+  }
+};
+
+// A consumer: the threads of one warpgroup. Thread: rows g and g + 8 of its warp's 16 queries, columns 2t and 2t + 1 of every
+// 8 (primitives.h).
+template <typename T, int D, ScoreBias kBias, typename Config>
+struct HopperConsumer {
+  using Shared = HopperShared<D, Config>;
+  static constexpr int kTiles = Config::kTiles, kRowTiles = Config::kRowTiles;
+
+  const HopperArguments& a;
+  const HopperBarriers& barriers;
+  uint8_t* shared;
+  int group, thread, warp, g, t;  // warp: of the group
+  RingPlace<Config::kStages> keys, values;
+  uint32_t query_parity = 0;
+  uint64_t query_descriptor, query_rest;  // columns 0 … 63, and the others
+  float* skew;                            // this warp's 16 rows
+  float* distances;
+  int distance_buffer = 0;
+
+  HopperWork work;
+  int first_query;
+  float slope;
+  float out[D / 8][4];
+  float maximum[2], sum[2];
+  float column_term[kBias == ScoreBias::none ? 1 : kRowTiles][4];
+  int row_offset[2];  // in skew: the term of a chunk's first key row
+  int x0, y0;         // of the first query
+
+  __device__ HopperConsumer(const HopperArguments& arguments, const HopperBarriers& all, uint8_t* memory)
+      : a(arguments), barriers(all), shared(memory) {
+    group = static_cast<int>(threadIdx.x) / 128 - 1;
+    thread = static_cast<int>(threadIdx.x) % 128;
+    warp = thread / 32;
+    g = thread % 32 / 4;
+    t = thread % 4;
+    const uint8_t* queries = shared + Shared::kQueriesAt + group * Shared::kQueryTile;
+    query_descriptor = matrix_descriptor(queries, 16, 1024, Swizzle::bytes_128);
+    query_rest = matrix_descriptor(queries + kGroupQueries * Shared::kWidePart, 16, 256, Swizzle::bytes_32);
+    skew = reinterpret_cast<float*>(shared + Shared::kSkewAt) + group * Shared::kSkew + warp * 16 * Shared::kSkewPitch;
+    distances =
+        reinterpret_cast<float*>(shared + Shared::kDistancesAt) + group * Shared::kDistanceBuffers * Shared::kDistances;
+  }
+
+  __device__ __forceinline__ void release(uint64_t* barrier) const {
+    __syncwarp();
+    if (thread % 32 == 0) barrier_arrive(barrier);
+  }
+
+  // s += Q · tileᵀ, not waited for. `rows` of the tile in the slot.
+  template <int kCount>
+  __device__ __forceinline__ void multiply_keys(float (&s)[kCount][4], int slot) const {
+    const uint8_t* tile = shared + Shared::kKeysAt + slot * Shared::kSlot;
+    const uint64_t wide = matrix_descriptor(tile, 16, 1024, Swizzle::bytes_128);
+#pragma unroll
+    for (int step = 0; step < 4; ++step) wgmma_shared<T>(s, query_descriptor + 2 * step, wide + 2 * step);
+    if constexpr (D == 80) {
+      wgmma_shared<T>(s, query_rest,
+                      matrix_descriptor(tile + kCount * 8 * Shared::kWidePart, 16, 256, Swizzle::bytes_32));
+    }
+  }
+
+  // out += P · V of the slot, not waited for.
+  __device__ __forceinline__ void multiply_values(const uint32_t (&p)[kTiles / 2][4], int slot) {
+    const uint8_t* tile = shared + Shared::kValuesAt + slot * Shared::kSlot;
+    constexpr uint32_t kRowBytes = Shared::kValueWidth * 2;
+    const uint64_t v = matrix_descriptor(tile, Shared::kValuePart, 8 * kRowBytes, Shared::kValueSwizzle);
+#pragma unroll
+    for (int step = 0; step < kTiles / 2; ++step) wgmma_registers<T>(out, p[step], v + step * (16 * kRowBytes / 16));
+  }
+
+  // Skewed products of this warp's queries with the next table tile into `skew`: log2(e) · (q · r − slope · max(0, |d| − start)).
+  // With take = false only passes the tile on: it is another group's.
+  __device__ void receive_table(bool take, int first_row, int length) {
+    float products[kTableRows / 8][4] = {};
+    if (a.has_tables) {
+      barrier_wait(barriers.full_keys + keys.slot, keys.parity);
+      if (take) {
+        wgmma_pin(products);
+        wgmma_fence();
+        multiply_keys(products, keys.slot);
+        wgmma_commit();
+        wgmma_wait<0>();
+        wgmma_pin(products);
+      }
+      release(barriers.empty_keys + keys.slot);
+      keys.advance();
+    }
+    if (!take) return;
+    const float folded = a.fold_manhattan ? slope : 0.0f;
+    __syncwarp();  // what was here has been read
+#pragma unroll
+    for (int n = 0; n < kTableRows / 8; ++n) {
+      float penalty[2];
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        const float offset = static_cast<float>(skew_offset(first_row, 8 * n + 2 * t + e, length));
+        penalty[e] = folded * fmaxf(0.0f, fabsf(offset) - a.start);
+      }
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        *reinterpret_cast<float2*>(skew + (g + 8 * half) * Shared::kSkewPitch + 8 * n + 2 * t) = make_float2(
+            kLog2E * (products[n][2 * half] - penalty[0]), kLog2E * (products[n][2 * half + 1] - penalty[1]));
+      }
+    }
+    __syncwarp();
+  }
+
+  // Column terms of the strip at `column`, divided by the scale; −∞ where there is no column.
+  __device__ void load_columns(int column) {
+    const float to_accumulator = 1.0f / a.scale_log2;
+    for (int other = 0; other < Config::kConsumers; ++other) {
+      if (!a.has_tables && other != group) continue;
+      const HopperRuns runs(work.first_query + other * kGroupQueries, a.columns);
+      for (int run = 0; run < runs.count; ++run) {
+        const int base = run == 0 ? runs.base : 0;
+        receive_table(other == group, first_table_row(base, column, Config::kStrip, a.columns), a.columns);
+        if (other != group) continue;
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          const int query = 16 * warp + g + 8 * half;
+          if ((query < runs.first) != (run == 0)) continue;
+          const float* row = skew + (g + 8 * half) * Shared::kSkewPitch + (first_query + query) % a.columns - base +
+                             Config::kStrip - 1;
+#pragma unroll
+          for (int n = 0; n < kRowTiles; ++n) {
+#pragma unroll
+            for (int e = 0; e < 2; ++e) {
+              const int key = 8 * n + 2 * t + e;
+              column_term[n][2 * half + e] = column + key < a.columns ? row[-key] * to_accumulator : -INFINITY;
+            }
+          }
+        }
+      }
+    }
+  }
+
+  // Row terms of the chunk of key rows from `row` on.
+  __device__ void load_rows(int row) {
+    for (int other = 0; other < Config::kConsumers; ++other) {
+      if (!a.has_tables && other != group) continue;
+      const int y = (work.first_query + other * kGroupQueries) / a.columns;
+      receive_table(other == group, first_table_row(y, row, kRowChunk, a.rows), a.rows);
+    }
+  }
+
+  // max(0, |d| − start), squared for the Euclidean metric
+  __device__ __forceinline__ float axis_distance(int d) const {
+    const float distance = fmaxf(0.0f, fabsf(static_cast<float>(d)) - a.start);
+    return a.euclidean ? distance * distance : distance;
+  }
+
+  // The start values of a tile's scores. Everything that biases need for this tile is made here.
+  __device__ __forceinline__ void start_tile(float (&s)[kTiles][4], int row, int column) {
+    if constexpr (kBias == ScoreBias::none) {
+#pragma unroll
+      for (int n = 0; n < kTiles; ++n) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) s[n][i] = 0.0f;
+      }
+      return;
+    }
+    if (row == 0) load_columns(column);
+    if (row % kRowChunk == 0) load_rows(row);
+    if constexpr (kBias == ScoreBias::distance) {
+      // Distances depend on column − query alone: one list for the 64 queries of this group, which lie in one grid row.
+      // Number j stands for key column − query = j − 63. Both copies: float2 loads start at an even number.
+      float* buffer = distances + distance_buffer * 2 * Shared::kDistances;
+      distance_buffer ^= 1;
+      const float dx = axis_distance(x0 - column - (thread - (kGroupQueries - 1)));
+#pragma unroll
+      for (int r = 0; r < 2; ++r) {
+        const float dy = axis_distance(y0 - row - r);
+        const float distance = a.euclidean ? sqrt_fast(dx + dy) : fmaxf(dx, dy);
+        buffer[r * Shared::kDistances + thread] = distance;
+        if (thread + 1 < kTableRows) buffer[r * Shared::kDistances + kTableRows + thread + 1] = distance;
+      }
+      named_barrier_sync(1 + group, 128);
+      const float penalty = slope * kLog2E / a.scale_log2;
+      // Row 16·warp + g + 8·half meets key 8n + 2t + e at number 8(n − half) + (2t + e − 16·warp − g + 63).
+      const int first = 2 * t - 16 * warp - g + kGroupQueries - 1;
+      const float* list = buffer + (first & 1) * (kTableRows + 1) + first;
+#pragma unroll
+      for (int r = 0; r < 2; ++r) {
+        float2 d[kRowTiles + 1];  // d[i]: of n − half = i − 1
+#pragma unroll
+        for (int i = 0; i <= kRowTiles; ++i) {
+          d[i] = *reinterpret_cast<const float2*>(list + r * Shared::kDistances + 8 * (i - 1));
+        }
+#pragma unroll
+        for (int n = 0; n < kRowTiles; ++n) {
+#pragma unroll
+          for (int half = 0; half < 2; ++half) {
+            s[r * kRowTiles + n][2 * half] = fmaf(-penalty, d[n + 1 - half].x, column_term[n][2 * half]);
+            s[r * kRowTiles + n][2 * half + 1] = fmaf(-penalty, d[n + 1 - half].y, column_term[n][2 * half + 1]);
+          }
+        }
+      }
+    } else {
+#pragma unroll
+      for (int n = 0; n < kTiles; ++n) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) s[n][i] = column_term[n % kRowTiles][i];
+      }
+    }
+  }
+
+  static __device__ __forceinline__ float quad_max(float x) {
+    x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
+    return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
+  }
+
+  // Scores → probabilities in place. factor: of older sums and of `out`, to be applied by rescale() when it returns true
+  // (the same for the whole warp).
+  __device__ __forceinline__ bool softmax(float (&s)[kTiles][4], float (&factor)[2], int row) {
+    float term[2][2] = {};
+    if constexpr (kBias != ScoreBias::none) {
+#pragma unroll
+      for (int r = 0; r < 2; ++r) {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          term[r][half] = row + r < a.rows ? skew[row_offset[half] - (row + r) % kRowChunk] : -INFINITY;
+        }
+      }
+    }
+    bool grew = false;
+    float highest[2];
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      highest[half] = -INFINITY;
+#pragma unroll
+      for (int r = 0; r < 2; ++r) {
+        float high = -INFINITY;
+#pragma unroll
+        for (int n = r * kRowTiles; n < (r + 1) * kRowTiles; ++n) {
+          high = fmaxf(high, fmaxf(s[n][2 * half], s[n][2 * half + 1]));
+        }
+        highest[half] = fmaxf(highest[half], fmaf(high, a.scale_log2, term[r][half]));
+      }
+      highest[half] = quad_max(highest[half]);
+      grew = grew || highest[half] > maximum[half] + 8.0f;
+    }
+    grew = __any_sync(0xffffffffu, grew);
+    if (grew) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const float next = fmaxf(maximum[half], highest[half]);
+        factor[half] = exp2_fast(maximum[half] - next);
+        maximum[half] = next;
+        sum[half] *= factor[half];
+      }
+    }
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const float shift = term[r][half] - maximum[half];
+#pragma unroll
+        for (int n = r * kRowTiles; n < (r + 1) * kRowTiles; ++n) {
+#pragma unroll
+          for (int e = 0; e < 2; ++e) {
+            float& score = s[n][2 * half + e];
+            score = exp2_fast(fmaf(score, a.scale_log2, shift));
+            sum[half] += score;
+          }
+        }
+      }
+    }
+    return grew;
+  }
+
+  __device__ __forceinline__ void rescale(const float (&factor)[2]) {
+#pragma unroll
+    for (int d = 0; d < D / 8; ++d) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) out[d][i] *= factor[i / 2];
+    }
+  }
+
+  static __device__ __forceinline__ void pack(uint32_t (&p)[kTiles / 2][4], const float (&s)[kTiles][4]) {
+#pragma unroll
+    for (int n = 0; n < kTiles / 2; ++n) {
+      p[n][0] = pack2<T>(s[2 * n][0], s[2 * n][1]);
+      p[n][1] = pack2<T>(s[2 * n][2], s[2 * n][3]);
+      p[n][2] = pack2<T>(s[2 * n + 1][0], s[2 * n + 1][1]);
+      p[n][3] = pack2<T>(s[2 * n + 1][2], s[2 * n + 1][3]);
+    }
+  }
+
+  // Turns with the tensor cores: barrier kFirst + group opens for a group when the one before it has queued its products.
+  static constexpr int kFirstTurn = 8;
+  __device__ __forceinline__ void take_turn() const {
+    if constexpr (Config::kTurns) named_barrier_sync(kFirstTurn + group, 256);
+  }
+  __device__ __forceinline__ void pass_turn() const {
+    if constexpr (Config::kTurns) named_barrier_arrive(kFirstTurn + (group + 1) % Config::kConsumers, 256);
+  }
+
+  __device__ __forceinline__ void advance_tile(int& row, int& column) const {
+    row += 2;
+    if (row >= a.rows) {
+      row = 0;
+      column += Config::kStrip;
+    }
+  }
+
+  // The first or only product of scores with the next tile of keys, waited for.
+  __device__ __forceinline__ void score_tile(float (&s)[kTiles][4]) {
+    barrier_wait(barriers.full_keys + keys.slot, keys.parity);
+    take_turn();
+    wgmma_pin(s);
+    wgmma_fence();
+    multiply_keys(s, keys.slot);
+    wgmma_commit();
+    pass_turn();
+    wgmma_wait<0>();
+    wgmma_pin(s);
+    release(barriers.empty_keys + keys.slot);
+    keys.advance();
+  }
+
+  __device__ __forceinline__ void add_values(const uint32_t (&p)[kTiles / 2][4]) {
+    barrier_wait(barriers.full_values + values.slot, values.parity);
+    wgmma_pin(out);
+    wgmma_fence();
+    multiply_values(p, values.slot);
+    wgmma_commit();
+    wgmma_wait<0>();
+    wgmma_pin(out);
+    release(barriers.empty_values + values.slot);
+    values.advance();
+  }
+
+  __device__ void run_tiles() {
+    float s[kTiles][4];
+    uint32_t p[kTiles / 2][4];
+    float factor[2] = {1.0f, 1.0f};
+    int row = 0, column = 0;
+    if constexpr (Config::kOverlap) {
+      start_tile(s, row, column);
+      score_tile(s);
+      softmax(s, factor, row);  // nothing to rescale yet
+      pack(p, s);
+      for (advance_tile(row, column); column < a.columns; advance_tile(row, column)) {
+        start_tile(s, row, column);
+        barrier_wait(barriers.full_keys + keys.slot, keys.parity);
+        take_turn();
+        wgmma_pin(s);
+        wgmma_pin(out);
+        wgmma_fence();
+        multiply_keys(s, keys.slot);
+        wgmma_commit();
+        barrier_wait(barriers.full_values + values.slot, values.parity);
+        wgmma_fence();
+        multiply_values(p, values.slot);
+        wgmma_commit();
+        pass_turn();
+        wgmma_wait<1>();
+        wgmma_pin(s);
+        release(barriers.empty_keys + keys.slot);
+        keys.advance();
+        const bool grew = softmax(s, factor, row);
+        wgmma_wait<0>();
+        wgmma_pin(out);
+        release(barriers.empty_values + values.slot);
+        values.advance();
+        if (grew) rescale(factor);
+        pack(p, s);
+      }
+      release(barriers.empty_queries + group);
+      add_values(p);
+    } else {
+      for (; column < a.columns; advance_tile(row, column)) {
+        start_tile(s, row, column);
+        score_tile(s);
+        if (softmax(s, factor, row)) rescale(factor);
+        pack(p, s);
+        add_values(p);
+      }
+      release(barriers.empty_queries + group);
+    }
+  }
+
+  __device__ void store() const {
+    T* head = static_cast<T*>(a.out) + work.image * a.out_batch + work.head * D;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float total = sum[half];
+      total += __shfl_xor_sync(0xffffffffu, total, 1);
+      total += __shfl_xor_sync(0xffffffffu, total, 2);
+      const float reciprocal = 1.0f / total;
+      const int token = first_query + 16 * warp + g + 8 * half;
+      if (token >= a.q_count) continue;
+      T* row = head + static_cast<int64_t>(token) * a.out_token + 2 * t;
+#pragma unroll
+      for (int d = 0; d < D / 8; ++d) {
+        *reinterpret_cast<uint32_t*>(row + 8 * d) =
+            pack2<T>(out[d][2 * half] * reciprocal, out[d][2 * half + 1] * reciprocal);
+      }
+    }
+  }
+
+  __device__ void run() {
+    if (group == Config::kConsumers - 1) pass_turn();  // group 0 begins
+    for (int64_t index = blockIdx.x; index < a.works; index += gridDim.x) {
+      work = HopperWork(a, index, Config::kQueries);
+      first_query = work.first_query + group * kGroupQueries;
+      slope = a.slopes == nullptr ? 0.0f : a.slopes[work.head];
+      x0 = first_query % a.columns;
+      y0 = first_query / a.columns;
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int row = g + 8 * half;
+        row_offset[half] = row * Shared::kSkewPitch + (first_query + 16 * warp + row) / a.columns - y0 + kRowChunk - 1;
+        maximum[half] = -INFINITY;
+        sum[half] = 0.0f;
+      }
+#pragma unroll
+      for (int d = 0; d < D / 8; ++d) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) out[d][i] = 0.0f;
+      }
+      barrier_wait(barriers.full_queries + group, query_parity);
+      query_parity ^= 1;
+      run_tiles();
+      store();
+    }
+  }
+};
+
+template <typename T, int D, ScoreBias kBias, typename Config>
+__global__ void __launch_bounds__(Config::kThreads, 1) hopper_mma_attention(const __grid_constant__ HopperArguments a) {
+  using Shared = HopperShared<D, Config>;
+  uint8_t* const shared = dynamic_shared_1024();
+  const HopperBarriers barriers = HopperBarriers::at<Config>(shared + Shared::kBarriersAt);
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < Config::kStages; ++i) {
+      barrier_init(barriers.full_keys + i, 1);
+      barrier_init(barriers.empty_keys + i, 4 * Config::kConsumers);
+      barrier_init(barriers.full_values + i, 1);
+      barrier_init(barriers.empty_values + i, 4 * Config::kConsumers);
+    }
+    for (int i = 0; i < Config::kConsumers; ++i) {
+      barrier_init(barriers.full_queries + i, 1);
+      barrier_init(barriers.empty_queries + i, 4);
+    }
+    barrier_init_fence();
+  }
+  __syncthreads();
+  if (threadIdx.x < 128) {
+    registers_decrease<Config::kProducerRegisters>();
+    if (threadIdx.x == 0) {
+      HopperProducer<D, Config> producer{a, barriers, shared};
+      producer.run();
+    }
+  } else {
+    registers_increase<Config::kConsumerRegisters>();
+    HopperConsumer<T, D, kBias, Config> consumer(a, barriers, shared);
+    consumer.run();
+  }
+}
+
+}  // namespace ba_sam::cuda

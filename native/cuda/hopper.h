@@ -1,0 +1,271 @@
+// What kernels for sm_90a need beyond primitives.h: the asynchronous copy engine (TMA) with its barriers, products of a
+// warpgroup (wgmma), and register redistribution. The only other place with PTX.
+//
+// A warpgroup is 128 threads whose first one's number is a multiple of 128. Accumulators of a product with M = 64: warp w of
+// the group holds rows 16w … 16w + 15, each as mma_16x8x16 lays out its d: d[n] belongs to columns 8n … 8n + 7.
+//
+// Without nvcc the same names come from the host emulation (test/cuda/emulation/emulated_hopper.h): copies arrive as late as
+// a wait allows, products read shared memory and write accumulators as late as a wait allows.
+// Sources: PTX ISA 8.x, sections "Asynchronous warpgroup level matrix instructions", "Tensors", "mbarrier"; for the
+// descriptors' strides, section "Strides" (K-major: bytes between groups of 8 rows; MN-major: see matrix_descriptor).
+#pragma once
+
+#include "primitives.h"
+
+namespace ba_sam::cuda {
+
+// How rows of a shared tile are permuted: within 8 rows, pieces of 16 bytes are exchanged so that a column of 8 pieces
+// touches all banks. A row is at most that long. Tiles are aligned to 8 rows: 1024 or 256 bytes.
+enum class Swizzle : uint32_t { bytes_128 = 128, bytes_32 = 32 };
+
+}  // namespace ba_sam::cuda
+
+#if !defined(__CUDACC__)
+#include <emulated_hopper.h>
+#else
+
+#include <cuda.h>
+
+namespace ba_sam::cuda {
+
+// Describes a tensor in global memory to the copy engine; made on the host by make_tensor_map (tensor_map.h), handed to a
+// kernel as a __grid_constant__ parameter. The same 128 bytes as CUtensorMap.
+using TensorMap = CUtensorMap;
+
+// The block's dynamic shared memory, 1024-byte aligned, as swizzled tiles need it.
+__device__ __forceinline__ uint8_t* dynamic_shared_1024() {
+  extern __shared__ __align__(1024) unsigned char ba_sam_dynamic_shared_1024[];
+  return ba_sam_dynamic_shared_1024;
+}
+
+// --- Barriers in shared memory (mbarrier). A phase is complete when `arrivals` threads have arrived and every byte that was
+// announced has been copied; then the next phase begins. Phases alternate between parity 0 and 1; the first has parity 0.
+
+__device__ __forceinline__ void barrier_init(uint64_t* barrier, uint32_t arrivals) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
+}
+// After barrier_init, by the thread that called it and before the block's __syncthreads(): the copy engine sees them, too.
+__device__ __forceinline__ void barrier_init_fence() {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  asm volatile("fence.proxy.async;" ::: "memory");
+}
+__device__ __forceinline__ void barrier_arrive(uint64_t* barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory");
+}
+// Arrives, and announces `bytes` that copies to this barrier will bring in this phase.
+__device__ __forceinline__ void barrier_arrive_expecting(uint64_t* barrier, uint32_t bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes)
+               : "memory");
+}
+// Returns when the phase with this parity is complete: at once if the barrier is in the phase after it.
+__device__ __forceinline__ void barrier_wait(uint64_t* barrier, uint32_t parity) {
+  asm volatile(
+      "{\n"
+      ".reg .pred done;\n"
+      "again:\n"
+      "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+      "@done bra finished;\n"
+      "bra again;\n"
+      "finished:\n"
+      "}\n" ::"r"(shared_address(barrier)),
+      "r"(parity)
+      : "memory");
+}
+
+// After this thread's ordinary writes to shared memory, before others are told that products may read them.
+__device__ __forceinline__ void fence_for_products() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+// --- Barriers of some of a block's threads, numbered 1 … 15 (0 is __syncthreads). `threads`: of sync and arrive together.
+
+__device__ __forceinline__ void named_barrier_sync(int id, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+__device__ __forceinline__ void named_barrier_arrive(int id, int threads) {
+  asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
+// --- Copies. The box of `map` whose first element is at the coordinates (innermost first, may be negative or beyond the
+// end: zeros arrive there), to `shared`; its full size counts on the barrier. One thread calls it.
+
+__device__ __forceinline__ void tensor_map_prefetch(const TensorMap& map) {
+  asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
+}
+
+__device__ __forceinline__ void tensor_load(void* shared, const TensorMap& map, uint64_t* barrier, int c0, int c1) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];" ::
+          "r"(shared_address(shared)),
+      "l"(&map), "r"(shared_address(barrier)), "r"(c0), "r"(c1)
+      : "memory");
+}
+__device__ __forceinline__ void tensor_load(void* shared, const TensorMap& map, uint64_t* barrier, int c0, int c1,
+                                            int c2, int c3) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, %6}], "
+      "[%2];" ::"r"(shared_address(shared)),
+      "l"(&map), "r"(shared_address(barrier)), "r"(c0), "r"(c1), "r"(c2), "r"(c3)
+      : "memory");
+}
+__device__ __forceinline__ void tensor_load(void* shared, const TensorMap& map, uint64_t* barrier, int c0, int c1,
+                                            int c2, int c3, int c4) {
+  asm volatile(
+      "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, %6, "
+      "%7}], [%2];" ::"r"(shared_address(shared)),
+      "l"(&map), "r"(shared_address(barrier)), "r"(c0), "r"(c1), "r"(c2), "r"(c3), "r"(c4)
+      : "memory");
+}
+
+// --- Registers of this warpgroup's threads from here on; the block's threads together must fit.
+template <int kRegisters>
+__device__ __forceinline__ void registers_decrease() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+template <int kRegisters>
+__device__ __forceinline__ void registers_increase() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+
+// --- Products of a warpgroup. They run asynchronously, in order. Between a fence and the end of the wait for its group, a
+// product's accumulators (and its A registers) must not be touched, and its shared tiles must not change.
+
+// Before the first product after registers that it uses were written or read.
+__device__ __forceinline__ void wgmma_fence() {
+  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+__device__ __forceinline__ void wgmma_commit() {
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+// All but the newest kPending groups are done.
+template <int kPending>
+__device__ __forceinline__ void wgmma_wait() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
+}
+// Keeps the compiler from moving uses of accumulators across a fence or a wait, which do not name them.
+template <int kCount>
+__device__ __forceinline__ void wgmma_pin(float (&d)[kCount][4]) {
+#pragma unroll
+  for (int n = 0; n < kCount; ++n) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) asm volatile("" : "+f"(d[n][i])::"memory");
+  }
+}
+
+// A tile of 16-bit numbers in shared memory as an operand; adding bytes / 16 to the descriptor moves its start.
+//   K-major (the sum runs along a row): rows of one swizzle's length; stride: bytes from 8 rows to the next 8; leading: unused.
+//   MN-major (the sum runs down the rows): stride: bytes from 8 rows to the next 8; leading: bytes from one swizzle's length
+//   of columns to the next.
+__device__ __forceinline__ uint64_t matrix_descriptor(const void* shared, uint32_t leading, uint32_t stride,
+                                                      Swizzle swizzle) {
+  const uint64_t layout = swizzle == Swizzle::bytes_128 ? 1 : 3;
+  return static_cast<uint64_t>((shared_address(shared) & 0x3ffffu) >> 4) | static_cast<uint64_t>(leading >> 4) << 16 |
+         static_cast<uint64_t>(stride >> 4) << 32 | layout << 62;
+}
+
+// d[64][8·kTiles] += a[64][16] · b[16][8·kTiles]; both K-major in shared memory.
+template <typename T, int kTiles>
+__device__ void wgmma_shared(float (&d)[kTiles][4], uint64_t a, uint64_t b);
+// The same with `a` in registers (as mma_16x8x16 lays it out), and b MN-major.
+template <typename T, int kTiles>
+__device__ void wgmma_registers(float (&d)[kTiles][4], const uint32_t (&a)[4], uint64_t b);
+
+#define BA_SAM_TILE(d, n) "+f"(d[n][0]), "+f"(d[n][1]), "+f"(d[n][2]), "+f"(d[n][3])
+#define BA_SAM_TILES_8(d, n)                                                                                     \
+  BA_SAM_TILE(d, n), BA_SAM_TILE(d, n + 1), BA_SAM_TILE(d, n + 2), BA_SAM_TILE(d, n + 3), BA_SAM_TILE(d, n + 4), \
+      BA_SAM_TILE(d, n + 5), BA_SAM_TILE(d, n + 6), BA_SAM_TILE(d, n + 7)
+#define BA_SAM_D8 BA_SAM_TILES_8(d, 0)
+#define BA_SAM_D8_LIST                                                                                              \
+  "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
+  "%24, %25, %26, %27, %28, %29, %30, %31}"
+#define BA_SAM_D10 BA_SAM_TILES_8(d, 0), BA_SAM_TILE(d, 8), BA_SAM_TILE(d, 9)
+#define BA_SAM_D10_LIST                                                                                             \
+  "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
+  "%24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39}"
+#define BA_SAM_D12 BA_SAM_TILES_8(d, 0), BA_SAM_TILE(d, 8), BA_SAM_TILE(d, 9), BA_SAM_TILE(d, 10), BA_SAM_TILE(d, 11)
+#define BA_SAM_D12_LIST                                                                                             \
+  "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
+  "%24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, "  \
+  "%46, %47}"
+#define BA_SAM_D14                                                                                    \
+  BA_SAM_TILES_8(d, 0), BA_SAM_TILE(d, 8), BA_SAM_TILE(d, 9), BA_SAM_TILE(d, 10), BA_SAM_TILE(d, 11), \
+      BA_SAM_TILE(d, 12), BA_SAM_TILE(d, 13)
+#define BA_SAM_D14_LIST                                                                                             \
+  "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
+  "%24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, "  \
+  "%46, %47, %48, %49, %50, %51, %52, %53, %54, %55}"
+#define BA_SAM_D16 BA_SAM_TILES_8(d, 0), BA_SAM_TILES_8(d, 8)
+#define BA_SAM_D16_LIST                                                                                             \
+  "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
+  "%24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, "  \
+  "%46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}"
+#define BA_SAM_D7                                                                                                   \
+  BA_SAM_TILE(d, 0), BA_SAM_TILE(d, 1), BA_SAM_TILE(d, 2), BA_SAM_TILE(d, 3), BA_SAM_TILE(d, 4), BA_SAM_TILE(d, 5), \
+      BA_SAM_TILE(d, 6)
+#define BA_SAM_D7_LIST                                                                                              \
+  "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
+  "%24, %25, %26, %27}"
+#define BA_SAM_D28                                                                                           \
+  BA_SAM_TILES_8(d, 0), BA_SAM_TILES_8(d, 8), BA_SAM_TILES_8(d, 16), BA_SAM_TILE(d, 24), BA_SAM_TILE(d, 25), \
+      BA_SAM_TILE(d, 26), BA_SAM_TILE(d, 27)
+#define BA_SAM_D28_LIST                                                                                             \
+  "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
+  "%24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, "  \
+  "%46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, %64, %65, %66, %67, "  \
+  "%68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, "  \
+  "%90, %91, %92, %93, %94, %95, %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, "  \
+  "%110, %111}"
+#define BA_SAM_WGMMA_SHARED(T, NAME, TILES, N, A, B)                                                        \
+  template <>                                                                                               \
+  __device__ __forceinline__ void wgmma_shared<T, TILES>(float(&d)[TILES][4], uint64_t a, uint64_t b) {     \
+    asm volatile("wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." NAME "." NAME " " BA_SAM_D##TILES##_LIST \
+                 ", %" #A ", %" #B ", 1, 1, 1, 0, 0;"                                                       \
+                 : BA_SAM_D##TILES                                                                          \
+                 : "l"(a), "l"(b));                                                                         \
+  }
+#define BA_SAM_WGMMA_REGISTERS(T, NAME, TILES, N, A0, A1, A2, A3, B)                                                  \
+  template <>                                                                                                         \
+  __device__ __forceinline__ void wgmma_registers<T, TILES>(float(&d)[TILES][4], const uint32_t(&a)[4], uint64_t b) { \
+    asm volatile("wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." NAME "." NAME " " BA_SAM_D##TILES##_LIST           \
+                 ", {%" #A0 ", %" #A1 ", %" #A2 ", %" #A3 "}, %" #B ", 1, 1, 1, 1;"                                   \
+                 : BA_SAM_D##TILES                                                                                    \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));                                               \
+  }
+BA_SAM_WGMMA_SHARED(bf16, "bf16", 10, 80, 40, 41)
+BA_SAM_WGMMA_SHARED(bf16, "bf16", 12, 96, 48, 49)
+BA_SAM_WGMMA_SHARED(bf16, "bf16", 14, 112, 56, 57)
+BA_SAM_WGMMA_SHARED(bf16, "bf16", 16, 128, 64, 65)
+BA_SAM_WGMMA_SHARED(bf16, "bf16", 7, 56, 28, 29)
+BA_SAM_WGMMA_SHARED(bf16, "bf16", 28, 224, 112, 113)
+BA_SAM_WGMMA_REGISTERS(bf16, "bf16", 8, 64, 32, 33, 34, 35, 36)
+BA_SAM_WGMMA_REGISTERS(bf16, "bf16", 10, 80, 40, 41, 42, 43, 44)
+BA_SAM_WGMMA_SHARED(f16, "f16", 10, 80, 40, 41)
+BA_SAM_WGMMA_SHARED(f16, "f16", 12, 96, 48, 49)
+BA_SAM_WGMMA_SHARED(f16, "f16", 14, 112, 56, 57)
+BA_SAM_WGMMA_SHARED(f16, "f16", 16, 128, 64, 65)
+BA_SAM_WGMMA_SHARED(f16, "f16", 7, 56, 28, 29)
+BA_SAM_WGMMA_SHARED(f16, "f16", 28, 224, 112, 113)
+BA_SAM_WGMMA_REGISTERS(f16, "f16", 8, 64, 32, 33, 34, 35, 36)
+BA_SAM_WGMMA_REGISTERS(f16, "f16", 10, 80, 40, 41, 42, 43, 44)
+#undef BA_SAM_WGMMA_REGISTERS
+#undef BA_SAM_WGMMA_SHARED
+
+#undef BA_SAM_D16_LIST
+#undef BA_SAM_D16
+#undef BA_SAM_D14_LIST
+#undef BA_SAM_D14
+#undef BA_SAM_D12_LIST
+#undef BA_SAM_D12
+#undef BA_SAM_D10_LIST
+#undef BA_SAM_D10
+#undef BA_SAM_D8_LIST
+#undef BA_SAM_D8
+#undef BA_SAM_D28_LIST
+#undef BA_SAM_D28
+#undef BA_SAM_D7_LIST
+#undef BA_SAM_D7
+#undef BA_SAM_TILES_8
+#undef BA_SAM_TILE
+
+}  // namespace ba_sam::cuda
+#endif
