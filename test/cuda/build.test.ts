@@ -93,7 +93,9 @@ describe.skipIf(run('python3', ['--version']).status !== 0)('scripts/gpu-check.s
     const { status, out } = run('scripts/gpu-check.sh', ['--dry-run']);
     const lines = out.split('\n');
     expect(status).toBe(0);
-    expect(lines.at(-1)).toMatch(/^0 passed, 0 failed, 1\d skipped$/);
-    expect(lines.filter((line) => line.startsWith('skipped'))).toHaveLength(lines.length - 2);
+    const skipped = lines.filter((line) => line.startsWith('skipped'));
+    expect(skipped.length).toBeGreaterThan(15);
+    expect(lines.at(-1)).toBe(`0 passed, 0 failed, ${skipped.length} skipped`);
+    expect(skipped).toHaveLength(lines.length - 2);
   });
 });

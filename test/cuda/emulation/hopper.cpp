@@ -29,6 +29,9 @@ void HopperBlock::begin() {
   brought_after_.assign(brought_.size() / 16, 0);
   fences_ = 0;
   std::fill(threads_, threads_ + runner_.thread_count(), HopperThread{});
+  for (int i = 0; i < runner_.thread_count(); ++i) {  // some may have left before the first use
+    if (runner_.thread(i).finished) groups_[i / 128].left = i;
+  }
 }
 
 std::string HopperBlock::leave(const Thread& thread, bool last) {

@@ -470,8 +470,10 @@ __global__ void written_tile(const bf16* a, const bf16* b, float* out, int unfen
     if (time != unfenced) cuda::fence_for_products();
     __syncthreads();
     cuda::wgmma_fence();
-    cuda::wgmma_shared<bf16>(d, cuda::matrix_descriptor(shared, 16, 256, Swizzle::bytes_32),
-                             cuda::matrix_descriptor(shared + 64 * 32, 16, 256, Swizzle::bytes_32));
+    for (int i = 0; i < time; ++i) {
+      cuda::wgmma_shared<bf16>(d, cuda::matrix_descriptor(shared, 16, 256, Swizzle::bytes_32),
+                               cuda::matrix_descriptor(shared + 64 * 32, 16, 256, Swizzle::bytes_32));
+    }
     cuda::wgmma_commit();
     cuda::wgmma_wait<0>();
     __syncthreads();
@@ -495,7 +497,7 @@ void test_written_tile() {
         for (int k = 0; k < 16; ++k) {
           expected += cuda::to_float(a[static_cast<size_t>(i * 16 + k)]) *
                       (cuda::to_float(b[static_cast<size_t>(j * 16 + k)]) +
-                       cuda::to_float(b[static_cast<size_t>((64 + j) * 16 + k)]));
+                       2 * cuda::to_float(b[static_cast<size_t>((64 + j) * 16 + k)]));
         }
         same = same && found[static_cast<size_t>(i * 64 + j)] == expected;
       }
@@ -808,6 +810,11 @@ __global__ void product_mistakes(const __grid_constant__ TensorMap map, float* o
   store(out, sums);
 }
 
+__global__ void leaving_thread(unsigned thread) {
+  if (threadIdx.x == thread) return;
+  cuda::wgmma_fence();
+}
+
 void test_product_mistakes() {
   using M = ProductMistake;
   const std::pair<M, std::vector<std::string>> cases[] = {
@@ -852,6 +859,17 @@ void test_product_mistakes() {
                  "product_mistakes runs: " + emulation::last_failure());
     expect_failure(start(product_mistakes, 1, 96, 16392, map, out.data, M::none), {"fewer than 128 threads"},
                    "three warps");
+    emulation::reset(on_hopper(order));
+    if (order == emulation::Order::random) continue;
+    const bool forward = order == emulation::Order::forward;
+    expect_failure(start(leaving_thread, 1, 128, 0, forward ? 0u : 127u),
+                   {"wgmma_fence", "needs all threads", forward ? "thread (0, 0, 0) has left" : "(127, 0, 0) has left"},
+                   "a thread that leaves first");
+    emulation::reset(on_hopper(order));
+    expect_failure(
+        start(leaving_thread, 1, 128, 0, forward ? 127u : 0u),
+        {"leaves the kernel, but thread", forward ? "(0, 0, 0) of its" : "(127, 0, 0) of its", "wgmma_fence"},
+        "a thread that leaves last");
   }
 }
 
