@@ -37,6 +37,11 @@ struct NodeView {
   const Value& root(size_t i) const { return graph.values[view_root(graph, node.inputs[i])]; }
 };
 
+// Whether a linear node rounds its operands to e4m3 (f8.h).
+inline bool linear_is_f8(const Node& node) {
+  return node.attributes.size() > 1 && node.attributes[1] != 0;
+}
+
 // gridAttention's shapes and settings; pointers, slopes included, are the backend's to set. What workspace it takes depends
 // on which biases there are: relative positions get an address that says no more than that they will come.
 inline AttentionParams grid_attention_params(const NodeView& n) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <string>
 
+#include "f8.h"
 #include "graph.h"
 
 namespace ba_sam {
@@ -14,7 +15,7 @@ constexpr int kMaxSlopes = 4096;
 
 constexpr OpInfo kOps[kOpCount] = {
     // name               inputs  attributes
-    {"linear", 2, 4, 1, 1},     // x, weight, bias?, residual? | activation
+    {"linear", 2, 4, 1, 2},     // x, weight, bias?, residual? | activation, f8?
     {"layerNorm", 3, 3, 2, 2},  // x, weight, bias | eps, activation
     {"gridAttention", 1, 4, 5,
      5 + kMaxSlopes},                 // qkv, relH?, relW?, qkvBias? | heads, window, scale, metric, start, slopes…
@@ -92,6 +93,7 @@ class Checker {
     for (int64_t dim : shape(i)) require(dim > 0, std::string(what) + " without empty dimensions");
   }
 
+  size_t attributes() const { return node_.attributes.size(); }
   double attribute(size_t i) const { return node_.attributes[i]; }
   int64_t integer(size_t i, int64_t low, int64_t high, const char* what) const {
     const double value = node_.attributes[i];
@@ -133,6 +135,11 @@ void check_linear(const Checker& c) {
     c.expect_shape(3, expected, "residual");
     c.expect_dtype(3, c.out_dtype(), "residual");
     c.require(activation == 0, "no activation together with a residual");
+  }
+  if (c.attributes() > 1 && c.integer(1, 0, 1, "f8") == 1) {
+    const Shape& w = c.shape(1);
+    c.require(w[0] % kF8Multiple == 0 && w[1] % kF8Multiple == 0,
+              "a weight whose sides are multiples of " + std::to_string(kF8Multiple) + " for f8, not " + shape_text(w));
   }
 }
 

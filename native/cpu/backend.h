@@ -20,6 +20,8 @@ KernelPtr make_matmul(const KernelContext&);
 KernelPtr make_patch_embed(const KernelContext&);
 KernelPtr make_conv_transpose2d(const KernelContext&);
 KernelPtr make_conv2d(const KernelContext&);
+// linear_f8.cpp
+KernelPtr make_linear_f8(const KernelContext&);
 // attention_ops.cpp
 KernelPtr make_grid_attention(const KernelContext&);
 KernelPtr make_attention(const KernelContext&);

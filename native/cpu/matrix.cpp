@@ -4,97 +4,16 @@
 // and residual are post-ops of the product; scratchpads come from the arena (no allocation during a run).
 #include <algorithm>
 #include <cstring>
-#include <unordered_map>
 #include <vector>
 
 #include "../core/bf16.h"
 #include "backend.h"
-#include "packed_weights.h"
+#include "product.h"
 
 namespace ba_sam::cpu {
 namespace {
 
 using dnnl::memory;
-
-// One oneDNN primitive with its arguments; data pointers are set for each run.
-class Primitive {
- public:
-  template <typename Desc>
-  void init(const Desc& desc) {
-    scratch_bytes_ = desc.scratchpad_desc().get_size();
-    if (scratch_bytes_) bind(DNNL_ARG_SCRATCHPAD, desc.scratchpad_desc());
-  }
-  void set_primitive(dnnl::primitive primitive) { primitive_ = std::move(primitive); }
-  void bind(int argument, const memory::desc& desc) { arguments_[argument] = memory(desc, dnnl_engine(), nullptr); }
-  void bind(int argument, const memory& fixed) { arguments_[argument] = fixed; }
-  void point(int argument, const void* data) { arguments_.at(argument).set_data_handle(const_cast<void*>(data)); }
-  size_t scratch_bytes() const { return scratch_bytes_; }
-
-  void execute(void* scratch) {
-    if (scratch_bytes_) point(DNNL_ARG_SCRATCHPAD, scratch);
-    primitive_.execute(dnnl_stream(), arguments_);
-    dnnl_stream().wait();
-  }
-
- private:
-  dnnl::primitive primitive_;
-  std::unordered_map<int, memory> arguments_;
-  size_t scratch_bytes_ = 0;
-};
-
-dnnl::primitive_attr make_attr(Activation activation, bool accumulate) {
-  dnnl::primitive_attr attr;
-  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  dnnl::post_ops ops;
-  if (accumulate) ops.append_sum(1.f);
-  append_activation(ops, activation);
-  attr.set_post_ops(ops);
-  return attr;
-}
-
-// rows × [K, N] with packed weights, f32 bias [N] or none; dst += when accumulating.
-class Product {
- public:
-  Product(int64_t rows, DType src_dtype, DType dst_dtype, std::shared_ptr<const PackedWeights> weights, bool bias,
-          Activation activation, bool accumulate)
-      : weights_(std::move(weights)), bias_(bias) {
-    const auto weights_desc = weights_->memory.get_desc();
-    const auto dims = dims_of(weights_->plain_desc);
-    const memory::desc src({rows, dims[0]}, dnnl_type(src_dtype), memory::format_tag::ab);
-    const memory::desc dst({rows, dims[1]}, dnnl_type(dst_dtype), memory::format_tag::ab);
-    const memory::desc bias_desc =
-        bias ? memory::desc({1, dims[1]}, memory::data_type::f32, memory::format_tag::ab) : memory::desc();
-    const auto desc = matmul_desc(src, weights_desc, bias_desc, dst, make_attr(activation, accumulate));
-    primitive_.init(desc);
-    primitive_.set_primitive(dnnl::matmul(desc));
-    primitive_.bind(DNNL_ARG_SRC, src);
-    primitive_.bind(DNNL_ARG_DST, dst);
-    primitive_.bind(DNNL_ARG_WEIGHTS, weights_->memory);
-    if (bias) primitive_.bind(DNNL_ARG_BIAS, bias_desc);
-  }
-
-  size_t scratch_bytes() const { return primitive_.scratch_bytes(); }
-
-  void run(void* out, const void* src, const float* bias, void* scratch) {
-    primitive_.point(DNNL_ARG_SRC, src);
-    primitive_.point(DNNL_ARG_DST, out);
-    if (bias_) primitive_.point(DNNL_ARG_BIAS, bias);
-    primitive_.execute(scratch);
-  }
-
- private:
-  std::shared_ptr<const PackedWeights> weights_;
-  bool bias_;
-  Primitive primitive_;
-};
-
-void copy_parallel(void* out, const void* in, size_t bytes, int threads) {
-  constexpr size_t kChunk = size_t{256} << 10;
-#pragma omp parallel for num_threads(threads) schedule(static) if (bytes > 2 * kChunk)
-  for (size_t at = 0; at < bytes; at += kChunk) {
-    std::memcpy(static_cast<uint8_t*>(out) + at, static_cast<const uint8_t*>(in) + at, std::min(kChunk, bytes - at));
-  }
-}
 
 // out [..., N] = activation(x [..., K] · weightᵀ + bias) + residual. Reference: torch.nn.functional.linear.
 class Linear final : public Kernel {
@@ -413,6 +332,7 @@ class Conv2d final : public Kernel {
 }  // namespace
 
 KernelPtr make_linear(const KernelContext& c) {
+  if (linear_is_f8(c.node)) return make_linear_f8(c);
   return std::make_unique<Linear>(c);
 }
 KernelPtr make_matmul(const KernelContext& c) {

@@ -33,22 +33,28 @@ std::shared_ptr<PackedWeights> pack_weights(const void* plain, const memory::des
   return packed;
 }
 
+std::shared_ptr<PackedWeights> pack_linear(const void* plain, DType dtype, int64_t n, int64_t k) {
+  const auto type = dnnl_type(dtype);
+  const memory::desc src({kTypicalRows, k}, type, memory::format_tag::ab);
+  const memory::desc any({k, n}, type, memory::format_tag::any);
+  const memory::desc dst({kTypicalRows, n}, type, memory::format_tag::ab);
+  const auto chosen = matmul_desc(src, any, {}, dst, {}).weights_desc();
+  auto packed = pack_weights(plain, memory::desc({k, n}, type, memory::format_tag::ba), chosen);
+  packed->dtype = dtype;
+  packed->shape = {n, k};
+  return packed;
+}
+
 std::shared_ptr<const PackedWeights> packed_linear(WeightStore& weights, const std::string& name, DType dtype,
                                                    int64_t n, int64_t k) {
-  const auto type = dnnl_type(dtype);
-  const memory::desc plain({k, n}, type, memory::format_tag::ba);
+  const memory::desc plain({k, n}, dnnl_type(dtype), memory::format_tag::ba);
   auto accepts = [&](const PackedTensor& packed) {
     const auto* p = dynamic_cast<const PackedWeights*>(&packed);
     return p && p->plain_desc == plain;
   };
   auto pack = [&](std::shared_ptr<const Tensor> tensor) -> std::shared_ptr<const PackedTensor> {
-    const memory::desc src({kTypicalRows, k}, type, memory::format_tag::ab);
-    const memory::desc any({k, n}, type, memory::format_tag::any);
-    const memory::desc dst({kTypicalRows, n}, type, memory::format_tag::ab);
-    const auto chosen = matmul_desc(src, any, {}, dst, {}).weights_desc();
-    auto packed = pack_weights(tensor->data.data(), plain, chosen);
-    packed->dtype = dtype;
-    packed->shape = tensor->shape;
+    auto packed = pack_linear(tensor->data.data(), dtype, n, k);
+    packed->shape = tensor->shape;  // a reshaped weight has another than [N, K]
     return packed;
   };
   return std::dynamic_pointer_cast<const PackedWeights>(weights.packed(name, accepts, pack));

@@ -23,6 +23,9 @@ struct PackedWeights final : PackedTensor {
 std::shared_ptr<PackedWeights> pack_weights(const void* plain, const dnnl::memory::desc& plain_desc,
                                             const dnnl::memory::desc& target);
 
+// Row-major [N, K] as the matrix [K, N] of a product.
+std::shared_ptr<PackedWeights> pack_linear(const void* plain, DType dtype, int64_t n, int64_t k);
+
 // Weight [N, K] of a linear layer as the matrix [K, N] of a product. The blocked format is chosen once, for many
 // rows; oneDNN's choice depends on K, N and the processor, hardly on the rows.
 std::shared_ptr<const PackedWeights> packed_linear(WeightStore& weights, const std::string& name, DType dtype,

@@ -25,10 +25,12 @@ enum Status : int {
   kNotSupported = 15,
 };
 
-enum DataType : int { kF32 = 0, kF16 = 2, kBF16 = 14 };                 // cudaDataType
+enum DataType : int { kF32 = 0, kF16 = 2, kBF16 = 14, kE4M3 = 28 };     // cudaDataType
 enum ComputeType : int { kCompute32F = 68, kCompute32FFastTF32 = 77 };  // cublasComputeType_t
 enum Operation : int { kNotTransposed = 0, kTransposed = 1 };           // cublasOperation_t
 enum Epilogue : int { kDefault = 1, kRelu = 2, kBias = 4, kReluBias = 6, kGelu = 32, kGeluBias = 36 };
+// How an operand of e4m3 is scaled: one factor per row of A and per column of B, from cuBLASLt 12.9 on.
+enum ScaleMode : int { kScaleOuterVector = 3 };
 enum ReductionScheme : uint32_t { kReduceNone = 0, kReduceComputeType = 2 };
 
 enum MatmulDescAttribute : int {
@@ -36,6 +38,13 @@ enum MatmulDescAttribute : int {
   kDescTransB = 4,       // int32_t
   kDescEpilogue = 7,     // uint32_t
   kDescBiasPointer = 8,  // const void*
+  // Products of e4m3 only:
+  kDescScalePointerA = 17,     // const float*
+  kDescScalePointerB = 18,     // const float*
+  kDescFastAccumulation = 25,  // int8_t
+  kDescBiasType = 26,          // int32_t, a DataType
+  kDescScaleModeA = 31,        // int32_t, a ScaleMode
+  kDescScaleModeB = 32,        // int32_t
 };
 enum LayoutAttribute : int {
   kLayoutBatchCount = 5,   // int32_t

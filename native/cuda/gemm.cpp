@@ -8,6 +8,7 @@
 namespace ba_sam::cuda {
 namespace {
 
+constexpr size_t kVersionWithF8 = 120900;
 constexpr int64_t kRowStep = 128;  // rows of a part: a multiple keeps addresses aligned
 
 lt::DataType lt_type(DType dtype) {
@@ -20,25 +21,31 @@ unsigned alignment_of(const void* pointer, int64_t stride_bytes = 0) {
   return static_cast<unsigned>(bits & (~bits + 1));
 }
 
-const void* advance(const void* pointer, int64_t elements, DType dtype) {
-  return pointer ? static_cast<const uint8_t*>(pointer) + elements * static_cast<int64_t>(dtype_bytes(dtype)) : nullptr;
+const void* advance(const void* pointer, int64_t elements, size_t element_bytes) {
+  return pointer ? static_cast<const uint8_t*>(pointer) + elements * static_cast<int64_t>(element_bytes) : nullptr;
 }
-void* advance(void* pointer, int64_t elements, DType dtype) {
-  return static_cast<uint8_t*>(pointer) + elements * static_cast<int64_t>(dtype_bytes(dtype));
+// The bias as cuBLASLt's epilogue takes it.
+const void* fused_bias(const GemmCall& call) {
+  return call.bias_bf16 ? call.bias_bf16 : call.bias;
+}
+void* advance(void* pointer, int64_t elements, size_t element_bytes) {
+  return static_cast<uint8_t*>(pointer) + elements * static_cast<int64_t>(element_bytes);
 }
 
 }  // namespace
 
 bool Gemm::Key::operator==(const Key& o) const {
   return m == o.m && n == o.n && k == o.k && batch == o.batch && x_stride == o.x_stride && w_stride == o.w_stride &&
-         in == o.in && out == o.out && epilogue == o.epilogue && residual == o.residual && align_x == o.align_x &&
-         align_w == o.align_w && align_c == o.align_c && align_out == o.align_out && align_bias == o.align_bias;
+         in == o.in && out == o.out && epilogue == o.epilogue && residual == o.residual && f8 == o.f8 &&
+         align_x == o.align_x && align_w == o.align_w && align_c == o.align_c && align_out == o.align_out &&
+         align_bias == o.align_bias;
 }
 
 size_t Gemm::Hash::operator()(const Key& key) const {
   uint64_t hash = 0x9e3779b97f4a7c15u;
   for (const int64_t part : {key.m, key.n, key.k, key.batch, key.x_stride, key.w_stride,
-                             int64_t{key.in} << 16 | int64_t{key.out} << 12 | int64_t{key.epilogue} << 1 | key.residual,
+                             int64_t{key.in} << 16 | int64_t{key.out} << 12 | int64_t{key.epilogue} << 2 |
+                                 int64_t{key.f8} << 1 | key.residual,
                              int64_t{key.align_x} << 48 | int64_t{key.align_w} << 36 | int64_t{key.align_c} << 24 |
                                  int64_t{key.align_out} << 12 | key.align_bias}) {
     hash = (hash ^ static_cast<uint64_t>(part)) * 0xbf58476d1ce4e5b9u;
@@ -100,7 +107,7 @@ void Gemm::require(lt::Status status, const char* what) const {
 }
 
 Gemm::Plan& Gemm::plan_for(const GemmCall& call, uint32_t epilogue) {
-  const auto in_bytes = static_cast<int64_t>(dtype_bytes(call.in_dtype));
+  const auto in_bytes = static_cast<int64_t>(call.in_bytes());
   const auto out_bytes = static_cast<int64_t>(dtype_bytes(call.out_dtype));
   const bool batched = call.batch > 1;
   const int64_t out_stride = batched ? call.m * call.n : 0;
@@ -118,11 +125,12 @@ Gemm::Plan& Gemm::plan_for(const GemmCall& call, uint32_t epilogue) {
   key.out = static_cast<int>(call.out_dtype);
   key.epilogue = static_cast<int>(epilogue);
   key.residual = call.residual != nullptr;
+  key.f8 = call.is_f8();
   key.align_x = alignment_of(call.x, key.x_stride * in_bytes);
   key.align_w = alignment_of(call.w, key.w_stride * in_bytes);
   key.align_c = alignment_of(c, out_stride * out_bytes);
   key.align_out = alignment_of(call.out, out_stride * out_bytes);
-  key.align_bias = alignment_of(call.bias);
+  key.align_bias = alignment_of(fused_bias(call));
 
   const auto found = plans_.find(key);
   if (found != plans_.end()) return *found->second;
@@ -136,20 +144,29 @@ Gemm::Plan& Gemm::plan_for(const GemmCall& call, uint32_t epilogue) {
   describe(lt::kDescTransA, static_cast<int32_t>(lt::kTransposed));
   describe(lt::kDescTransB, static_cast<int32_t>(lt::kNotTransposed));
   describe(lt::kDescEpilogue, epilogue);
-  if (epilogue & lt::kBias) describe(lt::kDescBiasPointer, call.bias);
+  if (epilogue & lt::kBias) describe(lt::kDescBiasPointer, fused_bias(call));
+  if (call.is_f8()) {
+    // Sums with 14 bits of mantissa, as everybody has them in the forward pass: an e4m3 has 4.
+    describe(lt::kDescFastAccumulation, int8_t{1});
+    describe(lt::kDescScaleModeA, static_cast<int32_t>(lt::kScaleOuterVector));
+    describe(lt::kDescScaleModeB, static_cast<int32_t>(lt::kScaleOuterVector));
+    describe(lt::kDescScalePointerA, call.w_scales);
+    describe(lt::kDescScalePointerB, call.x_scales);
+    if (call.bias_bf16) describe(lt::kDescBiasType, static_cast<int32_t>(lt::kBF16));
+  }
 
-  const auto layout = [&](lt::Layout* target, DType type, int64_t rows, int64_t columns, int64_t stride) {
-    require(library_.layout_create(target, lt_type(type), static_cast<uint64_t>(rows), static_cast<uint64_t>(columns),
-                                   rows),
+  const auto layout = [&](lt::Layout* target, lt::DataType type, int64_t rows, int64_t columns, int64_t stride) {
+    require(library_.layout_create(target, type, static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), rows),
             "a matrix's description");
     if (!batched) return;
     const auto count = static_cast<int32_t>(call.batch);
     require(library_.layout_set(*target, lt::kLayoutBatchCount, &count, sizeof(count)), "a batch's description");
     require(library_.layout_set(*target, lt::kLayoutBatchStride, &stride, sizeof(stride)), "a batch's description");
   };
-  layout(&plan->w, call.in_dtype, call.k, call.n, call.w_stride);
-  layout(&plan->x, call.in_dtype, call.k, call.m, call.x_stride);
-  layout(&plan->out, call.out_dtype, call.n, call.m, out_stride);
+  const lt::DataType in = call.is_f8() ? lt::kE4M3 : lt_type(call.in_dtype);
+  layout(&plan->w, in, call.k, call.n, call.w_stride);
+  layout(&plan->x, in, call.k, call.m, call.x_stride);
+  layout(&plan->out, lt_type(call.out_dtype), call.n, call.m, out_stride);
 
   const auto promise = [&](lt::PreferenceAttribute attribute, uint32_t bytes) {
     require(library_.preference_set(preference_, attribute, &bytes, sizeof(bytes)), "an alignment");
@@ -171,8 +188,13 @@ Gemm::Plan& Gemm::plan_for(const GemmCall& call, uint32_t epilogue) {
 bool Gemm::multiply(const GemmCall& call, uint32_t epilogue) {
   Plan& plan = plan_for(call, epilogue);
   if (!plan.usable) return false;
-  if (epilogue & lt::kBias) {
-    require(library_.desc_set(plan.desc, lt::kDescBiasPointer, &call.bias, sizeof(call.bias)), "a bias");
+  const auto point = [&](lt::MatmulDescAttribute attribute, const void* data) {
+    require(library_.desc_set(plan.desc, attribute, &data, sizeof(data)), "an address");
+  };
+  if (epilogue & lt::kBias) point(lt::kDescBiasPointer, fused_bias(call));
+  if (call.is_f8()) {
+    point(lt::kDescScalePointerA, call.w_scales);
+    point(lt::kDescScalePointerB, call.x_scales);
   }
   const float alpha = 1, beta = call.residual ? 1 : 0;
   const void* c = call.residual ? call.residual : call.out;
@@ -198,10 +220,27 @@ void Gemm::run_part(const GemmCall& call) {
     if (gelu_apart) finish_product(call, false, stream_);
   } else if (epilogue != lt::kDefault && multiply(call, lt::kDefault)) {
     finish_product(call, true, stream_);
+  } else if (call.is_f8()) {
+    refuse_f8(" has none on this device for m = " + std::to_string(call.m) + ", n = " + std::to_string(call.n) +
+              ", k = " + std::to_string(call.k));
   } else {
     ++fallbacks_;
     gemm_simt(call, stream_);
   }
+}
+
+void Gemm::refuse_f8(const std::string& why) const {
+  const size_t version = library_.version();
+  throw SamError(
+      "ERR_DEVICE_UNAVAILABLE",
+      "Expected products of e4m3 with factors per row, which cuBLASLt has from version 12.9 on for devices of "
+      "compute capability 9.0, but version " +
+          std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + why +
+          ": load the model without f8");
+}
+
+void Gemm::require_f8() const {
+  if (library_.version() < kVersionWithF8) refuse_f8(" was found");
 }
 
 void Gemm::run(const GemmCall& call) {
@@ -216,10 +255,11 @@ void Gemm::run(const GemmCall& call) {
     part.batch = std::min(items, call.batch - b);
     for (int64_t row = 0; row < call.m; row += rows) {
       part.m = std::min(rows, call.m - row);
-      part.x = advance(call.x, b * call.x_stride + row * call.k, call.in_dtype);
-      part.w = advance(call.w, b * call.w_stride, call.in_dtype);
-      part.residual = advance(call.residual, (b * call.m + row) * call.n, call.out_dtype);
-      part.out = advance(call.out, (b * call.m + row) * call.n, call.out_dtype);
+      part.x = advance(call.x, b * call.x_stride + row * call.k, call.in_bytes());
+      if (call.is_f8()) part.x_scales = call.x_scales + row;
+      part.w = advance(call.w, b * call.w_stride, call.in_bytes());
+      part.residual = advance(call.residual, (b * call.m + row) * call.n, dtype_bytes(call.out_dtype));
+      part.out = advance(call.out, (b * call.m + row) * call.n, dtype_bytes(call.out_dtype));
       run_part(part);
     }
   }

@@ -33,6 +33,15 @@ struct GemmCall {
   const void* residual = nullptr;  // laid out as out, may be out itself; or null. Not together with an activation.
   void* out = nullptr;
   Activation activation = Activation::none;
+
+  // Operands of e4m3 (../core/f8.h), stored as round(x · 2^-e): one f32 factor 2^e per row of x [M] and of w [N]. Null
+  // otherwise. in_dtype says then what they were made of; K and N are multiples of 16, and there is no batch.
+  const float* x_scales = nullptr;
+  const float* w_scales = nullptr;
+  bool is_f8() const { return x_scales != nullptr; }
+  size_t in_bytes() const { return is_f8() ? 1 : dtype_bytes(in_dtype); }
+  // cuBLASLt's e4m3 products take a bias of 16 bits also where the output is f32; this is the same bias so rounded.
+  const void* bias_bf16 = nullptr;
 };
 
 // Where work is cut into parts. Tests cut smaller ones.
@@ -51,10 +60,14 @@ class Gemm {
   Gemm(const Gemm&) = delete;
   Gemm& operator=(const Gemm&) = delete;
 
-  // Queues the product. GELU is exact for outputs in f32 and f16. For bf16 it is cuBLASLt's fused one, with tanh in place
+  // Queues the product. Throws SamError ERR_DEVICE_UNAVAILABLE when cuBLASLt has none of e4m3 for the shape or the device.
+  // GELU is exact for outputs in f32 and f16. For bf16 it is cuBLASLt's fused one, with tanh in place
   // of erf: they differ by at most 4.73e-4, at x = ±2.7 (measured in f64 over [−8, 8]); bf16 rounds numbers
   // between 0.5 and 1 by up to 2e-3, f16 by 2.4e-4.
   void run(const GemmCall& call);
+
+  // Throws SamError ERR_DEVICE_UNAVAILABLE when this cuBLASLt knows no products of e4m3 with factors per row.
+  void require_f8() const;
 
   // Shapes that went to our own kernel, for benchmarks and tests.
   size_t fallbacks() const { return fallbacks_; }
@@ -62,7 +75,7 @@ class Gemm {
  private:
   struct Key {
     int64_t m, n, k, batch, x_stride, w_stride;
-    int in, out, epilogue, residual;
+    int in, out, epilogue, residual, f8;
     unsigned align_x, align_w, align_c, align_out, align_bias;
     bool operator==(const Key& other) const;
   };
@@ -72,6 +85,7 @@ class Gemm {
   struct Plan;
 
   void run_part(const GemmCall& call);
+  [[noreturn]] void refuse_f8(const std::string& why) const;
   Plan& plan_for(const GemmCall& call, uint32_t epilogue);
   // False when cuBLASLt has nothing for this shape with this epilogue.
   bool multiply(const GemmCall& call, uint32_t epilogue);

@@ -11,55 +11,10 @@
 #include "elements.h"
 #include "kernels.h"
 #include "ops.h"
+#include "product_parts.h"
 
 namespace ba_sam::cuda {
 namespace {
-
-// Rows that lie in scratch memory at once: a multiple of 128 keeps the addresses of parts aligned.
-int64_t rows_per_part(const KernelContext& c, int64_t rows, int64_t row_bytes) {
-  const int64_t fit = c.backend.options().limits.gathered_bytes / row_bytes;
-  return std::min(rows, std::max<int64_t>(128, fit / 128 * 128));
-}
-
-// A bias [n] f32 in the dtype that the product wants it in.
-class Bias {
- public:
-  Bias(const KernelContext& c, size_t input, DType dtype)
-      : input_(input), dtype_(dtype), stream_(c.backend.stream()), there_(c.has(input)) {
-    if (!there_) return;
-    count_ = c.in(input).elements();
-    if (dtype == DType::f32 || !c.is_weight(input)) return;
-    const auto plain = c.backend.weight(c.weights, c.weight_name(input));
-    converted_ = c.backend.allocate(static_cast<size_t>(count_) * dtype_bytes(dtype), "a bias");
-    convert(converted_->data(), dtype, plain->data(), DType::f32, count_, stream_);
-    c.backend.finish();  // the plain form may go now
-  }
-
-  bool owned() const { return converted_ != nullptr; }
-  // A bias that the graph computes is converted in every run.
-  size_t scratch_bytes() const {
-    return there_ && !owned() && dtype_ != DType::f32 ? align_up(static_cast<size_t>(count_) * dtype_bytes(dtype_)) : 0;
-  }
-  const void* get(const KernelIo& io, void* scratch) const {
-    if (!there_) return nullptr;
-    if (owned()) return converted_->data();
-    if (dtype_ == DType::f32) return io.in[input_];
-    convert(scratch, dtype_, io.in[input_], DType::f32, count_, stream_);
-    return scratch;
-  }
-
- private:
-  size_t input_;
-  DType dtype_;
-  cudaStream_t stream_;
-  bool there_;
-  int64_t count_ = 0;
-  std::shared_ptr<Memory> converted_;
-};
-
-void* at_row(void* data, int64_t row, int64_t columns, DType dtype) {
-  return static_cast<uint8_t*>(data) + row * columns * static_cast<int64_t>(dtype_bytes(dtype));
-}
 
 // ---- linear ----
 
@@ -395,6 +350,7 @@ class PatchEmbed final : public Kernel {
 }  // namespace
 
 KernelPtr make_linear(const KernelContext& c) {
+  if (linear_is_f8(c.node)) return make_linear_f8(c);
   return std::make_unique<Linear>(c);
 }
 KernelPtr make_conv2d(const KernelContext& c) {

@@ -9,6 +9,8 @@
 
 #include <cstdint>
 
+#include "../core/f8.h"
+
 namespace ba_sam::cuda {
 
 // 16-bit floats as the bits they are. Arithmetic happens in f32 registers or in tensor cores.
@@ -75,6 +77,20 @@ __device__ __forceinline__ uint32_t pack2<f16>(float low, float high) {
   uint32_t out;
   asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(out) : "f"(high), "f"(low));
   return out;
+}
+
+// Four e4m3 (../core/f8.h), the first in the lowest byte: to nearest even, above 448 becomes 448.
+__device__ __forceinline__ uint32_t pack4_e4m3(float a, float b, float c, float d) {
+#if __CUDA_ARCH__ >= 890
+  uint16_t low, high;
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(low) : "f"(b), "f"(a));
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(high) : "f"(d), "f"(c));
+  return low | static_cast<uint32_t>(high) << 16;
+#else  // no device below has products of them
+  return e4m3_from_f32_bits(__float_as_uint(a)) | static_cast<uint32_t>(e4m3_from_f32_bits(__float_as_uint(b))) << 8 |
+         static_cast<uint32_t>(e4m3_from_f32_bits(__float_as_uint(c))) << 16 |
+         static_cast<uint32_t>(e4m3_from_f32_bits(__float_as_uint(d))) << 24;
+#endif
 }
 
 // 2^x, about 2 ulp; 0 for −∞. One MUFU.

@@ -5,6 +5,7 @@
 
 #include "../../native/core/bf16.h"
 #include "../../native/core/f16.h"
+#include "../../native/core/f8.h"
 #include "../../native/core/weights.h"
 #include "support.h"
 
@@ -92,6 +93,82 @@ void test_rounding(Random& random) {
   g_counts.check(std::isnan(f16_to_f32(f32_to_f16(nan))) && std::isnan(f16_to_f32(f32_to_f16(-nan))), "NaN");
 }
 
+// From the definition: sign, 4 bits of exponent with bias 7, 3 of mantissa.
+double e4m3_value(uint8_t bits) {
+  const int exponent = bits >> 3 & 15, mantissa = bits & 7;
+  if ((bits & 0x7f) == 0x7f) return std::numeric_limits<double>::quiet_NaN();
+  const double magnitude = exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 10);
+  return bits & 0x80 ? -magnitude : magnitude;
+}
+uint32_t bits_of(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  return bits;
+}
+
+void test_e4m3(Random& random) {
+  int wrong = 0;
+  for (int bits = 0; bits < 256; ++bits) {
+    const double expected = e4m3_value(static_cast<uint8_t>(bits));
+    const auto actual = static_cast<double>(e4m3_to_f32(static_cast<uint8_t>(bits)));
+    wrong += std::isnan(expected)
+                 ? !std::isnan(actual)
+                 : actual != expected || e4m3_from_f32_bits(bits_of(e4m3_to_f32(static_cast<uint8_t>(bits)))) != bits;
+  }
+  g_counts.check(wrong == 0, "e4m3 to f32 and back: " + std::to_string(wrong) + " wrong");
+
+  auto nearest_e4m3 = [](double magnitude) {
+    int best = 0;
+    for (int bits = 1; bits < 0x7f; ++bits) {
+      const double ahead = std::fabs(e4m3_value(static_cast<uint8_t>(best)) - magnitude) -
+                           std::fabs(e4m3_value(static_cast<uint8_t>(bits)) - magnitude);
+      if (ahead > 0 || (ahead == 0 && bits % 2 == 0)) best = bits;
+    }
+    return best;
+  };
+  int wrong_rounding = 0;
+  auto try_one = [&](float value) {
+    const int expected = nearest_e4m3(std::fabs(static_cast<double>(value))) | (std::signbit(value) ? 0x80 : 0);
+    wrong_rounding += e4m3_from_f32_bits(bits_of(value)) != expected;
+  };
+  for (int i = 0; i < 20000; ++i) {
+    try_one(static_cast<float>(std::ldexp(random.uniform(-1, 1), static_cast<int>(random.integer(-14, 12)))));
+  }
+  for (uint8_t bits = 0; bits < 0x7e; ++bits) {
+    const auto middle = static_cast<float>((e4m3_value(bits) + e4m3_value(bits + 1)) / 2);
+    for (float value : {middle, std::nextafter(middle, 0.0f), std::nextafter(middle, 1e9f)}) {
+      try_one(value);
+      try_one(-value);
+    }
+  }
+  for (float value : {1e30f, 449.0f, 1e-40f, -0.0f}) try_one(value);
+  g_counts.check(wrong_rounding == 0, "f32 to e4m3: " + std::to_string(wrong_rounding) + " wrong");
+  const float infinity = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  g_counts.check(e4m3_from_f32_bits(bits_of(infinity)) == 0x7e, "an infinity as e4m3");
+  g_counts.check(e4m3_from_f32_bits(bits_of(nan)) == 0x7f, "NaN as e4m3");
+
+  int wrong_scale = 0;
+  auto try_scale = [&](float largest) {
+    const int e = e4m3_exponent(bits_of(largest));
+    const bool fits = static_cast<double>(largest) <= std::ldexp(448, e);
+    const bool least = e == -126 || static_cast<double>(largest) > std::ldexp(448, e - 1);
+    float scale, inverse;
+    const uint32_t scale_bits = e4m3_scale_bits(bits_of(largest)),
+                   inverse_bits = e4m3_inverse_scale_bits(bits_of(largest));
+    std::memcpy(&scale, &scale_bits, 4);
+    std::memcpy(&inverse, &inverse_bits, 4);
+    wrong_scale += !fits || !least || scale != std::ldexp(1.0f, e) || inverse != std::ldexp(1.0f, -e);
+  };
+  for (float value : {0.0f, 1e-45f, 1e-38f, 448.0f, std::nextafter(448.0f, 1e9f), 3.4e38f, 1.0f, 1.75f, 1.875f}) {
+    try_scale(value);
+  }
+  for (int i = 0; i < 10000; ++i) {
+    try_scale(static_cast<float>(std::ldexp(random.uniform(0.5, 1), static_cast<int>(random.integer(-140, 127)))));
+  }
+  g_counts.check(wrong_scale == 0, "scales of e4m3: " + std::to_string(wrong_scale) + " wrong");
+  g_counts.check(e4m3_scale_bits(0x7f800000u) == 0x7f800000u, "the scale of an infinity");
+}
+
 // convert_elements between all pairs, from unaligned memory.
 void test_conversion() {
   const DType floats[] = {DType::f32, DType::bf16, DType::f16};
@@ -127,6 +204,7 @@ int main() {
   Random random(1);
   test_every_f16();
   test_rounding(random);
+  test_e4m3(random);
   test_conversion();
   return g_counts.finish();
 }

@@ -125,6 +125,9 @@ Change out_dtype(DType to) {
 Change attribute(size_t index, double to) {
   return [=](GraphSpec& s) { s.nodes[0].attributes[index] = to; };
 }
+Change second_attribute(double value) {
+  return [=](GraphSpec& s) { s.nodes[0].attributes.push_back(value); };
+}
 Change absent(size_t input) {
   return [=](GraphSpec& s) { s.nodes[0].inputs[input] = kAbsent; };
 }
@@ -158,6 +161,8 @@ std::vector<Case> op_cases() {
       {Op::linear, "residual of shape [2, 5, 6]", shape(3, {2, 6, 5})},
       {Op::linear, "residual of dtype f32", dtype(3, kBf16)},
       {Op::linear, "no activation together with a residual", attribute(0, 1)},
+      {Op::linear, "between 0 and 1 for f8", second_attribute(2)},
+      {Op::linear, "sides are multiples of 16 for f8, not [6, 8]", second_attribute(1)},
       {Op::layer_norm, "x of dtype f32, bf16 or f16", dtype(0, kU8)},
       {Op::layer_norm, "weight without empty", both(shape(1, {0}), shape(0, {2, 5, 0}))},
       {Op::layer_norm, "weight of shape [8]", shape(1, {9})},

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "../../native/cpu/backend.h"
+#include "f8_graphs.h"
 #include "graph_fixture.h"
 #include "random_graph.h"
 
@@ -240,6 +241,21 @@ void test_rows_of_nothing() {
   g_counts.check(message.empty(), "2^39 empty rows: " + message);
 }
 
+void test_f8(Random& random, std::vector<DType> dtypes) {
+  dtypes.push_back(DType::f32);
+  const auto backend = cpu::make_cpu_backend(2);
+  for (const F8Case& c : f8_cases(dtypes, 1029)) {  // two parts, the second of 5 rows
+    const std::string problem = f8_problem_of(c, random, backend);
+    g_counts.check(problem.empty(), c.name + ": " + problem);
+  }
+  for (DType dtype : dtypes) {
+    std::string problem = f8_nonfinite_problem(random, backend, dtype);
+    g_counts.check(problem.empty(), std::string("f8, not finite, ") + dtype_name(dtype) + ": " + problem);
+    problem = f8_shared_weight_problem(random, backend, dtype);
+    g_counts.check(problem.empty(), std::string("f8, a shared weight, ") + dtype_name(dtype) + ": " + problem);
+  }
+}
+
 int64_t number_from(const char* variable, int64_t otherwise) {
   const char* text = std::getenv(variable);
   return text ? std::atoll(text) : otherwise;
@@ -279,5 +295,6 @@ int main() {
   test_f16();
   test_out_of_memory();
   test_rows_of_nothing();
+  test_f8(random, halves);
   return g_counts.finish();
 }

@@ -25,6 +25,24 @@ inline double activate(double v, double kind) {
   return kind == 2 ? 0.5 * v * (1 + std::erf(v / std::sqrt(2.0))) : v;
 }
 
+// A matrix with every row rounded to e4m3 (4 bits of significand from 2^-6 on, multiples of 2^-9 below), scaled by the least
+// power of two that brings the row to 448 or below.
+inline Array rounded_to_f8(const Array& matrix, int64_t columns) {
+  Array out(matrix.size());
+  for (size_t row = 0; row < matrix.size(); row += static_cast<size_t>(columns)) {
+    double largest = 0;
+    for (int64_t c = 0; c < columns; ++c) largest = std::max(largest, std::abs(matrix[row + c]));
+    int exponent = -126;
+    while (std::ldexp(448, exponent) < largest) ++exponent;
+    for (int64_t c = 0; c < columns; ++c) {
+      const double scaled = std::ldexp(matrix[row + c], -exponent);
+      const double step = std::ldexp(1, std::max(-9, scaled == 0 ? -9 : std::ilogb(scaled) - 3));
+      out[row + c] = std::ldexp(std::nearbyint(scaled / step) * step, exponent);
+    }
+  }
+  return out;
+}
+
 // Bilinear sample of a plane at output pixel (y, x), align_corners = false.
 struct Resample {
   int64_t low, high;
@@ -153,9 +171,11 @@ inline Array reference(const Graph& g, const Node& n, const std::vector<const Ar
   switch (n.op) {
     case Op::linear: {
       const int64_t k = xs.back();
+      const bool f8 = n.attributes.size() > 1 && n.attributes[1] == 1;
+      const Array a = f8 ? rounded_to_f8(x, k) : x, w = f8 ? rounded_to_f8(*in[1], k) : *in[1];
       for (int64_t i = 0; i < elements; ++i) {
         double sum = in[2] ? (*in[2])[i % last] : 0;
-        for (int64_t c = 0; c < k; ++c) sum += x[i / last * k + c] * (*in[1])[i % last * k + c];
+        for (int64_t c = 0; c < k; ++c) sum += a[i / last * k + c] * w[i % last * k + c];
         out[i] = activate(sum, n.attributes[0]) + (in.size() > 3 && in[3] ? (*in[3])[i] : 0);
       }
       return out;

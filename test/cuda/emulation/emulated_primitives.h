@@ -57,6 +57,12 @@ uint32_t pack2(float low, float high) {
   return from_float<T>(low).bits | static_cast<uint32_t>(from_float<T>(high).bits) << 16;
 }
 
+inline uint32_t pack4_e4m3(float a, float b, float c, float d) {
+  uint32_t packed = 0;
+  for (const float x : {d, c, b, a}) packed = packed << 8 | e4m3_from_f32_bits(__float_as_uint(x));
+  return packed;
+}
+
 // .ftz: subnormal inputs and results are zeros.
 inline float exp2_fast(float x) {
   const float result = std::exp2(x);

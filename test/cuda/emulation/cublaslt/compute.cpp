@@ -57,6 +57,13 @@ uint16_t float_to_bf16(float x) {
   if (x != x) return 0x7fff;
   return static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
 }
+float e4m3_to_float(uint8_t bits) {
+  const int exponent = bits >> 3 & 15, mantissa = bits & 7;
+  if (exponent == 15 && mantissa == 7) return float_of(0x7fc00000u);
+  const auto magnitude =
+      static_cast<float>(std::ldexp(exponent == 0 ? mantissa : 8 + mantissa, std::max(exponent, 1) - 10));
+  return bits & 0x80 ? -magnitude : magnitude;
+}
 // 10 bits of mantissa, to nearest, ties away from zero.
 float to_tf32(float x) {
   const uint32_t bits = bits_of(x);
@@ -65,6 +72,7 @@ float to_tf32(float x) {
 
 float read(const void* data, uint32_t type, uint64_t index) {
   if (type == kF32) return static_cast<const float*>(data)[index];
+  if (type == kE4M3) return e4m3_to_float(static_cast<const uint8_t*>(data)[index]);
   const uint16_t bits = static_cast<const uint16_t*>(data)[index];
   return type == kBF16 ? float_of(static_cast<uint32_t>(bits) << 16) : f16_to_float(bits);
 }
@@ -188,8 +196,9 @@ void compute_columns(const Product& p, int32_t batch, uint64_t first, uint64_t l
   for (uint64_t j = 0; j < n; ++j) {
     for (uint64_t i = 0; i < m; ++i) {
       float value = p.alpha * total[j * m + i];
+      if (p.is_f8()) value *= p.desc.scales_a[i] * p.desc.scales_b[first + j];
       if (p.beta != 0) value += p.beta * c.at(i, first + j);
-      if (bias) value += read(p.desc.bias, p.d.type, bias_start + i);
+      if (bias) value += read(p.desc.bias, p.bias_type(), bias_start + i);
       write(const_cast<void*>(d.data), d.type, i * d.down + (first + j) * d.right, activated(value, p.desc.epilogue));
     }
   }

@@ -19,8 +19,9 @@ enum Status : int {
   kLicenseError = 16
 };
 
-enum DataType : int32_t { kF32 = 0, kF16 = 2, kBF16 = 14 };
+enum DataType : int32_t { kF32 = 0, kF16 = 2, kBF16 = 14, kE4M3 = 28 };
 enum ComputeType : int32_t { kCompute32F = 68, kCompute32FPedantic = 69, kCompute32FFastTf32 = 77 };
+enum ScaleMode : int32_t { kScalar = 0, kOuterVector = 3 };
 enum Order : int32_t { kColumns = 0, kRows = 1 };
 enum Epilogue : uint32_t { kDefault = 1, kRelu = 2, kBias = 4, kGelu = 32 };
 enum ReductionScheme : uint32_t { kNoReduction = 0, kInPlace = 1, kInComputeType = 2, kInOutputType = 4 };
@@ -35,6 +36,8 @@ struct Desc {
   int32_t bias_type = -1;
   int32_t processors = 0;
   int8_t fast_accumulation = 0;
+  int32_t scale_mode_a = 0, scale_mode_b = 0;
+  const float *scales_a = nullptr, *scales_b = nullptr;  // [m] and [n] in mode kOuterVector
 };
 
 struct Layout {
@@ -81,7 +84,7 @@ struct HeuristicResult {
 };
 
 inline size_t bytes_of(uint32_t type) {
-  return type == kF32 ? 4 : 2;
+  return type == kF32 ? 4 : type == kE4M3 ? 1 : 2;
 }
 
 // Elements from a matrix's first to its last, both included.
@@ -100,6 +103,8 @@ struct Product {
   void* workspace;
   Algorithm algorithm;
 
+  bool is_f8() const { return a.type == kE4M3; }
+  uint32_t bias_type() const { return desc.bias_type == -1 ? d.type : static_cast<uint32_t>(desc.bias_type); }
   uint64_t m() const { return d.rows; }
   uint64_t n() const { return d.columns; }
   uint64_t k() const { return desc.transpose_a ? a.rows : a.columns; }

@@ -112,10 +112,18 @@ BA_SAM_EXPORT Status cublasLtMatmulDescSetAttribute(Desc* desc, int attribute, c
       return store(desc->bias_batch_stride, value, bytes);
     case 15:
       return store(desc->processors, value, bytes);
+    case 17:
+      return store(desc->scales_a, value, bytes);
+    case 18:
+      return store(desc->scales_b, value, bytes);
     case 25:
       return store(desc->fast_accumulation, value, bytes);
     case 26:
       return store(desc->bias_type, value, bytes);
+    case 31:
+      return store(desc->scale_mode_a, value, bytes);
+    case 32:
+      return store(desc->scale_mode_b, value, bytes);
   }
   return kNotSupported;  // not emulated
 }

@@ -4,6 +4,7 @@
 // matrices need 16-byte alignment of addresses and columns, a fused bias needs 16-byte alignment.
 #include <atomic>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <initializer_list>
 
@@ -29,6 +30,21 @@ uint64_t alignment_of(const void* pointer) {
 
 bool known_type(uint32_t type) {
   return type == kF32 || type == kF16 || type == kBF16;
+}
+
+// Products of e4m3 as the documentation has them for factors per row, and stricter: no activation in the epilogue.
+bool f8_supported(const Desc& desc, const Layout& a, const Layout& b, const Layout& c, const Layout& d) {
+  const char* sm = std::getenv("BA_SAM_EMULATION_SM");
+  if (!sm || std::atoi(sm) != 90) return false;
+  if (desc.scale != kF32 || desc.compute != kCompute32F || b.type != kE4M3) return false;
+  if (c.type != d.type || !known_type(d.type)) return false;
+  if (desc.transpose_a != 1 || desc.transpose_b != 0 || d.batch_count != 1) return false;
+  if (desc.scale_mode_a != kOuterVector || desc.scale_mode_b != kOuterVector) return false;
+  if (a.leading % 16 != 0 || b.leading % 16 != 0 || a.rows % 16 != 0 || a.columns % 16 != 0) return false;
+  if (desc.epilogue != kDefault && desc.epilogue != kBias) return false;
+  const uint32_t bias_type = d.type == kF32 ? uint32_t{kBF16} : d.type;
+  const uint32_t described = desc.bias_type == -1 ? d.type : static_cast<uint32_t>(desc.bias_type);
+  return desc.epilogue != kBias || described == bias_type;
 }
 
 // Types as the documentation's table of cublasLtMatmul() has them for 32-bit floating-point compute types.
@@ -71,13 +87,14 @@ Status check(const Desc& desc, const Layout& a, const Layout& b, const Layout& c
   if (d.batch_count > 1 && d.batch_stride < static_cast<int64_t>(extent(d))) return kInvalidValue;
   if (a.batch_stride < 0 || b.batch_stride < 0 || c.batch_stride < 0) return kInvalidValue;
 
-  if (!types_supported(desc, a, b, c, d)) return kNotSupported;
+  if (a.type == kE4M3 ? !f8_supported(desc, a, b, c, d) : !types_supported(desc, a, b, c, d)) return kNotSupported;
   if (desc.pointer_mode != 0 || desc.transpose_c != 0 || c.order != d.order) return kNotSupported;
   bool known = false;
   for (const uint32_t epilogue : kEpilogues) known = known || desc.epilogue == epilogue;
   if (!known) return kNotSupported;
   if (desc.epilogue & kBias) {
-    if (desc.bias_type != -1 && static_cast<uint32_t>(desc.bias_type) != d.type) return kNotSupported;
+    const bool other = desc.bias_type != -1 && static_cast<uint32_t>(desc.bias_type) != d.type;
+    if (other && a.type != kE4M3) return kNotSupported;
     if (d.order != kColumns || desc.bias_batch_stride < 0) return kNotSupported;
   }
   // Columns of 16-bit matrices start at multiples of 16 bytes.
@@ -105,7 +122,8 @@ uint64_t mix(uint64_t hash, const Layout& l) {
 uint64_t problem_of(const Desc& desc, const Layout& a, const Layout& b, const Layout& c, const Layout& d) {
   uint64_t hash = kMagic;
   for (const uint64_t part : {static_cast<uint64_t>(desc.compute), static_cast<uint64_t>(desc.transpose_a),
-                              static_cast<uint64_t>(desc.transpose_b), uint64_t{desc.epilogue}}) {
+                              static_cast<uint64_t>(desc.transpose_b), uint64_t{desc.epilogue},
+                              static_cast<uint64_t>(desc.bias_type), static_cast<uint64_t>(desc.scale_mode_a)}) {
     hash = mix(hash, part);
   }
   return mix(mix(mix(mix(hash, a), b), c), d);
@@ -122,7 +140,7 @@ Status choose(const Desc& desc, const Layout& a, const Layout& b, const Layout& 
   for (int i = 0; i < 4; ++i) {
     const uint32_t promised = preference.alignment[i];
     if (promised == 0 || (promised & (promised - 1)) != 0) return kInvalidValue;
-    if (promised < (bytes_of(layouts[i]->type) == 2 ? 16u : 4u)) return kNotSupported;
+    if (promised < (bytes_of(layouts[i]->type) <= 2 ? 16u : 4u)) return kNotSupported;
     algorithm.alignment[i] = static_cast<uint16_t>(promised < 256 ? promised : 256);
   }
   // Fused biases of less alignment are accepted by some versions and fault in others.
@@ -172,7 +190,9 @@ int run_task(void* context, char* failure, size_t failure_bytes) {
   if (!check_range("A", p.a_data, bytes_of_all(p.a)) || !check_range("B", p.b_data, bytes_of_all(p.b)) ||
       !check_range("C", p.c_data, p.beta != 0 ? bytes_of_all(p.c) : 0) ||
       !check_range("D", p.d_data, bytes_of_all(p.d)) ||
-      !check_range("the bias", p.desc.bias, bias ? bias_elements * bytes_of(p.d.type) : 0) ||
+      !check_range("the bias", p.desc.bias, bias ? bias_elements * bytes_of(p.bias_type()) : 0) ||
+      !check_range("the factors of A", p.desc.scales_a, p.is_f8() ? p.m() * sizeof(float) : 0) ||
+      !check_range("the factors of B", p.desc.scales_b, p.is_f8() ? p.n() * sizeof(float) : 0) ||
       !check_range("the workspace", p.workspace, p.algorithm.workspace_bytes)) {
     return kIllegalAddress;
   }
@@ -228,6 +248,7 @@ BA_SAM_EXPORT Status cublasLtMatmul(void* handle, const Desc* desc, const void* 
   if (p.beta != 0 && !c) return refuse(kInvalidValue);
   if (c == d && !c_layout->same_as(*d_layout)) return refuse(kInvalidValue);
   if ((desc->epilogue & kBias) && !desc->bias) return refuse(kInvalidValue);
+  if (p.is_f8() && (!desc->scales_a || !desc->scales_b)) return refuse(kInvalidValue);
 
   // The addresses as they are, where no algorithm was chosen under promises.
   const void* data[4] = {a, b, p.beta != 0 ? c : d, d};

@@ -1,0 +1,54 @@
+// See product.h.
+#include "product.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace ba_sam::cpu {
+
+using dnnl::memory;
+
+dnnl::primitive_attr make_attr(Activation activation, bool accumulate) {
+  dnnl::primitive_attr attr;
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  dnnl::post_ops ops;
+  if (accumulate) ops.append_sum(1.f);
+  append_activation(ops, activation);
+  attr.set_post_ops(ops);
+  return attr;
+}
+
+Product::Product(int64_t rows, DType src_dtype, DType dst_dtype, std::shared_ptr<const PackedWeights> weights,
+                 bool bias, Activation activation, bool accumulate)
+    : weights_(std::move(weights)), bias_(bias) {
+  const auto weights_desc = weights_->memory.get_desc();
+  const auto dims = dims_of(weights_->plain_desc);
+  const memory::desc src({rows, dims[0]}, dnnl_type(src_dtype), memory::format_tag::ab);
+  const memory::desc dst({rows, dims[1]}, dnnl_type(dst_dtype), memory::format_tag::ab);
+  const memory::desc bias_desc =
+      bias ? memory::desc({1, dims[1]}, memory::data_type::f32, memory::format_tag::ab) : memory::desc();
+  const auto desc = matmul_desc(src, weights_desc, bias_desc, dst, make_attr(activation, accumulate));
+  primitive_.init(desc);
+  primitive_.set_primitive(dnnl::matmul(desc));
+  primitive_.bind(DNNL_ARG_SRC, src);
+  primitive_.bind(DNNL_ARG_DST, dst);
+  primitive_.bind(DNNL_ARG_WEIGHTS, weights_->memory);
+  if (bias) primitive_.bind(DNNL_ARG_BIAS, bias_desc);
+}
+
+void Product::run(void* out, const void* src, const float* bias, void* scratch) {
+  primitive_.point(DNNL_ARG_SRC, src);
+  primitive_.point(DNNL_ARG_DST, out);
+  if (bias_) primitive_.point(DNNL_ARG_BIAS, bias);
+  primitive_.execute(scratch);
+}
+
+void copy_parallel(void* out, const void* in, size_t bytes, int threads) {
+  constexpr size_t kChunk = size_t{256} << 10;
+#pragma omp parallel for num_threads(threads) schedule(static) if (bytes > 2 * kChunk)
+  for (size_t at = 0; at < bytes; at += kChunk) {
+    std::memcpy(static_cast<uint8_t*>(out) + at, static_cast<const uint8_t*>(in) + at, std::min(kChunk, bytes - at));
+  }
+}
+
+}  // namespace ba_sam::cpu

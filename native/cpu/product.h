@@ -1,0 +1,60 @@
+// One product or convolution of oneDNN with everything that a run of it needs; bias, activation and residual are post-ops.
+#pragma once
+
+#include <memory>
+#include <unordered_map>
+
+#include "packed_weights.h"
+
+namespace ba_sam::cpu {
+
+// One oneDNN primitive with its arguments; data pointers are set for each run.
+class Primitive {
+ public:
+  template <typename Desc>
+  void init(const Desc& desc) {
+    scratch_bytes_ = desc.scratchpad_desc().get_size();
+    if (scratch_bytes_) bind(DNNL_ARG_SCRATCHPAD, desc.scratchpad_desc());
+  }
+  void set_primitive(dnnl::primitive primitive) { primitive_ = std::move(primitive); }
+  void bind(int argument, const dnnl::memory::desc& desc) {
+    arguments_[argument] = dnnl::memory(desc, dnnl_engine(), nullptr);
+  }
+  void bind(int argument, const dnnl::memory& fixed) { arguments_[argument] = fixed; }
+  void point(int argument, const void* data) { arguments_.at(argument).set_data_handle(const_cast<void*>(data)); }
+  size_t scratch_bytes() const { return scratch_bytes_; }
+
+  void execute(void* scratch) {
+    if (scratch_bytes_) point(DNNL_ARG_SCRATCHPAD, scratch);
+    primitive_.execute(dnnl_stream(), arguments_);
+    dnnl_stream().wait();
+  }
+
+ private:
+  dnnl::primitive primitive_;
+  std::unordered_map<int, dnnl::memory> arguments_;
+  size_t scratch_bytes_ = 0;
+};
+
+// Scratchpads of the caller's; accumulate: the product is added to what lies in the output.
+dnnl::primitive_attr make_attr(Activation activation, bool accumulate);
+
+// rows × [K, N] with packed weights, f32 bias [N] or none; dst += when accumulating.
+class Product {
+ public:
+  Product(int64_t rows, DType src_dtype, DType dst_dtype, std::shared_ptr<const PackedWeights> weights, bool bias,
+          Activation activation, bool accumulate);
+
+  size_t scratch_bytes() const { return primitive_.scratch_bytes(); }
+  void run(void* out, const void* src, const float* bias, void* scratch);
+
+ private:
+  std::shared_ptr<const PackedWeights> weights_;
+  bool bias_;
+  Primitive primitive_;
+};
+
+// A copy of `bytes` by a team of `threads`.
+void copy_parallel(void* out, const void* in, size_t bytes, int threads);
+
+}  // namespace ba_sam::cpu
