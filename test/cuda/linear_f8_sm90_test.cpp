@@ -46,6 +46,8 @@ void check_cases(Random& random, const std::string& name, const cuda::BackendOpt
   for (DType dtype : kFloats) {
     std::string problem = f8_nonfinite_problem(random, backend, dtype);
     g_counts.check(problem.empty(), name + ": not finite, " + dtype_name(dtype) + ": " + problem);
+    problem = f8_rounding_problem(random, backend, dtype);
+    g_counts.check(problem.empty(), name + ": rounding, " + dtype_name(dtype) + ": " + problem);
     problem = f8_shared_weight_problem(random, backend, dtype);
     g_counts.check(problem.empty(), name + ": a shared weight, " + dtype_name(dtype) + ": " + problem);
   }
@@ -114,10 +116,11 @@ int main() {
   lt::replace(&plain);
   check_cases(random, "not fused");
   lt::replace(nullptr);
-  cuda::BackendOptions small;
-  small.limits.product_elements = 6000;
-  small.limits.gathered_bytes = 5000;
-  check_cases(random, "in parts", small);
+  cuda::BackendOptions products, rows;
+  products.limits.product_elements = 6000;
+  check_cases(random, "products in parts", products);
+  rows.limits.gathered_bytes = 5000;
+  check_cases(random, "rows in parts", rows);
   check_emulation(g_counts);
   return g_counts.finish();
 }

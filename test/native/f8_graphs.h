@@ -81,6 +81,29 @@ inline std::string f8_nonfinite_problem(Random& random, const std::shared_ptr<Ba
   return "";
 }
 
+// The unit matrix as weight shows how x was rounded, bit for bit: also what is far below the largest number of its row.
+inline std::string f8_rounding_problem(Random& random, const std::shared_ptr<Backend>& backend, DType dtype) {
+  GraphSpec s;
+  s.outputs = {s.node(Op::linear, {s.input({40, 16}, dtype), s.weight({16, 16}, dtype)}, {0, 1}, {40, 16}, DType::f32)};
+  Fixture f(s, random, backend);
+  Array x(40 * 16), unit(16 * 16);
+  for (size_t i = 0; i < x.size(); ++i) {
+    x[i] = i % 16 == 0 ? 400 : std::ldexp(random.uniform(-1, 1), static_cast<int>(random.integer(-12, 8)));
+  }
+  for (size_t i = 0; i < 16; ++i) unit[17 * i] = 1;
+  const Node& n = f.graph.nodes[0];
+  f.data[n.inputs[0]] = stored(x, dtype);
+  f.data[n.inputs[1]] = stored(unit, dtype);
+  f.weights = f.store(backend);
+  Plan plan(f.weights, f.graph);
+  const Array out = loaded(f.run(plan)[0], DType::f32);
+  const Array expected = rounded_to_f8(loaded(f.data[n.inputs[0]], dtype), 16);
+  for (size_t i = 0; i < out.size(); ++i) {
+    if (out[i] != expected[i]) return "element " + std::to_string(i) + " is " + std::to_string(out[i]);
+  }
+  return "";
+}
+
 // The same weight in e4m3, in its own dtype, and in e4m3 again.
 inline std::string f8_shared_weight_problem(Random& random, const std::shared_ptr<Backend>& backend, DType dtype) {
   GraphSpec spec[2];

@@ -251,6 +251,8 @@ void test_f8(Random& random, std::vector<DType> dtypes) {
   for (DType dtype : dtypes) {
     std::string problem = f8_nonfinite_problem(random, backend, dtype);
     g_counts.check(problem.empty(), std::string("f8, not finite, ") + dtype_name(dtype) + ": " + problem);
+    problem = f8_rounding_problem(random, backend, dtype);
+    g_counts.check(problem.empty(), std::string("f8, rounding, ") + dtype_name(dtype) + ": " + problem);
     problem = f8_shared_weight_problem(random, backend, dtype);
     g_counts.check(problem.empty(), std::string("f8, a shared weight, ") + dtype_name(dtype) + ": " + problem);
   }
