@@ -20,6 +20,9 @@ export interface BackendStatus {
   readonly devices?: readonly CudaDevice[];
 }
 
+/** The first with tensor cores for e4m3. */
+const F8_CAPABILITY = 8.9;
+
 /** Every backend with the reason when it cannot be used. Looks for the CUDA addon and its devices. */
 export function backends(): BackendStatus[] {
   const cpu = nativeStatus();
@@ -69,16 +72,22 @@ export function deviceName(device: ResolvedDevice): 'cpu' | `cuda:${number}` {
 }
 
 /**
- * Device, dtype and tf32 that a model is to run with, checked together.
+ * Device, dtype, tf32 and f8 that a model is to run with, checked together.
  *
  * @throws SamError ERR_INVALID_ARGUMENT, ERR_DEVICE_UNAVAILABLE
  */
-export function resolveCompute(request: { device?: Device; dtype?: ComputeDType; tf32?: boolean }): {
+export function resolveCompute(request: {
+  device?: Device;
+  dtype?: ComputeDType;
+  tf32?: boolean;
+  f8?: boolean;
+}): {
   device: ResolvedDevice;
   dtype: ComputeDType;
   tf32: boolean;
+  f8: boolean;
 } {
-  const { dtype = 'f32', tf32 = false } = request;
+  const { dtype = 'f32', tf32 = false, f8 = false } = request;
   if (tf32 && dtype !== 'f32') {
     throw new SamError(
       'ERR_INVALID_ARGUMENT',
@@ -86,11 +95,21 @@ export function resolveCompute(request: { device?: Device; dtype?: ComputeDType;
     );
   }
   const device = resolveDevice(request.device ?? 'auto');
-  if (device.kind === 'cpu') {
-    const reason = unavailableOnCpu(dtype, tf32);
-    if (reason) throw new SamError('ERR_DEVICE_UNAVAILABLE', reason);
-  }
-  return { device, dtype, tf32 };
+  const reason = device.kind === 'cpu' ? unavailableOnCpu(dtype, tf32) : f8 ? noF8On(device.index) : '';
+  if (reason) throw new SamError('ERR_DEVICE_UNAVAILABLE', reason);
+  return { device, dtype, tf32, f8 };
+}
+
+/** Why a CUDA device has no products of e4m3, as far as can be told before cuBLASLt is asked for one; empty if it may. */
+function noF8On(index: number): string {
+  const device = cudaStatus()
+    .addon?.info()
+    .devices.find((one) => one.index === index);
+  if (!device || Number(device.computeCapability) >= F8_CAPABILITY) return '';
+  return (
+    `Expected no f8 on ${device.name}: products of e4m3 need compute capability ${F8_CAPABILITY} or later, ` +
+    `not ${device.computeCapability}`
+  );
 }
 
 function unavailableOnCpu(dtype: ComputeDType, tf32: boolean): string {

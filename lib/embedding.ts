@@ -23,6 +23,8 @@ export interface EmbeddingInfo {
   readonly settings: ResolvedSettings;
   /** Dtype that the encoder computed in. */
   readonly dtype: 'f32' | 'bf16' | 'f16';
+  /** Whether its linear layers had operands of 8 bits; default false. */
+  readonly f8?: boolean;
 }
 
 const TENSOR = 'image_embeddings';
@@ -44,6 +46,7 @@ const infoSchema = z.strictObject({
   content: size,
   input: size,
   dtype: z.enum(['f32', 'bf16', 'f16']),
+  f8: z.boolean().optional(),
   settings: z.strictObject({
     mode: z.enum(['paper', 'released-code']),
     lengthScale: z.boolean(),
@@ -69,6 +72,7 @@ export class Embedding implements EmbeddingInfo {
   readonly input: Size;
   readonly settings: ResolvedSettings;
   readonly dtype: EmbeddingInfo['dtype'];
+  readonly f8: boolean;
 
   constructor(
     readonly data: Float32Array,
@@ -87,6 +91,7 @@ export class Embedding implements EmbeddingInfo {
     this.input = info.input;
     this.settings = info.settings;
     this.dtype = info.dtype;
+    this.f8 = info.f8 ?? false;
   }
 
   get batch(): number {
@@ -126,10 +131,13 @@ export class Embedding implements EmbeddingInfo {
    * @throws SamError ERR_IO
    */
   async save(path: string): Promise<void> {
-    const { image, content, input, settings, dtype } = this;
+    const { image, content, input, settings, dtype, f8 } = this;
     await writeSafetensors(path, [{ name: TENSOR, dtype: 'f32', shape: this.shape, data: this.data }], {
       format: FORMAT,
-      info: JSON.stringify({ image, content, input, settings, dtype } satisfies EmbeddingInfo),
+      info: JSON.stringify({
+        ...{ image, content, input, settings, dtype },
+        ...(f8 && { f8 }),
+      } satisfies EmbeddingInfo),
     });
   }
 

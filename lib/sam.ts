@@ -44,6 +44,11 @@ export interface LoadOptions extends BaSamSettings, CallOptions {
   dtype?: ComputeDType;
   /** CUDA with dtype f32: products round their operands to 10 bits of mantissa, for speed. Default false. */
   tf32?: boolean;
+  /**
+   * Linear layers of the image encoder's blocks round their operands to 8 bits (e4m3), for speed on CUDA devices of compute
+   * capability 9.0; docs/cuda.md says what it costs in accuracy. The CPU rounds alike, and is slower for it. Default false.
+   */
+  f8?: boolean;
 }
 
 export interface EncodeOptions extends Omit<BaSamSettings, 'distance'>, RunOptions {
@@ -87,6 +92,7 @@ const loadSchema = z.strictObject({
   device: z.string().optional(),
   dtype: z.enum(['f32', 'bf16', 'f16']).optional(),
   tf32: z.boolean().optional(),
+  f8: z.boolean().optional(),
 });
 const encodeSchema = z.strictObject({
   ...settingsShape,
@@ -124,6 +130,8 @@ export class Sam implements AsyncDisposable {
     /** BA-SAM's settings given to `load`; a call may override them. */
     private readonly settings: BaSamSettings,
     private readonly session: Session,
+    /** Whether the image encoder's linear layers have operands of 8 bits. */
+    readonly f8: boolean,
   ) {}
 
   /**
@@ -137,12 +145,12 @@ export class Sam implements AsyncDisposable {
     if (typeof checkpoint !== 'string' || checkpoint === '') {
       throw invalidArgument('checkpoint', 'path of a checkpoint', checkpoint);
     }
-    const { signal, onProgress, device, dtype, tf32, ...settings } = parse(
+    const { signal, onProgress, device, dtype, tf32, f8, ...settings } = parse(
       loadSchema as unknown as z.ZodType<LoadOptions>,
       options,
       'options',
     );
-    const compute = resolveCompute({ device, dtype, tf32 });
+    const compute = resolveCompute({ device, dtype, tf32, f8 });
     signal?.throwIfAborted();
     const file = await openSamCheckpoint(checkpoint);
     let session: Session | undefined;
@@ -167,7 +175,7 @@ export class Sam implements AsyncDisposable {
         onProgress?.(done / total);
       }
       signal?.throwIfAborted();
-      return new Sam(config, session.device, compute.dtype, settings, session);
+      return new Sam(config, session.device, compute.dtype, settings, session, compute.f8);
     } catch (error) {
       await session?.dispose();
       throw error;
@@ -319,16 +327,16 @@ export class Sam implements AsyncDisposable {
     options: RunOptions,
     sizes: { image: Size; content: Size; input: Size },
   ): Promise<Embedding> {
-    const { config, dtype } = this;
+    const { config, dtype, f8 } = this;
     const grid = { h: sizes.input.height / config.patch, w: sizes.input.width / config.patch };
     const [data] = await this.session.run(
       `encoder/${pixels}/${batch}x${grid.h}x${grid.w}/${settingsKey(settings)}`,
-      () => imageEncoder(config, { batch, grid, settings, dtype, pixels }),
+      () => imageEncoder(config, { batch, grid, settings, dtype, f8, pixels }),
       inputs,
       { signal: options.signal, onProgress: options.onProgress, onProfile: options.onProfile },
     );
     const shape = [batch, config.outChannels, grid.h, grid.w] as const;
-    return new Embedding(data as Float32Array, shape, { ...sizes, settings, dtype });
+    return new Embedding(data as Float32Array, shape, { ...sizes, settings, dtype, f8 });
   }
 
   private checkEmbedding(embedding: Embedding): NonNullable<SamConfig['decoder']> {

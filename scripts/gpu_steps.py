@@ -110,6 +110,11 @@ def encoder_h_command(check):
             '--sizes', '1024', '--dtypes', 'bf16', '--runs', '20', '--profile', '--json', os.path.join(check.scratch, 'encoder-vit-h.json')]
 
 
+def encoder_f8_command(check):
+    return [check.node or 'node', 'dist/cli/main.js', 'bench', 'encoder', '--device', 'cuda', '--models', 'vit-b,vit-h', '--f8',
+            '--sizes', '1024', '--dtypes', 'bf16', '--runs', '20', '--profile', '--json', os.path.join(check.scratch, 'encoder-f8.json')]
+
+
 def transformers_command(check):
     return ['python3', 'bench/peers/encoder.py', '--models', 'vit-b,vit-h', '--sizes', '1024',
             '--variants', 'sdpa,eager,sdpa compiled,sdpa graphed', '--seconds', f'{min(80, max(20, check.left() - 40)):.0f}',
@@ -166,6 +171,7 @@ STEPS = [
     test_program('attention_test', 90),
     test_program('gemm_test', 60),
     test_program('ops_test', 60, BA_SAM_TEST_GRAPHS='50'),
+    test_program('linear_f8_sm90_test', 30),
     with_addon(Step('golden encoders and predictions', golden_command, 60,
                     ['test/cuda/golden.mjs', 'test/fixtures/golden/d64.json', 'models/sam-nano.safetensors',
                      'examples/images/demo.png'], needs_node)),
@@ -176,6 +182,7 @@ STEPS = [
          lambda check: needs_python('torch') or needs_build('libba_sam_attention.so')(check), 40),
     with_addon(Step('encoder', encoder_command, 60, ['lib/cli/bench.ts', 'lib/bench/encoder.ts'], needs_node, 20)),
     with_addon(Step('encoder ViT-H', encoder_h_command, 60, ['lib/cli/bench.ts', 'lib/bench/encoder.ts'], needs_node, 20)),
+    with_addon(Step('encoder with f8', encoder_f8_command, 60, ['lib/cli/bench.ts', 'lib/bench/encoder.ts'], needs_node, 20)),
     Step('encoder of transformers', transformers_command, 110, ['bench/peers/encoder.py'],
          lambda check: needs_python('torch', 'transformers'), 30),
     Step('profile of one attention kernel', ncu_command, 30, ['bench/cuda/attention_bench.cpp'],
@@ -191,3 +198,4 @@ STEPS = [
     sanitizer('memcheck', 'ops_test', 60, BA_SAM_TEST_GRAPHS='4'),
 ]
 REPORTS['encoder_vit_h'] = 'encoder-vit-h.json'
+REPORTS['encoder_f8'] = 'encoder-f8.json'

@@ -45,7 +45,7 @@ export function rawImage({ data, width, height }) {
  *
  * @param settings { name: settings of encode() }
  * @param onScene called after every scene at every size
- * @param visit awaited with { factor, side, scene, name, truths, prompts, embedding }
+ * @param visit awaited with { factor, side, scene, name, image, truths, prompts, embedding }
  */
 export async function forEachEmbedding({ sam, seeds, factors, settings, onScene }, visit) {
   const { trainedSide_px, patch } = sam.config;
@@ -63,8 +63,9 @@ export async function forEachEmbedding({ sam, seeds, factors, settings, onScene 
       }));
       const prompts = promptsAt(asked[index], side);
       for (const [name, options] of Object.entries(settings)) {
-        const embedding = await sam.encode(rawImage(image), encodeOptions(side, options));
-        await visit({ factor, side, scene, name, truths, prompts, embedding });
+        const raw = rawImage(image);
+        const embedding = await sam.encode(raw, encodeOptions(side, options));
+        await visit({ factor, side, scene, name, image: raw, truths, prompts, embedding });
       }
       onScene?.();
     }

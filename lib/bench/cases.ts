@@ -46,6 +46,8 @@ export interface EncoderCase {
   /** Side of the square input in px. */
   readonly size: number;
   readonly dtype: ComputeDType;
+  /** Linear layers with operands of e4m3. */
+  readonly f8: boolean;
   readonly biases: EncoderBiases;
 }
 
@@ -76,6 +78,7 @@ export interface CaseOptions {
   readonly models?: readonly ModelName[];
   readonly sizes?: readonly number[];
   readonly encoderBiases?: readonly EncoderBiases[];
+  readonly f8?: boolean;
   readonly prompts?: readonly PromptName[];
   readonly batches?: readonly number[];
 }
@@ -126,7 +129,7 @@ export function distanceOf(biases: AttentionBiases): Metric | undefined {
 const SIZES = [512, 1024, 2048, 4096];
 
 export function encoderCases(options: CaseOptions): EncoderCase[] {
-  const { models, sizes, dtypes, encoderBiases = ['plain'], quick } = options;
+  const { models, sizes, dtypes, encoderBiases = ['plain'], f8 = false, quick } = options;
   const inputs: readonly (readonly [ModelName, number])[] =
     models || sizes
       ? product(models ?? (['vit-b'] as const), sizes ?? (quick ? [512] : SIZES))
@@ -134,7 +137,7 @@ export function encoderCases(options: CaseOptions): EncoderCase[] {
         ? [['vit-b', 512]]
         : [...product(['vit-b'] as const, SIZES), ...product(['vit-l', 'vit-h'] as const, [1024])];
   return product(inputs, encoderBiases, dtypes).map(([[model, size], biases, dtype]) => ({
-    ...{ model, size, dtype, biases },
+    ...{ model, size, dtype, f8, biases },
   }));
 }
 
@@ -154,10 +157,15 @@ export function identify({ benchmark, of }: BenchmarkCase, device: string): Reco
     return { device, dtype, grid, tokens: grid[0] * grid[1], heads, headDim, window, biases };
   }
   if (benchmark === 'encoder') {
-    const { model, size, dtype, biases } = of;
-    return { model, size, dtype, biases, device };
+    const { model, size, biases } = of;
+    return { model, size, dtype: encoderDType(of), biases, device };
   }
   return { device, dtype: 'f32', ...of };
+}
+
+/** `bf16`, or `bf16+f8` where the linear layers' operands are rounded further. */
+function encoderDType({ dtype, f8 }: EncoderCase): string {
+  return f8 ? `${dtype}+f8` : dtype;
 }
 
 /** The same for people: what the progress line says. */
@@ -166,7 +174,7 @@ export function describeCase({ benchmark, of }: BenchmarkCase): string {
     const window = of.window === null ? 'global' : `window ${of.window}`;
     return `${of.grid.join('×')} ${window}, ${of.heads} heads × ${of.headDim}, ${of.biases}, ${of.dtype}`;
   }
-  if (benchmark === 'encoder') return `${of.model} ${of.size}×${of.size}, ${of.biases}, ${of.dtype}`;
+  if (benchmark === 'encoder') return `${of.model} ${of.size}×${of.size}, ${of.biases}, ${encoderDType(of)}`;
   return `${of.prompts} × ${of.prompt} on ${of.grid.join('×')}`;
 }
 

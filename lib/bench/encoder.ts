@@ -61,7 +61,7 @@ interface EncoderTimes {
 }
 
 async function timeEncoder(
-  { model, size, dtype, biases }: EncoderCase,
+  { model, size, dtype, f8, biases }: EncoderCase,
   { device, repeats }: RowConditions,
 ): Promise<EncoderTimes> {
   const config = encoderOnly(samConfig(model));
@@ -74,7 +74,7 @@ async function timeEncoder(
     const grid = { h: side, w: side };
     const pixels = random(3 * size * size, 2, 99);
     const encode = (onProfile?: (rows: readonly ProfileRow[]) => void) =>
-      session.run('encoder', () => imageEncoder(config, { batch: 1, grid, settings, dtype }), [pixels], {
+      session.run('encoder', () => imageEncoder(config, { batch: 1, grid, settings, dtype, f8 }), [pixels], {
         onProfile,
       });
     const profiled = async () => {

@@ -19,6 +19,7 @@ export interface BenchCommandOptions {
   biases?: string;
   models?: string;
   sizes?: string;
+  f8?: boolean;
   prompts?: string;
   batches?: string;
 }
@@ -63,6 +64,7 @@ export function addBenchCommand(root: Command, signal: AbortSignal): void {
     .optionsGroup('Encoder:')
     .option('--models <list>', 'vit-b, vit-l, vit-h')
     .option('--sizes <list>', 'sides of the input in px')
+    .option('--f8', 'linear layers with operands of 8 bits (e4m3)')
     .optionsGroup('Decoder:')
     .option('--prompts <list>', 'point, box, point+mask')
     .option('--batches <list>', 'prompts per call')

@@ -43,6 +43,7 @@ const OWNERS: Partial<Record<keyof BenchCommandOptions, readonly Benchmark[]>> =
   dtypes: ['attention', 'encoder'],
   models: ['encoder'],
   sizes: ['encoder'],
+  f8: ['encoder'],
   prompts: ['decoder'],
   batches: ['decoder'],
   profile: ['encoder', 'decoder'],
@@ -150,6 +151,7 @@ function casesOf(
         : undefined,
     models: given(options.models, list('--models', choice('--models', MODEL_NAMES))),
     sizes: given(options.sizes, list('--sizes', size)),
+    f8: options.f8,
     prompts: given(options.prompts, list('--prompts', choice('--prompts', PROMPTS))),
     batches: given(options.batches, list('--batches', integer('--batches', 1024))),
   };
@@ -182,9 +184,12 @@ function size(text: string): number {
 }
 
 /** Those asked for, each of which the device must have; or all that it has. */
-function dtypesOf(device: ResolvedDevice, { dtypes, quick }: BenchCommandOptions): readonly ComputeDType[] {
+function dtypesOf(
+  device: ResolvedDevice,
+  { dtypes, f8, quick }: BenchCommandOptions,
+): readonly ComputeDType[] {
   const asked = given(dtypes, list('--dtypes', choice('--dtypes', DTYPES as ComputeDType[])));
-  for (const dtype of asked ?? []) resolveCompute({ device: deviceName(device), dtype });
+  for (const dtype of asked ?? ['f32' as const]) resolveCompute({ device: deviceName(device), dtype, f8 });
   if (asked) return asked;
   if (device.kind === 'cuda') return quick ? ['bf16'] : ['f32', 'bf16', 'f16'];
   return native().info().bf16UnavailableReason ? ['f32'] : ['f32', 'bf16'];

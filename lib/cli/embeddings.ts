@@ -60,6 +60,7 @@ export async function loadEmbedding(
   if (flags.dtype !== undefined && flags.dtype !== embedding.dtype) {
     expected(`an embedding made with --dtype ${flags.dtype}`, embedding.dtype);
   }
+  if (flags.f8 && !embedding.f8) expected('an embedding made with --f8', 'one made without');
   const made = embedding.settings;
   const wanted = resolveSettings(
     {

@@ -15,6 +15,7 @@ export interface EvaluateCommandOptions {
   device?: string;
   dtype?: string;
   tf32?: boolean;
+  f8?: boolean;
   sizes?: string;
   attention?: string;
   distance?: string;
@@ -49,6 +50,7 @@ export function addEvaluateCommand(root: Command, signal: AbortSignal): void {
     .option('--device <list>', 'auto, cpu, cuda or cuda:<index>; several for the workers to take in turn')
     .option('--dtype <dtype>', 'f32, bf16, f16 (default: f32)')
     .option('--tf32', 'CUDA with f32: products with operands of 10 bits, for speed')
+    .option('--f8', 'linear layers of the image encoder with operands of 8 bits (e4m3)')
     .option('--sizes <list>', 'lengths of the longer side in px (default: the trained side)')
     .option(
       '--attention <list>',

@@ -94,6 +94,7 @@ function sharedOptions(options: EvaluateCommandOptions): Omit<EvaluateOptions, '
     device: given(devices, list('--device', device)) as EvaluateOptions['device'],
     dtype: given(dtype, choice('--dtype', DTYPES)) as EvaluateOptions['dtype'],
     tf32: options.tf32,
+    f8: options.f8,
     sizes: given(sizes, list('--sizes', integer('--sizes', MAX_LONGEST_SIDE))),
     attention: given(attention, list('--attention', choice('--attention', ATTENTION_SETTINGS))),
     penalty: paperPenalty(options),

@@ -15,6 +15,7 @@ export interface SharedOptions {
   /** Undefined unless given: an existing embedding keeps its own. */
   dtype?: ComputeDType;
   tf32?: boolean;
+  f8?: boolean;
   lengthScale?: boolean;
   distance?: string;
   slopes?: number[] | number | 'alibi';
@@ -39,6 +40,7 @@ export function addSharedOptions(command: Command): Command {
     .option('--device <device>', 'auto, cpu, cuda or cuda:<index>', device, 'auto')
     .option('--dtype <dtype>', `${DTYPES.join(', ')} (default: f32)`, oneOf('--dtype', DTYPES))
     .option('--tf32', 'CUDA with f32: products with operands of 10 bits, for speed')
+    .option('--f8', 'linear layers of the image encoder with operands of 8 bits (e4m3)')
     .option('--length-scale', "BA-SAM's scaling factor ln(N) / ln(N of training)")
     .addOption(
       new Option('--distance <metric>', `distance penalty: ${METRICS.join(', ')}`).argParser(
@@ -53,9 +55,9 @@ export function addSharedOptions(command: Command): Command {
 }
 
 /** What `Sam.load` gets besides the settings. */
-export function loadOptions(options: SharedOptions): Pick<LoadOptions, 'device' | 'dtype' | 'tf32'> {
-  const { device, dtype, tf32 } = options;
-  return { device: device as LoadOptions['device'], dtype, tf32 };
+export function loadOptions(options: SharedOptions): Pick<LoadOptions, 'device' | 'dtype' | 'tf32' | 'f8'> {
+  const { device, dtype, tf32, f8 } = options;
+  return { device: device as LoadOptions['device'], dtype, tf32, f8 };
 }
 
 /**

@@ -57,8 +57,8 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluationResu
  */
 export async function prepareEvaluation(given: EvaluateOptions): Promise<PreparedEvaluation> {
   const options = checkOptions(given);
-  const { out, resume, penalty, dtype, tf32 } = options;
-  const compute = options.device.map((device) => resolveCompute({ device, dtype, tf32 }));
+  const { out, resume, penalty, dtype, tf32, f8 } = options;
+  const compute = options.device.map((device) => resolveCompute({ device, dtype, tf32, f8 }));
   const config = await modelConfig(options.model);
   const cells = cellsOf(options.sizes ?? [config.trainedSide_px], options.attention);
   checkCells(cells, config, penalty);
@@ -90,7 +90,7 @@ export async function prepareEvaluation(given: EvaluateOptions): Promise<Prepare
       .digest('hex'),
     model: await fileHash(options.model),
     device,
-    dtype: tf32 ? 'tf32' : dtype,
+    dtype: `${tf32 ? 'tf32' : dtype}${f8 ? ' with f8' : ''}`,
     sizes: [...new Set(cells.map(({ size }) => size))],
     attention: options.attention,
     penalty: options.attention.includes('paper') ? penalty : null,
@@ -195,7 +195,7 @@ function openJobs(samples: readonly Sample[], cells: number, journal: Journal, s
 
 async function work(prepared: PreparedEvaluation, jobs: readonly Job[], journal: Journal): Promise<void> {
   const { options, plan, samples } = prepared;
-  const { model, dtype, tf32, signal, strict, workers } = options;
+  const { model, dtype, tf32, f8, signal, strict, workers } = options;
   const resumed = journal.rows;
   let done = resumed;
   let total = resumed + jobs.reduce((sum, job) => sum + job.cells.length, 0);
@@ -220,12 +220,13 @@ async function work(prepared: PreparedEvaluation, jobs: readonly Job[], journal:
       model,
       dtype,
       tf32,
+      f8,
       plan,
     };
     await runWorkers({ count: workers, devices: options.device, task, jobs, onEntry, signal });
     return;
   }
-  const sam = await Sam.load(model, { device: options.device[0]!, dtype, tf32, signal });
+  const sam = await Sam.load(model, { device: options.device[0]!, dtype, tf32, f8, signal });
   const rows = new RowMaker(sam, plan);
   try {
     for (const { index, cells } of jobs) {

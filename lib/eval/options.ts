@@ -45,6 +45,8 @@ export interface EvaluateOptions {
   dtype?: ComputeDType;
   /** CUDA with dtype f32: products round their operands to 10 bits of mantissa, for speed. Default false. */
   tf32?: boolean;
+  /** Linear layers of the image encoder with operands of 8 bits (e4m3). Default false. */
+  f8?: boolean;
   /** Lengths of the longer side in px, 1 … 16384. Default: the side the model was trained at. */
   sizes?: readonly number[];
   /** Default `plain`, `length-scale`, `paper`. */
@@ -113,6 +115,7 @@ export const optionShape = {
     .optional(),
   dtype: z.enum(['f32', 'bf16', 'f16']).optional(),
   tf32: z.boolean().optional(),
+  f8: z.boolean().optional(),
   sizes: distinct(
     z
       .int({ error: `Expected integer between 1 and ${MAX_LONGEST_SIDE}` })
@@ -158,6 +161,7 @@ export function checkOptions(options: EvaluateOptions): CheckedOptions {
     device: typeof given.device === 'object' ? given.device : [given.device ?? 'auto'],
     dtype: given.dtype ?? 'f32',
     tf32: given.tf32 ?? false,
+    f8: given.f8 ?? false,
     attention: given.attention ?? ['plain', 'length-scale', 'paper'],
     penalty: given.penalty ?? ZERO_SHOT.distance,
     pad: given.pad ?? true,

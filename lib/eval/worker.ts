@@ -18,6 +18,7 @@ export interface WorkerTask {
   readonly device: Device;
   readonly dtype: ComputeDType;
   readonly tf32: boolean;
+  readonly f8: boolean;
   readonly plan: Plan;
 }
 
@@ -56,10 +57,11 @@ class Worker {
     await send({ type: 'ready' });
   }
 
-  private async begin({ dataset, root, split, model, device, dtype, tf32, plan }: WorkerTask): Promise<void> {
+  private async begin(task: WorkerTask): Promise<void> {
+    const { dataset, root, split, model, device, dtype, tf32, f8, plan } = task;
     const { samples } = await openDataset(dataset, root, { split });
     this.samples = new Map(samples.map((sample) => [sample.id, sample]));
-    this.rows = new RowMaker(await Sam.load(model, { device, dtype, tf32 }), plan);
+    this.rows = new RowMaker(await Sam.load(model, { device, dtype, tf32, f8 }), plan);
   }
 }
 

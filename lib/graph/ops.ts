@@ -64,15 +64,21 @@ export interface LinearOptions {
   residual?: Value;
   /** Of the output: f32 or that of x (default: the residual's, else that of x). */
   dtype?: DType;
+  /**
+   * Operands in 8 bits: each row of x and of the weight is rounded to e4m3 times a power of two of its own (docs/ops.md).
+   * N and K are multiples of 16. Default false.
+   */
+  f8?: boolean;
 }
 
 /** x [..., K] · weight [N, K]ᵀ + bias → activation → + residual: [..., N]. */
 export function linear(x: Value, weight: Value, options: LinearOptions = {}): Value {
-  const { bias, activation, residual } = options;
+  const { bias, activation, residual, f8 } = options;
   expect('linear', weight.shape.length === 2 && weight.shape[1] === last(x), `weight [N, ${last(x)}]`);
   const dtype = options.dtype ?? residual?.dtype ?? x.dtype;
   const shape = [...x.shape.slice(0, -1), weight.shape[0]];
-  return append('linear', [x, weight, bias, residual], [activationId(activation)], shape, dtype);
+  const attributes = [activationId(activation), ...(f8 ? [1] : [])];
+  return append('linear', [x, weight, bias, residual], attributes, shape, dtype);
 }
 
 /** (x − mean) / √(var + eps) · weight + bias over the last axis, then the activation: as x, of any float dtype. */

@@ -31,6 +31,8 @@ export interface ImageEncoderOptions {
   settings: ResolvedSettings;
   /** Dtype of the matrix products. The residual stream and the normalisations stay in f32. */
   dtype: ComputeDType;
+  /** The blocks' linear layers round their operands to 8 bits (e4m3). Default false. */
+  f8?: boolean;
   /**
    * What the graph takes. `normalised` (default): pixel_values [B, 3, H, W] f32. `photograph`: image [B, H, W, 3] u8 and
    * content [B, 2] i32, height and width of what the canvas holds; it is normalised inside and 0 outside.
@@ -93,26 +95,26 @@ function embedPatches(weights: WeightScope, context: EncoderContext): Value {
 
 /** x += attention(norm1(x)); x += mlp(norm2(x)). */
 function block(x: Value, weights: WeightScope, index: number, context: EncoderContext): Value {
-  const { config, dtype } = context;
+  const { config, dtype, f8 } = context;
   const { width, mlpDim } = config;
 
   const normed = layerNorm(x, ...weights.norm('norm1', width), { eps: EPS, dtype });
   const heads = attentionHeads(normed, weights.sub('attn'), config.globalBlocks.includes(index), context);
   const { weight, bias } = weights.linear('attn.proj', width, width);
-  const attended = linear(heads, weight, { bias, residual: x });
+  const attended = linear(heads, weight, { bias, residual: x, f8 });
 
   const lin1 = weights.linear('mlp.lin1', mlpDim, width);
   const lin2 = weights.linear('mlp.lin2', width, mlpDim);
   const normed2 = layerNorm(attended, ...weights.norm('norm2', width), { eps: EPS, dtype });
-  const hidden = linear(normed2, lin1.weight, { bias: lin1.bias, activation: 'gelu' });
-  return linear(hidden, lin2.weight, { bias: lin2.bias, residual: attended });
+  const hidden = linear(normed2, lin1.weight, { bias: lin1.bias, activation: 'gelu', f8 });
+  return linear(hidden, lin2.weight, { bias: lin2.bias, residual: attended, f8 });
 }
 
 function attentionHeads(x: Value, weights: WeightScope, isGlobal: boolean, context: EncoderContext): Value {
-  const { config, grid, settings, scale } = context;
+  const { config, grid, settings, scale, f8 } = context;
   const { width, heads, headDim, trainedGrid, window } = config;
   const { weight, bias } = weights.linear('qkv', 3 * width, width);
-  const qkv = linear(x, weight, { bias });
+  const qkv = linear(x, weight, { bias, f8 });
 
   // A learned coefficient multiplies both relative position terms, in windows too.
   const coefficient = config.hasCoefficient ? weights.get('coefficient', [1]) : undefined;

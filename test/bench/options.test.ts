@@ -212,8 +212,8 @@ describe('rows', () => {
     const quick = { ...SHARED, quick: true };
     expect(attentionCases(quick).length).toBeLessThanOrEqual(6);
     expect(encoderCases(quick)).toEqual([
-      { model: 'vit-b', size: 512, dtype: 'f32', biases: 'plain' },
-      { model: 'vit-b', size: 512, dtype: 'bf16', biases: 'plain' },
+      { model: 'vit-b', size: 512, dtype: 'f32', f8: false, biases: 'plain' },
+      { model: 'vit-b', size: 512, dtype: 'bf16', f8: false, biases: 'plain' },
     ]);
   });
 });

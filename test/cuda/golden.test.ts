@@ -3,10 +3,11 @@
 // everything here is skipped, and said to be.
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { attention, backends, Sam } from '../../lib/index';
+import { attention, backends, type LoadOptions, Sam } from '../../lib/index';
 import { bareAttention, bareAttentionCase } from '../support/bare-attention';
-import { largestRelativeError } from '../support/compare';
+import { largestRelativeError, relativeL2 } from '../support/compare';
 import { encoderSuite } from '../support/encoder-suite';
+import { goldenImage } from '../support/golden';
 import {
   demoCases,
   expectedOf,
@@ -25,6 +26,10 @@ const TIMEOUT = 600_000;
 if (ADDON) process.env.BA_SAM_CUDA_ADDON = path.resolve(ADDON);
 else console.warn('test/cuda/golden.test.ts: skipped, BA_SAM_TEST_CUDA_ADDON names no addon');
 
+function hasF8(): boolean {
+  return ADDON !== undefined && backends()[1].devices?.[0]?.computeCapability === '9.0';
+}
+
 describe.skipIf(!ADDON)('CUDA', () => {
   encoderSuite({
     device: 'cuda',
@@ -35,6 +40,36 @@ describe.skipIf(!ADDON)('CUDA', () => {
 
   it('is there', () => {
     expect(backends()[1]).toMatchObject({ backend: 'cuda', available: true });
+  });
+
+  // Devices of other compute capabilities have no such products, or are not known to.
+  describe.skipIf(!hasF8())('f8', () => {
+    it.each(['f32', 'bf16', 'f16'] as const)(
+      'rounds as the CPU does, %s',
+      { timeout: TIMEOUT },
+      async (dtype) => {
+        const encode = async (options: LoadOptions): Promise<Float32Array> => {
+          const sam = await Sam.load(
+            path.join(__dirname, '..', 'fixtures', 'golden', 'd64.safetensors'),
+            options,
+          );
+          const pixelValues = goldenImage({ height: 480, width: 480, imageSeed: 1 });
+          const { data, f8 } = await sam.encode(
+            { pixelValues, shape: [1, 3, 480, 480] },
+            { lengthScale: true },
+          );
+          expect(f8).toBe(options.f8 === true);
+          await sam.dispose();
+          return data;
+        };
+        const plain = await encode({ device: 'cpu' });
+        const onCpu = await encode({ device: 'cpu', f8: true });
+        const onDevice = await encode({ device: 'cuda', dtype, f8: true });
+        // A sum that differs in its last bit may be rounded to the next e4m3: in few places in f32, in many in 16 bits.
+        expect(relativeL2(onDevice, onCpu)).toBeLessThanOrEqual(dtype === 'f32' ? 0.02 : 0.08);
+        expect(relativeL2(onDevice, plain)).toBeGreaterThan(0.05);
+      },
+    );
   });
 
   it('computes bare attention', { timeout: TIMEOUT }, async () => {

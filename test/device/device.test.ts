@@ -1,6 +1,6 @@
 // Devices: which one a request ends at, every reason why not another, and that the CPU never asks for CUDA. The CUDA addon
 // is a stub here, or missing.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -86,7 +86,11 @@ describe('without the CUDA addon', () => {
     expect(message).toMatch(/Use device cpu or auto$/);
   });
 
-  it('looks in the build, the package and the prebuilds', async () => {
+  // Where one is, it is found, and the reasons are others.
+  const built = ['build-cuda/Release', 'prebuilds/linux-x64'].some((folder) =>
+    existsSync(path.join(__dirname, '..', '..', folder, 'ba_sam_cuda.node')),
+  );
+  it.skipIf(built)('looks in the build, the package and the prebuilds', async () => {
     const { resolveDevice } = await load('none');
     vi.stubEnv('BA_SAM_CUDA_ADDON', '');
     const message = reason(() => resolveDevice('cuda'));
@@ -196,12 +200,25 @@ describe('dtypes', () => {
   it('every dtype and tf32 on CUDA', async () => {
     const { resolveCompute } = await load({ info: info() });
     for (const dtype of ['f32', 'bf16', 'f16'] as const) {
-      expect(resolveCompute({ dtype })).toEqual({ device: { kind: 'cuda', index: 0 }, dtype, tf32: false });
+      expect(resolveCompute({ dtype })).toEqual({
+        ...{ device: { kind: 'cuda', index: 0 }, dtype, tf32: false, f8: false },
+      });
     }
     expect(resolveCompute({ tf32: true })).toMatchObject({ dtype: 'f32', tf32: true });
     expect(() => resolveCompute({ dtype: 'bf16', tf32: true })).toThrow(
       'Expected no tf32 together with dtype bf16',
     );
+  });
+
+  it('f8 where tensor cores have it, and on the CPU', async () => {
+    const { resolveCompute } = await load({
+      info: info({ devices: [device(0, { computeCapability: '8.0' }), device(1)] }),
+    });
+    expect(resolveCompute({ device: 'cuda:1', dtype: 'bf16', f8: true })).toMatchObject({ f8: true });
+    expect(() => resolveCompute({ device: 'cuda:0', dtype: 'bf16', f8: true })).toThrow(
+      'Expected no f8 on GPU 0: products of e4m3 need compute capability 8.9 or later, not 8.0',
+    );
+    expect(resolveCompute({ device: 'cpu', f8: true })).toMatchObject({ dtype: 'f32', f8: true });
   });
 
   it('neither f16 nor tf32 on the CPU', async () => {
