@@ -169,45 +169,53 @@ __device__ void wgmma_shared(float (&d)[kTiles][4], uint64_t a, uint64_t b);
 // The same with `a` in registers (as mma_16x8x16 lays it out), and b MN-major.
 template <typename T, int kTiles>
 __device__ void wgmma_registers(float (&d)[kTiles][4], const uint32_t (&a)[4], uint64_t b);
+// The first product into accumulators that hold nothing: d = a · b. Spares a move per accumulator that zeroes would take;
+// no wgmma_pin before it.
+template <typename T, int kTiles>
+__device__ void wgmma_shared_first(float (&d)[kTiles][4], uint64_t a, uint64_t b);
+template <typename T, int kTiles>
+__device__ void wgmma_registers_first(float (&d)[kTiles][4], const uint32_t (&a)[4], uint64_t b);
 
-#define BA_SAM_TILE(d, n) "+f"(d[n][0]), "+f"(d[n][1]), "+f"(d[n][2]), "+f"(d[n][3])
-#define BA_SAM_TILES_8(d, n)                                                                                     \
-  BA_SAM_TILE(d, n), BA_SAM_TILE(d, n + 1), BA_SAM_TILE(d, n + 2), BA_SAM_TILE(d, n + 3), BA_SAM_TILE(d, n + 4), \
-      BA_SAM_TILE(d, n + 5), BA_SAM_TILE(d, n + 6), BA_SAM_TILE(d, n + 7)
-#define BA_SAM_D8 BA_SAM_TILES_8(d, 0)
+// Accumulators as operands: c is "+f", or "=f" where nothing was in them.
+#define BA_SAM_TILE(c, d, n) c(d[n][0]), c(d[n][1]), c(d[n][2]), c(d[n][3])
+#define BA_SAM_TILES_8(c, d, n)                                                                       \
+  BA_SAM_TILE(c, d, n), BA_SAM_TILE(c, d, n + 1), BA_SAM_TILE(c, d, n + 2), BA_SAM_TILE(c, d, n + 3), \
+      BA_SAM_TILE(c, d, n + 4), BA_SAM_TILE(c, d, n + 5), BA_SAM_TILE(c, d, n + 6), BA_SAM_TILE(c, d, n + 7)
+#define BA_SAM_D7(c)                                                                                            \
+  BA_SAM_TILE(c, d, 0), BA_SAM_TILE(c, d, 1), BA_SAM_TILE(c, d, 2), BA_SAM_TILE(c, d, 3), BA_SAM_TILE(c, d, 4), \
+      BA_SAM_TILE(c, d, 5), BA_SAM_TILE(c, d, 6)
+#define BA_SAM_D7_LIST                                                                                              \
+  "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
+  "%24, %25, %26, %27}"
+#define BA_SAM_D8(c) BA_SAM_TILES_8(c, d, 0)
 #define BA_SAM_D8_LIST                                                                                              \
   "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
   "%24, %25, %26, %27, %28, %29, %30, %31}"
-#define BA_SAM_D10 BA_SAM_TILES_8(d, 0), BA_SAM_TILE(d, 8), BA_SAM_TILE(d, 9)
+#define BA_SAM_D10(c) BA_SAM_TILES_8(c, d, 0), BA_SAM_TILE(c, d, 8), BA_SAM_TILE(c, d, 9)
 #define BA_SAM_D10_LIST                                                                                             \
   "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
   "%24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39}"
-#define BA_SAM_D12 BA_SAM_TILES_8(d, 0), BA_SAM_TILE(d, 8), BA_SAM_TILE(d, 9), BA_SAM_TILE(d, 10), BA_SAM_TILE(d, 11)
+#define BA_SAM_D12(c) \
+  BA_SAM_TILES_8(c, d, 0), BA_SAM_TILE(c, d, 8), BA_SAM_TILE(c, d, 9), BA_SAM_TILE(c, d, 10), BA_SAM_TILE(c, d, 11)
 #define BA_SAM_D12_LIST                                                                                             \
   "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
   "%24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, "  \
   "%46, %47}"
-#define BA_SAM_D14                                                                                    \
-  BA_SAM_TILES_8(d, 0), BA_SAM_TILE(d, 8), BA_SAM_TILE(d, 9), BA_SAM_TILE(d, 10), BA_SAM_TILE(d, 11), \
-      BA_SAM_TILE(d, 12), BA_SAM_TILE(d, 13)
+#define BA_SAM_D14(c)                                                                                                \
+  BA_SAM_TILES_8(c, d, 0), BA_SAM_TILE(c, d, 8), BA_SAM_TILE(c, d, 9), BA_SAM_TILE(c, d, 10), BA_SAM_TILE(c, d, 11), \
+      BA_SAM_TILE(c, d, 12), BA_SAM_TILE(c, d, 13)
 #define BA_SAM_D14_LIST                                                                                             \
   "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
   "%24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, "  \
   "%46, %47, %48, %49, %50, %51, %52, %53, %54, %55}"
-#define BA_SAM_D16 BA_SAM_TILES_8(d, 0), BA_SAM_TILES_8(d, 8)
+#define BA_SAM_D16(c) BA_SAM_TILES_8(c, d, 0), BA_SAM_TILES_8(c, d, 8)
 #define BA_SAM_D16_LIST                                                                                             \
   "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
   "%24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, "  \
   "%46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}"
-#define BA_SAM_D7                                                                                                   \
-  BA_SAM_TILE(d, 0), BA_SAM_TILE(d, 1), BA_SAM_TILE(d, 2), BA_SAM_TILE(d, 3), BA_SAM_TILE(d, 4), BA_SAM_TILE(d, 5), \
-      BA_SAM_TILE(d, 6)
-#define BA_SAM_D7_LIST                                                                                              \
-  "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
-  "%24, %25, %26, %27}"
-#define BA_SAM_D28                                                                                           \
-  BA_SAM_TILES_8(d, 0), BA_SAM_TILES_8(d, 8), BA_SAM_TILES_8(d, 16), BA_SAM_TILE(d, 24), BA_SAM_TILE(d, 25), \
-      BA_SAM_TILE(d, 26), BA_SAM_TILE(d, 27)
+#define BA_SAM_D28(c)                                                                                \
+  BA_SAM_TILES_8(c, d, 0), BA_SAM_TILES_8(c, d, 8), BA_SAM_TILES_8(c, d, 16), BA_SAM_TILE(c, d, 24), \
+      BA_SAM_TILE(c, d, 25), BA_SAM_TILE(c, d, 26), BA_SAM_TILE(c, d, 27)
 #define BA_SAM_D28_LIST                                                                                             \
   "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
   "%24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, "  \
@@ -215,38 +223,37 @@ __device__ void wgmma_registers(float (&d)[kTiles][4], const uint32_t (&a)[4], u
   "%68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, "  \
   "%90, %91, %92, %93, %94, %95, %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, "  \
   "%110, %111}"
-#define BA_SAM_WGMMA_SHARED(T, NAME, TILES, N, A, B)                                                        \
+// scale-d, a literal: 1 adds to the accumulators, 0 replaces them.
+#define BA_SAM_WGMMA_SHARED(FUNCTION, C, SCALE, T, NAME, TILES, N, A, B)                                    \
   template <>                                                                                               \
-  __device__ __forceinline__ void wgmma_shared<T, TILES>(float(&d)[TILES][4], uint64_t a, uint64_t b) {     \
+  __device__ __forceinline__ void FUNCTION<T, TILES>(float(&d)[TILES][4], uint64_t a, uint64_t b) {         \
     asm volatile("wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." NAME "." NAME " " BA_SAM_D##TILES##_LIST \
-                 ", %" #A ", %" #B ", 1, 1, 1, 0, 0;"                                                       \
-                 : BA_SAM_D##TILES                                                                          \
+                 ", %" #A ", %" #B ", " #SCALE ", 1, 1, 0, 0;"                                              \
+                 : BA_SAM_D##TILES(C)                                                                       \
                  : "l"(a), "l"(b));                                                                         \
   }
-#define BA_SAM_WGMMA_REGISTERS(T, NAME, TILES, N, A0, A1, A2, A3, B)                                                  \
-  template <>                                                                                                         \
-  __device__ __forceinline__ void wgmma_registers<T, TILES>(float(&d)[TILES][4], const uint32_t(&a)[4], uint64_t b) { \
-    asm volatile("wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." NAME "." NAME " " BA_SAM_D##TILES##_LIST           \
-                 ", {%" #A0 ", %" #A1 ", %" #A2 ", %" #A3 "}, %" #B ", 1, 1, 1, 1;"                                   \
-                 : BA_SAM_D##TILES                                                                                    \
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));                                               \
+#define BA_SAM_WGMMA_REGISTERS(FUNCTION, C, SCALE, T, NAME, TILES, N, A0, A1, A2, A3, B)                       \
+  template <>                                                                                                  \
+  __device__ __forceinline__ void FUNCTION<T, TILES>(float(&d)[TILES][4], const uint32_t(&a)[4], uint64_t b) { \
+    asm volatile("wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." NAME "." NAME " " BA_SAM_D##TILES##_LIST    \
+                 ", {%" #A0 ", %" #A1 ", %" #A2 ", %" #A3 "}, %" #B ", " #SCALE ", 1, 1, 1;"                   \
+                 : BA_SAM_D##TILES(C)                                                                          \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));                                        \
   }
-BA_SAM_WGMMA_SHARED(bf16, "bf16", 10, 80, 40, 41)
-BA_SAM_WGMMA_SHARED(bf16, "bf16", 12, 96, 48, 49)
-BA_SAM_WGMMA_SHARED(bf16, "bf16", 14, 112, 56, 57)
-BA_SAM_WGMMA_SHARED(bf16, "bf16", 16, 128, 64, 65)
-BA_SAM_WGMMA_SHARED(bf16, "bf16", 7, 56, 28, 29)
-BA_SAM_WGMMA_SHARED(bf16, "bf16", 28, 224, 112, 113)
-BA_SAM_WGMMA_REGISTERS(bf16, "bf16", 8, 64, 32, 33, 34, 35, 36)
-BA_SAM_WGMMA_REGISTERS(bf16, "bf16", 10, 80, 40, 41, 42, 43, 44)
-BA_SAM_WGMMA_SHARED(f16, "f16", 10, 80, 40, 41)
-BA_SAM_WGMMA_SHARED(f16, "f16", 12, 96, 48, 49)
-BA_SAM_WGMMA_SHARED(f16, "f16", 14, 112, 56, 57)
-BA_SAM_WGMMA_SHARED(f16, "f16", 16, 128, 64, 65)
-BA_SAM_WGMMA_SHARED(f16, "f16", 7, 56, 28, 29)
-BA_SAM_WGMMA_SHARED(f16, "f16", 28, 224, 112, 113)
-BA_SAM_WGMMA_REGISTERS(f16, "f16", 8, 64, 32, 33, 34, 35, 36)
-BA_SAM_WGMMA_REGISTERS(f16, "f16", 10, 80, 40, 41, 42, 43, 44)
+#define BA_SAM_WGMMAS(T, NAME, SHARED, REGISTERS, C, SCALE)                       \
+  BA_SAM_WGMMA_SHARED(SHARED, C, SCALE, T, NAME, 10, 80, 40, 41)                  \
+  BA_SAM_WGMMA_SHARED(SHARED, C, SCALE, T, NAME, 12, 96, 48, 49)                  \
+  BA_SAM_WGMMA_SHARED(SHARED, C, SCALE, T, NAME, 14, 112, 56, 57)                 \
+  BA_SAM_WGMMA_SHARED(SHARED, C, SCALE, T, NAME, 16, 128, 64, 65)                 \
+  BA_SAM_WGMMA_SHARED(SHARED, C, SCALE, T, NAME, 7, 56, 28, 29)                   \
+  BA_SAM_WGMMA_SHARED(SHARED, C, SCALE, T, NAME, 28, 224, 112, 113)               \
+  BA_SAM_WGMMA_REGISTERS(REGISTERS, C, SCALE, T, NAME, 8, 64, 32, 33, 34, 35, 36) \
+  BA_SAM_WGMMA_REGISTERS(REGISTERS, C, SCALE, T, NAME, 10, 80, 40, 41, 42, 43, 44)
+BA_SAM_WGMMAS(bf16, "bf16", wgmma_shared, wgmma_registers, "+f", 1)
+BA_SAM_WGMMAS(bf16, "bf16", wgmma_shared_first, wgmma_registers_first, "=f", 0)
+BA_SAM_WGMMAS(f16, "f16", wgmma_shared, wgmma_registers, "+f", 1)
+BA_SAM_WGMMAS(f16, "f16", wgmma_shared_first, wgmma_registers_first, "=f", 0)
+#undef BA_SAM_WGMMAS
 #undef BA_SAM_WGMMA_REGISTERS
 #undef BA_SAM_WGMMA_SHARED
 

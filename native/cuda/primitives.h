@@ -99,6 +99,12 @@ __device__ __forceinline__ float exp2_fast(float x) {
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(out) : "f"(x));
   return out;
 }
+// 1 / x, about 1 ulp. One MUFU, where a division of IEEE's has a slow path that is called.
+__device__ __forceinline__ float reciprocal_fast(float x) {
+  float out;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(out) : "f"(x));
+  return out;
+}
 // √x, about 1 ulp; 0 for 0. One MUFU.
 __device__ __forceinline__ float sqrt_fast(float x) {
   float out;

@@ -128,6 +128,7 @@ void windows_forward(const HopperCall& call, cudaStream_t stream) {
   a.grid_h = static_cast<int>(p.grid_h);
   a.grid_w = static_cast<int>(p.grid_w);
   a.scale_log2 = std::max(p.scale, kSmallestScale) * kLog2E;
+  a.to_accumulator = 1.0f / a.scale_log2;
   problem.dtype = p.dtype;
   problem.images = p.batch;
   problem.multiprocessors = multiprocessors();
@@ -205,6 +206,7 @@ void hopper_forward(const HopperCall& call, HopperSchedule schedule, cudaStream_
   a.slopes = p.metric == DistanceMetric::none ? nullptr : p.slopes;
   a.start = p.start;
   a.scale_log2 = std::max(p.scale, kSmallestScale) * kLog2E;
+  a.to_accumulator = 1.0f / a.scale_log2;
   a.fold_manhattan = p.metric == DistanceMetric::manhattan;
   a.euclidean = p.metric == DistanceMetric::euclidean;
   problem.dtype = p.dtype;

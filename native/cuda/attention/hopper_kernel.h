@@ -6,6 +6,8 @@
 //       for tiles:           S = column terms (− penalty · distance); S += Q · Kᵀ
 //                            P = exp2(c · S + (row term − maximum)); O += P · V
 //
+//  Without distances the row term, divided by the scale as well, is part of the start value of S instead.
+//
 // Persistent: a block takes every gridDim-th work, the producer runs ahead into the next one.
 // With kOverlap, S of tile j + 1 and O of tile j are in flight while nothing waits; the softmax of j + 1 then runs beside
 // P(j) · V(j). O is rescaled after that product, only when a maximum has grown by more than 2^8.
@@ -141,6 +143,7 @@ template <typename T, int D, ScoreBias kBias, typename Config>
 struct HopperConsumer {
   using Shared = HopperShared<D, Config>;
   static constexpr int kTiles = Config::kTiles, kRowTiles = Config::kRowTiles;
+  static constexpr bool kFromZero = kBias == ScoreBias::none;  // scores start from nothing
 
   const HopperArguments& a;
   const HopperBarriers& barriers;
@@ -164,7 +167,9 @@ struct HopperConsumer {
 
   __device__ HopperConsumer(const HopperArguments& arguments, const HopperBarriers& all, uint8_t* memory)
       : a(arguments), barriers(all), shared(memory) {
-    group = static_cast<int>(threadIdx.x) / 128 - 1;
+    // Through a shuffle the compiler knows that a warp's threads agree: descriptors stay in uniform registers, and branches
+    // around products need no votes. 17 to 21 instructions a tile (SASS of nvcc 13.0).
+    group = __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x) / 128, 0) - 1;
     thread = static_cast<int>(threadIdx.x) % 128;
     warp = thread / 32;
     g = thread % 32 / 4;
@@ -182,13 +187,18 @@ struct HopperConsumer {
     if (thread % 32 == 0) barrier_arrive(barrier);
   }
 
-  // s += Q · tileᵀ, not waited for. `rows` of the tile in the slot.
-  template <int kCount>
+  // s += Q · tileᵀ, or s = Q · tileᵀ where nothing was in it (kFirst); not waited for.
+  template <bool kFirst, int kCount>
   __device__ __forceinline__ void multiply_keys(float (&s)[kCount][4], int slot) const {
     const uint8_t* tile = shared + Shared::kKeysAt + slot * Shared::kSlot;
     const uint64_t wide = matrix_descriptor(tile, 16, 1024, Swizzle::bytes_128);
 #pragma unroll
-    for (int step = 0; step < 4; ++step) wgmma_shared<T>(s, query_descriptor + 2 * step, wide + 2 * step);
+    for (int step = 0; step < 4; ++step) {
+      if (kFirst && step == 0)
+        wgmma_shared_first<T>(s, query_descriptor, wide);
+      else
+        wgmma_shared<T>(s, query_descriptor + 2 * step, wide + 2 * step);
+    }
     if constexpr (D == 80) {
       wgmma_shared<T>(s, query_rest,
                       matrix_descriptor(tile + kCount * 8 * Shared::kWidePart, 16, 256, Swizzle::bytes_32));
@@ -211,9 +221,8 @@ struct HopperConsumer {
     if (a.has_tables) {
       barrier_wait(barriers.full_keys + keys.slot, keys.parity);
       if (take) {
-        wgmma_pin(products);
         wgmma_fence();
-        multiply_keys(products, keys.slot);
+        multiply_keys<true>(products, keys.slot);
         wgmma_commit();
         wgmma_wait<0>();
         wgmma_pin(products);
@@ -243,7 +252,6 @@ struct HopperConsumer {
 
   // Column terms of the strip at `column`, divided by the scale; −∞ where there is no column.
   __device__ void load_columns(int column) {
-    const float to_accumulator = 1.0f / a.scale_log2;
     for (int other = 0; other < Config::kConsumers; ++other) {
       if (!a.has_tables && other != group) continue;
       const HopperRuns runs(work.first_query + other * kGroupQueries, a.columns);
@@ -262,7 +270,7 @@ struct HopperConsumer {
 #pragma unroll
             for (int e = 0; e < 2; ++e) {
               const int key = 8 * n + 2 * t + e;
-              column_term[n][2 * half + e] = column + key < a.columns ? row[-key] * to_accumulator : -INFINITY;
+              column_term[n][2 * half + e] = column + key < a.columns ? row[-key] * a.to_accumulator : -INFINITY;
             }
           }
         }
@@ -285,16 +293,14 @@ struct HopperConsumer {
     return a.euclidean ? distance * distance : distance;
   }
 
+  // Term of key row `row` for the query g + 8 · half; −∞ where there is no row.
+  __device__ __forceinline__ float row_term(int row, int half) const {
+    return row < a.rows ? skew[row_offset[half] - row % kRowChunk] : -INFINITY;
+  }
+
   // The start values of a tile's scores. Everything that biases need for this tile is made here.
   __device__ __forceinline__ void start_tile(float (&s)[kTiles][4], int row, int column) {
-    if constexpr (kBias == ScoreBias::none) {
-#pragma unroll
-      for (int n = 0; n < kTiles; ++n) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) s[n][i] = 0.0f;
-      }
-      return;
-    }
+    if constexpr (kBias == ScoreBias::none) return;
     if (row == 0) load_columns(column);
     if (row % kRowChunk == 0) load_rows(row);
     if constexpr (kBias == ScoreBias::distance) {
@@ -311,7 +317,7 @@ struct HopperConsumer {
         if (thread + 1 < kTableRows) buffer[r * Shared::kDistances + kTableRows + thread + 1] = distance;
       }
       named_barrier_sync(1 + group, 128);
-      const float penalty = slope * kLog2E / a.scale_log2;
+      const float penalty = slope * kLog2E * a.to_accumulator;
       // Row 16·warp + g + 8·half meets key 8n + 2t + e at number 8(n − half) + (2t + e − 16·warp − g + 63).
       const int first = 2 * t - 16 * warp - g + kGroupQueries - 1;
       const float* list = buffer + (first & 1) * (kTableRows + 1) + first;
@@ -332,10 +338,15 @@ struct HopperConsumer {
         }
       }
     } else {
+      // Both terms: an addition takes the place of a move, and the softmax has one term less.
 #pragma unroll
-      for (int n = 0; n < kTiles; ++n) {
+      for (int r = 0; r < 2; ++r) {
+        const float term[2] = {row_term(row + r, 0) * a.to_accumulator, row_term(row + r, 1) * a.to_accumulator};
 #pragma unroll
-        for (int i = 0; i < 4; ++i) s[n][i] = column_term[n % kRowTiles][i];
+        for (int n = 0; n < kRowTiles; ++n) {
+#pragma unroll
+          for (int i = 0; i < 4; ++i) s[r * kRowTiles + n][i] = column_term[n][i] + term[i / 2];
+        }
       }
     }
   }
@@ -346,16 +357,16 @@ struct HopperConsumer {
   }
 
   // Scores → probabilities in place. factor: of older sums and of `out`, to be applied by rescale() when it returns true
-  // (the same for the whole warp).
+  // (the same for the whole warp). Row terms are in the scores already, unless distances took their place.
   __device__ __forceinline__ bool softmax(float (&s)[kTiles][4], float (&factor)[2], int row) {
-    float term[2][2] = {};
-    if constexpr (kBias != ScoreBias::none) {
+    constexpr int kParts = kBias == ScoreBias::distance ? 2 : 1;  // of a tile, each with a term of its own
+    constexpr int kPartTiles = kTiles / kParts;
+    float term[kParts][2] = {};
+    if constexpr (kBias == ScoreBias::distance) {
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
 #pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          term[r][half] = row + r < a.rows ? skew[row_offset[half] - (row + r) % kRowChunk] : -INFINITY;
-        }
+        for (int half = 0; half < 2; ++half) term[r][half] = row_term(row + r, half);
       }
     }
     bool grew = false;
@@ -364,13 +375,13 @@ struct HopperConsumer {
     for (int half = 0; half < 2; ++half) {
       highest[half] = -INFINITY;
 #pragma unroll
-      for (int r = 0; r < 2; ++r) {
+      for (int part = 0; part < kParts; ++part) {
         float high = -INFINITY;
 #pragma unroll
-        for (int n = r * kRowTiles; n < (r + 1) * kRowTiles; ++n) {
+        for (int n = part * kPartTiles; n < (part + 1) * kPartTiles; ++n) {
           high = fmaxf(high, fmaxf(s[n][2 * half], s[n][2 * half + 1]));
         }
-        highest[half] = fmaxf(highest[half], fmaf(high, a.scale_log2, term[r][half]));
+        highest[half] = fmaxf(highest[half], fmaf(high, a.scale_log2, term[part][half]));
       }
       highest[half] = quad_max(highest[half]);
       grew = grew || highest[half] > maximum[half] + 8.0f;
@@ -386,12 +397,12 @@ struct HopperConsumer {
       }
     }
 #pragma unroll
-    for (int r = 0; r < 2; ++r) {
+    for (int part = 0; part < kParts; ++part) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        const float shift = term[r][half] - maximum[half];
+        const float shift = term[part][half] - maximum[half];
 #pragma unroll
-        for (int n = r * kRowTiles; n < (r + 1) * kRowTiles; ++n) {
+        for (int n = part * kPartTiles; n < (part + 1) * kPartTiles; ++n) {
 #pragma unroll
           for (int e = 0; e < 2; ++e) {
             float& score = s[n][2 * half + e];
@@ -442,10 +453,10 @@ struct HopperConsumer {
   // The first or only product of scores with the next tile of keys, waited for.
   __device__ __forceinline__ void score_tile(float (&s)[kTiles][4]) {
     barrier_wait(barriers.full_keys + keys.slot, keys.parity);
+    if constexpr (!kFromZero) wgmma_pin(s);
     take_turn();
-    wgmma_pin(s);
     wgmma_fence();
-    multiply_keys(s, keys.slot);
+    multiply_keys<kFromZero>(s, keys.slot);
     wgmma_commit();
     pass_turn();
     wgmma_wait<0>();
@@ -476,16 +487,20 @@ struct HopperConsumer {
       score_tile(s);
       softmax(s, factor, row);  // nothing to rescale yet
       pack(p, s);
-      for (advance_tile(row, column); column < a.columns; advance_tile(row, column)) {
-        start_tile(s, row, column);
-        barrier_wait(barriers.full_keys + keys.slot, keys.parity);
-        take_turn();
-        wgmma_pin(s);
+      advance_tile(row, column);
+      if (column < a.columns) start_tile(s, row, column);
+      // What stands where in this loop was read off the machine code (nvcc 13.0). The start values of the next tile are made
+      // at its end, under its condition: at its beginning ptxas sinks them into the turn, 64 moves that the other group
+      // waits for. Everything that may block comes before the turn.
+      while (column < a.columns) {
+        if constexpr (!kFromZero) wgmma_pin(s);
         wgmma_pin(out);
-        wgmma_fence();
-        multiply_keys(s, keys.slot);
-        wgmma_commit();
+        barrier_wait(barriers.full_keys + keys.slot, keys.parity);
         barrier_wait(barriers.full_values + values.slot, values.parity);
+        take_turn();
+        wgmma_fence();
+        multiply_keys<kFromZero>(s, keys.slot);
+        wgmma_commit();
         wgmma_fence();
         multiply_values(p, values.slot);
         wgmma_commit();
@@ -495,12 +510,18 @@ struct HopperConsumer {
         release(barriers.empty_keys + keys.slot);
         keys.advance();
         const bool grew = softmax(s, factor, row);
+        wgmma_pin(s);
+        // Has long been complete: the end of a basic block is what keeps ptxas from moving the wait for P · V up, above
+        // the exponentials that are to run beside it.
+        barrier_wait(barriers.full_values + values.slot, values.parity);
         wgmma_wait<0>();
         wgmma_pin(out);
         release(barriers.empty_values + values.slot);
         values.advance();
         if (grew) rescale(factor);
         pack(p, s);
+        advance_tile(row, column);
+        if (column < a.columns) start_tile(s, row, column);
       }
       release(barriers.empty_queries + group);
       add_values(p);
@@ -523,7 +544,7 @@ struct HopperConsumer {
       float total = sum[half];
       total += __shfl_xor_sync(0xffffffffu, total, 1);
       total += __shfl_xor_sync(0xffffffffu, total, 2);
-      const float reciprocal = 1.0f / total;
+      const float reciprocal = reciprocal_fast(total);
       const int token = first_query + 16 * warp + g + 8 * half;
       if (token >= a.q_count) continue;
       T* row = head + static_cast<int64_t>(token) * a.out_token + 2 * t;

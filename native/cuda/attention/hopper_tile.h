@@ -81,7 +81,7 @@ struct HopperArguments {
   int heads, q_tiles, q_count;
   int rows, columns;  // of the rectangle of keys
   const float* slopes;
-  float start, scale_log2;
+  float start, scale_log2, to_accumulator;  // the scale of exponents of 2, and 1 / that
   bool has_tables, fold_manhattan, euclidean;
 };
 

@@ -58,7 +58,7 @@ struct HopperWindowArguments {
   int out_token;
   int heads, windows_across, windows;
   int grid_h, grid_w;
-  float scale_log2;
+  float scale_log2, to_accumulator;  // the scale of exponents of 2, and 1 / that
   bool has_tables;
 };
 
@@ -144,7 +144,7 @@ struct HopperWindowConsumer {
   __device__ HopperWindowConsumer(const HopperWindowArguments& arguments, const HopperWindowBarriers& all,
                                   uint8_t* memory)
       : a(arguments), barriers(all), shared(memory) {
-    group = static_cast<int>(threadIdx.x) / 128 - 1;
+    group = __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x) / 128, 0) - 1;  // see HopperConsumer
     warp = static_cast<int>(threadIdx.x) % 128 / 32;
     g = static_cast<int>(threadIdx.x) % 32 / 4;
     t = static_cast<int>(threadIdx.x) % 4;
@@ -156,15 +156,21 @@ struct HopperWindowConsumer {
     if (threadIdx.x % 32 == 0) barrier_arrive(barrier);
   }
 
-  // s += (64 queries of tile `tile`) · rowsᵀ; wide and rest: where the operand's two parts begin.
-  template <int kCount>
+  // s += (64 queries of tile `tile`) · rowsᵀ, or = where nothing was in it (kFirst); wide and rest: where the operand's two
+  // parts begin.
+  template <bool kFirst, int kCount>
   __device__ __forceinline__ void multiply(float (&s)[kCount][4], int tile, const uint8_t* wide,
                                            const uint8_t* rest) const {
     const uint8_t* queries = shared + Shared::kQueriesAt;
     const uint64_t q = matrix_descriptor(queries + tile * 64 * 128, 16, 1024, Swizzle::bytes_128);
     const uint64_t b = matrix_descriptor(wide, 16, 1024, Swizzle::bytes_128);
 #pragma unroll
-    for (int step = 0; step < 4; ++step) wgmma_shared<T>(s, q + 2 * step, b + 2 * step);
+    for (int step = 0; step < 4; ++step) {
+      if (kFirst && step == 0)
+        wgmma_shared_first<T>(s, q, b);
+      else
+        wgmma_shared<T>(s, q + 2 * step, b + 2 * step);
+    }
     if constexpr (D == 80) {
       wgmma_shared<T>(s, matrix_descriptor(queries + Shared::kWide + tile * 64 * 32, 16, 256, Swizzle::bytes_32),
                       matrix_descriptor(rest, 16, 256, Swizzle::bytes_32));
@@ -176,15 +182,14 @@ struct HopperWindowConsumer {
     float column_term[2][4];
     const int y = 4 * tile + warp;
     if (a.has_tables) {
-      float products[kWindowTable / 8][4] = {};
+      float products[kWindowTable / 8][4];
       const uint8_t* table = shared + Shared::kTableAt;
-      wgmma_pin(products);
       wgmma_fence();
-      multiply(products, tile, table, table + kWindowTable * 128);
+      multiply<true>(products, tile, table, table + kWindowTable * 128);
       wgmma_commit();
       wgmma_wait<0>();
       wgmma_pin(products);
-      const float to_accumulator = kLog2E / a.scale_log2;
+      const float to_accumulator = kLog2E * a.to_accumulator;
       __syncwarp();  // what was here has been read
 #pragma unroll
       for (int n = 0; n < kWindowTable / 8; ++n) {
@@ -267,7 +272,7 @@ struct HopperWindowConsumer {
     const uint8_t* keys = shared + Shared::kKeysAt + place.slot * Shared::kTile;
     wgmma_pin(s);
     wgmma_fence();
-    multiply(s, tile, keys, keys + Shared::kWide);
+    multiply<false>(s, tile, keys, keys + Shared::kWide);
     wgmma_commit();
     wgmma_wait<0>();
     wgmma_pin(s);
@@ -285,19 +290,20 @@ struct HopperWindowConsumer {
       high = fmaxf(high, __shfl_xor_sync(0xffffffffu, high, 1));
       high = fmaxf(high, __shfl_xor_sync(0xffffffffu, high, 2));
       const float shift = -high * a.scale_log2;
-      float total = 0.0f;
+      float sums[4] = {};  // four chains of additions instead of one of 56
 #pragma unroll
       for (int n = 0; n < kWindowTiles; ++n) {
 #pragma unroll
         for (int e = 0; e < 2; ++e) {
           float& score = s[n][2 * half + e];
           score = exp2_fast(fmaf(score, a.scale_log2, shift));
-          total += score;
+          sums[n % 2 * 2 + e] += score;
         }
       }
+      float total = (sums[0] + sums[1]) + (sums[2] + sums[3]);
       total += __shfl_xor_sync(0xffffffffu, total, 1);
       total += __shfl_xor_sync(0xffffffffu, total, 2);
-      reciprocal[half] = 1.0f / total;
+      reciprocal[half] = reciprocal_fast(total);
     }
     uint32_t p[kWindow][4];
 #pragma unroll
@@ -308,14 +314,14 @@ struct HopperWindowConsumer {
       p[n][3] = pack2<T>(s[2 * n + 1][2], s[2 * n + 1][3]);
     }
 
-    float out[D / 8][4] = {};
+    float out[D / 8][4];
     constexpr uint32_t kRowBytes = Shared::kValueWidth * 2;
     const uint64_t v = matrix_descriptor(shared + Shared::kValuesAt + place.slot * Shared::kTile, Shared::kValuePart,
                                          8 * kRowBytes, Shared::kValueSwizzle);
-    wgmma_pin(out);
     wgmma_fence();
+    wgmma_registers_first<T>(out, p[0], v);
 #pragma unroll
-    for (int step = 0; step < kWindow; ++step) wgmma_registers<T>(out, p[step], v + step * kRowBytes);
+    for (int step = 1; step < kWindow; ++step) wgmma_registers<T>(out, p[step], v + step * kRowBytes);
     wgmma_commit();
     wgmma_wait<0>();
     wgmma_pin(out);

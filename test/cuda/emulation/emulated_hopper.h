@@ -54,6 +54,7 @@ struct WarpgroupCall {
   uint64_t a = 0, b = 0;
   const uint32_t* registers_a = nullptr;
   float* accumulators = nullptr;
+  bool first = false;  // d = a · b, whatever the accumulators held
 };
 void call_warpgroup(const WarpgroupCall& call);
 
@@ -158,6 +159,21 @@ void wgmma_registers(float (&d)[kTiles][4], const uint32_t (&a)[4], uint64_t b,
   static_assert(kTiles >= 1 && kTiles <= 32);
   emulation::call_warpgroup(
       {emulation::WarpgroupStep::product, "wgmma_registers", site, 0, std::is_same_v<T, f16>, kTiles, 0, b, a, d[0]});
+}
+template <typename T, int kTiles>
+void wgmma_shared_first(float (&d)[kTiles][4], uint64_t a, uint64_t b, emulation::Site site = emulation::Site::here()) {
+  static_assert(std::is_same_v<T, bf16> || std::is_same_v<T, f16>);
+  static_assert(kTiles >= 1 && kTiles <= 32);
+  emulation::call_warpgroup({emulation::WarpgroupStep::product, "wgmma_shared_first", site, 0, std::is_same_v<T, f16>,
+                             kTiles, a, b, nullptr, d[0], true});
+}
+template <typename T, int kTiles>
+void wgmma_registers_first(float (&d)[kTiles][4], const uint32_t (&a)[4], uint64_t b,
+                           emulation::Site site = emulation::Site::here()) {
+  static_assert(std::is_same_v<T, bf16> || std::is_same_v<T, f16>);
+  static_assert(kTiles >= 1 && kTiles <= 32);
+  emulation::call_warpgroup({emulation::WarpgroupStep::product, "wgmma_registers_first", site, 0,
+                             std::is_same_v<T, f16>, kTiles, 0, b, a, d[0], true});
 }
 
 }  // namespace ba_sam::cuda

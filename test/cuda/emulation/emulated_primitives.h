@@ -68,6 +68,10 @@ inline float exp2_fast(float x) {
   const float result = std::exp2(x);
   return result < 0x1p-126f ? 0.0f : result;
 }
+inline float reciprocal_fast(float x) {
+  const float result = 1.0f / (std::fabs(x) < 0x1p-126f ? std::copysign(0.0f, x) : x);
+  return std::fabs(result) < 0x1p-126f ? std::copysign(0.0f, result) : result;
+}
 inline float sqrt_fast(float x) {
   if (std::fabs(x) < 0x1p-126f) return std::copysign(0.0f, x);
   return std::sqrt(x);

@@ -385,6 +385,7 @@ void HopperBlock::execute(Thread& self, const WarpgroupOperation& operation) {
   }
   const auto* registers = operation.a ? operation.a->value : nullptr;
   float* sum = operation.accumulator->sum.data();
+  if (operation.call.first) std::fill_n(sum, operation.accumulator->sum.size(), 0.0f);
   if (operation.call.f16) {
     multiply<f16>(runner_.shared(), operation.call, registers, sum);
   } else {
