@@ -1,7 +1,8 @@
 // Compiles every .cu for every architecture and reads what came out; needs nvcc but no GPU:
 //   node scripts/check-cuda-kernels.mjs [--arch 80,90] [--update] [--table] [--source FILE]…
 // A kernel fails when it spills, has a stack frame, touches local memory, when ptxas says that it serialises, when it is
-// named after mma but has no tensor-core instruction, or when it takes more than 8 registers over the baseline
+// named after mma but has no tensor-core instruction, when ptxas has undone what the overlapped loop of the kernel for sm_90a
+// is written for, or when it takes more than 8 registers over the baseline
 // (bench/results/cuda-registers.json; --update writes it). Results lie in build/cuda-kernels.json; --table prints them.
 // Results are kept by content: an unchanged tree takes a second. Closes with "N passed, N failed", one a kernel and
 // architecture; without nvcc all of them are skipped. --source: these files instead of the library's.
@@ -19,6 +20,7 @@ import { CUDA_LIBRARY, nativeSources, root } from './native-sources.mjs';
 const BASELINE = path.join(root, 'bench/results/cuda-registers.json');
 const CACHE = path.join(root, 'build/cuda-kernels');
 const ALLOWED_GROWTH = 8;
+const MOST_INSIDE_TURN = 24; // 2 to 16 with CUDA 13.0
 
 const { values: args } = parseArgs({
   options: {
@@ -126,6 +128,25 @@ async function compileOne(toolkit, { source, target, key }) {
   return record;
 }
 
+/**
+ * hopper_kernel.h: in a loop that overlaps, a thread's exponentials (as many as the strip is wide) run beside a product, and
+ * next to nothing lies between the beginning of a turn and its product.
+ */
+function lostOverlap({ kernel, opcodes }) {
+  const [, strip, turns] =
+    kernel.match(/^hopper_mma_attention<.*HopperConfig<(\d+), \d+, true, (true|false)\b/) ?? [];
+  if (strip === undefined) return [];
+  const found = [];
+  const exponentials = Math.floor(0.9 * Number(strip));
+  if (opcodes.besideProduct < exponentials) {
+    found.push(`${opcodes.besideProduct} exponentials beside a product, expected at least ${exponentials}`);
+  }
+  if (turns === 'true' && !(opcodes.insideTurn >= 0 && opcodes.insideTurn <= MOST_INSIDE_TURN)) {
+    found.push(`${opcodes.insideTurn} instructions inside a turn, expected at most ${MOST_INSIDE_TURN}`);
+  }
+  return found;
+}
+
 /** Why a kernel fails; empty when it passes. */
 function faults(kernel, baseline) {
   const found = [];
@@ -139,6 +160,7 @@ function faults(kernel, baseline) {
     if (opcodes.STL + opcodes.LDL > 0) found.push(`local memory: ${opcodes.STL} STL, ${opcodes.LDL} LDL`);
     if (/mma/.test(kernel.kernel) && opcodes.HMMA + opcodes.HGMMA === 0)
       found.push('no tensor-core instruction');
+    found.push(...lostOverlap(kernel));
   }
   const before = baseline?.kernels[kernel.kernel]?.[kernel.target];
   if (before !== undefined && kernel.registers > before + ALLOWED_GROWTH) {

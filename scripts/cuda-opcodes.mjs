@@ -11,10 +11,22 @@ const OPCODES = {
   STL: (op) => (op & 0x1ff) === 0x187,
   LDL: (op) => (op & 0x1ff) === 0x183,
 };
+// Of the same origin: what a product of a warpgroup is waited for with, and what opens one; both 0x9c5, told apart and
+// numbered in the upper half. A named barrier whose number is in a register.
+const WARPGROUP = 0x9c5;
+const isWait = (op, upper) => op === WARPGROUP && (upper & 0x10000) !== 0;
+const isArrive = (op, upper) => op === WARPGROUP && (upper & 0x10000) === 0;
+const pendingGroups = (upper) => (upper >> 8) & 0xff;
+const isBarrierSync = (op, upper) => op === 0x51d && (upper & 0x10000) !== 0;
 const INSTRUCTION_BYTES = 16;
 const TEXT = '.text.';
 
-/** @param {Buffer} elf a cubin @returns {Map<string, Record<string, number>>} by mangled name; `total` counts everything */
+/**
+ * @param {Buffer} elf a cubin
+ * @returns {Map<string, Record<string, number>>} by mangled name; `total` counts everything. Of loops that keep a product of a
+ *   warpgroup in flight: `besideProduct`, the fewest MUFU between a wait that leaves one pending and the next wait, and
+ *   `insideTurn`, the most instructions from a named barrier to the product that it lets begin; −1 where there are none
+ */
 export function countOpcodes(elf) {
   if (elf.readUInt32BE(0) !== 0x7f454c46 || elf[4] !== 2) throw new Error('Expected a 64-bit ELF file');
   const sectionsAt = Number(elf.readBigUInt64LE(0x28));
@@ -42,5 +54,32 @@ function count(elf, start, end) {
     const op = elf.readUInt16LE(at) & 0xfff;
     for (const [name, matches] of Object.entries(OPCODES)) if (matches(op)) counts[name]++;
   }
-  return { ...counts, total: (end - start) / INSTRUCTION_BYTES };
+  return { ...counts, ...order(elf, start, end), total: (end - start) / INSTRUCTION_BYTES };
+}
+
+// ptxas may move instructions across waits, where nothing in the source shows it.
+function order(elf, start, end) {
+  const instruction = (at) => [elf.readUInt16LE(at) & 0xfff, elf.readUInt32LE(at + 8)];
+  let besideProduct = -1;
+  let insideTurn = -1;
+  for (let at = start; at < end; at += INSTRUCTION_BYTES) {
+    const [op, upper] = instruction(at);
+    if (isWait(op, upper) && pendingGroups(upper) === 1) {
+      let mufu = 0;
+      for (
+        let next = at + INSTRUCTION_BYTES;
+        next < end && !isWait(...instruction(next));
+        next += INSTRUCTION_BYTES
+      ) {
+        mufu += OPCODES.MUFU(instruction(next)[0]) ? 1 : 0;
+      }
+      besideProduct = besideProduct < 0 ? mufu : Math.min(besideProduct, mufu);
+      let turn = at;
+      while (turn > start && !isBarrierSync(...instruction(turn))) turn -= INSTRUCTION_BYTES;
+      let first = turn;
+      while (turn > start && !isArrive(...instruction(first))) first += INSTRUCTION_BYTES;
+      if (turn > start) insideTurn = Math.max(insideTurn, (first - turn) / INSTRUCTION_BYTES);
+    }
+  }
+  return { besideProduct, insideTurn };
 }
