@@ -35,6 +35,13 @@ std::vector<Case> all_cases() {
     global(1, 1, d, true, DistanceMetric::none);
     global(70, 1, d, true, DistanceMetric::none);  // 64 queries in 64 rows, two chunks
     global(41, 7, d, true, DistanceMetric::manhattan, 2.0f);
+    // Distances where queries wrap: every strip, one query in a row, rows that end with a tile of queries.
+    global(4, 65, d, true, DistanceMetric::euclidean);
+    global(5, 72, d, false, DistanceMetric::chebyshev, 1.5f);
+    global(5, 86, d, true, DistanceMetric::euclidean, 2.0f);
+    global(3, 100, d, true, DistanceMetric::chebyshev);
+    global(67, 96, d, true, DistanceMetric::euclidean);
+    global(3, 127, d, false, DistanceMetric::euclidean);
     global(1, 200, d, true, DistanceMetric::none);
   }
   {
@@ -100,6 +107,12 @@ void check_choice() {
   counts.check(with([](auto& c) { c.window = 14; }), "windows of 14 are taken");
   counts.check(!with([](auto& c) { c.window = 16; }), "windows of 16 are not");
   counts.check(!with([](auto& c) { c.scale = -1; }), "a negative scale is not");
+  counts.check(with([](auto& c) {
+                 c.grid_w = 86;
+                 c.q_tokens = c.k_tokens = 64 * 86;
+                 c.metric = DistanceMetric::euclidean;
+               }),
+               "distances on a grid 86 wide are");
   counts.check(!with([](auto& c) {
     c.grid_w = 60;
     c.q_tokens = c.k_tokens = 64 * 60;

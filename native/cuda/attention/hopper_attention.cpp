@@ -31,7 +31,7 @@ int64_t table_bytes(const AttentionParams& p, int64_t length) {
 
 // The width of strips that leaves the fewest columns empty; the widest one where there is a choice.
 int best_strip(const AttentionParams& p) {
-  if (by_distance(p) || !biased(p)) return 64;
+  if (!biased(p)) return 64;
   int best = 64;
   for (int strip : {56, 48, 40}) {
     if (rounded_up(p.grid_w, strip) < rounded_up(p.grid_w, best)) best = strip;
@@ -165,7 +165,7 @@ bool hopper_takes(const AttentionParams& p) {
   if (!(p.scale > 0)) return false;
   if (p.window > 0) return p.window == kWindow && p.metric == DistanceMetric::none;
   if (!biased(p)) return p.k_tokens % 128 == 0;
-  return !by_distance(p) || p.grid_w % 64 == 0;
+  return !by_distance(p) || p.grid_w >= 64;  // lists of distances for at most two rows of queries
 }
 
 bool hopper_pays(const AttentionParams& p) {

@@ -33,10 +33,27 @@ void launch_hopper_schedule(const HopperProblem& problem, cudaStream_t stream) {
   launch_hopper_kernel<T, D, kBias, HopperConfig<64, 2, true, true>>(problem, stream);
 }
 
+// On grids whose rows are whole numbers of 64 queries, each warpgroup has its queries in one of them.
+template <typename T, int D>
+void launch_hopper_distance(const HopperProblem& problem, cudaStream_t stream) {
+  constexpr ScoreBias kBias = ScoreBias::distance;
+  if (problem.arguments.columns % kGroupQueries == 0) return launch_hopper_schedule<T, D, kBias>(problem, stream);
+  switch (problem.strip) {
+    case 40:
+      return launch_hopper_kernel<T, D, kBias, HopperConfig<40, 2, true, true, true>>(problem, stream);
+    case 48:
+      return launch_hopper_kernel<T, D, kBias, HopperConfig<48, 2, true, true, true>>(problem, stream);
+    case 56:
+      return launch_hopper_kernel<T, D, kBias, HopperConfig<56, 2, true, true, true>>(problem, stream);
+    default:
+      return launch_hopper_kernel<T, D, kBias, HopperConfig<64, 2, true, true, true>>(problem, stream);
+  }
+}
+
 template <typename T, int D>
 void launch_hopper_bias(const HopperProblem& problem, cudaStream_t stream) {
   if (problem.bias == ScoreBias::none) return launch_hopper_schedule<T, D, ScoreBias::none>(problem, stream);
-  if (problem.bias == ScoreBias::distance) return launch_hopper_schedule<T, D, ScoreBias::distance>(problem, stream);
+  if (problem.bias == ScoreBias::distance) return launch_hopper_distance<T, D>(problem, stream);
   switch (problem.strip) {
     case 40:
       return launch_hopper_kernel<T, D, ScoreBias::separable, HopperConfig<40, 2, true, true>>(problem, stream);

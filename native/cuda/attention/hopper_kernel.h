@@ -164,6 +164,7 @@ struct HopperConsumer {
   float column_term[kBias == ScoreBias::none ? 1 : kRowTiles][4];
   int row_offset[2];  // in skew: the term of a chunk's first key row
   int x0, y0;         // of the first query
+  int first_run;      // queries in its grid row
 
   __device__ HopperConsumer(const HopperArguments& arguments, const HopperBarriers& all, uint8_t* memory)
       : a(arguments), barriers(all), shared(memory) {
@@ -304,21 +305,47 @@ struct HopperConsumer {
     if (row == 0) load_columns(column);
     if (row % kRowChunk == 0) load_rows(row);
     if constexpr (kBias == ScoreBias::distance) {
-      // Distances depend on column − query alone: one list for the 64 queries of this group, which lie in one grid row.
-      // Number j stands for key column − query = j − 63. Both copies: float2 loads start at an even number.
-      float* buffer = distances + distance_buffer * 2 * Shared::kDistances;
+      // Within one grid row distances depend on column − query alone: one list for all queries of a run. Number j stands for
+      // key column − (position of the query − the run's base) = column + j − 63. Both copies: float2 loads start at an even
+      // number.
+      float* buffer = distances + distance_buffer * Shared::kDistanceLists * Shared::kDistances;
       distance_buffer ^= 1;
-      const float dx = axis_distance(x0 - column - (thread - (kGroupQueries - 1)));
 #pragma unroll
-      for (int r = 0; r < 2; ++r) {
-        const float dy = axis_distance(y0 - row - r);
-        const float distance = a.euclidean ? sqrt_fast(dx + dy) : fmaxf(dx, dy);
-        buffer[r * Shared::kDistances + thread] = distance;
-        if (thread + 1 < kTableRows) buffer[r * Shared::kDistances + kTableRows + thread + 1] = distance;
+      for (int run = 0; run < (Config::kWraps ? 2 : 1); ++run) {
+        const float dx = axis_distance((run == 0 ? x0 : 0) - column - (thread - (kGroupQueries - 1)));
+#pragma unroll
+        for (int r = 0; r < 2; ++r) {
+          const float dy = axis_distance(y0 + run - row - r);
+          const float distance = a.euclidean ? sqrt_fast(dx + dy) : fmaxf(dx, dy);
+          float* list = buffer + (2 * run + r) * Shared::kDistances;
+          list[thread] = distance;
+          if (thread + 1 < kTableRows) list[kTableRows + thread + 1] = distance;
+        }
       }
       named_barrier_sync(1 + group, 128);
       const float penalty = slope * kLog2E * a.to_accumulator;
-      // Row 16·warp + g + 8·half meets key 8n + 2t + e at number 8(n − half) + (2t + e − 16·warp − g + 63).
+      if constexpr (Config::kWraps) {
+        // Query i of a run meets key 8n + 2t + e at number 8n + (2t + e − i + 63).
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          const int query = 16 * warp + g + 8 * half, run = query < first_run ? 0 : 1;
+          const int first = 2 * t - (query - run * first_run) + kGroupQueries - 1;
+          const float* list = buffer + 2 * run * Shared::kDistances + (first & 1) * (kTableRows + 1) + first;
+#pragma unroll
+          for (int r = 0; r < 2; ++r) {
+#pragma unroll
+            for (int n = 0; n < kRowTiles; ++n) {
+              const float2 d = *reinterpret_cast<const float2*>(list + r * Shared::kDistances + 8 * n);
+              float(&start)[4] = s[r * kRowTiles + n];
+              start[2 * half] = fmaf(-penalty, d.x, column_term[n][2 * half]);
+              start[2 * half + 1] = fmaf(-penalty, d.y, column_term[n][2 * half + 1]);
+            }
+          }
+        }
+        return;
+      }
+      // Row 16·warp + g + 8·half meets key 8n + 2t + e at number 8(n − half) + (2t + e − 16·warp − g + 63): what one half
+      // reads serves the other one tile later.
       const int first = 2 * t - 16 * warp - g + kGroupQueries - 1;
       const float* list = buffer + (first & 1) * (kTableRows + 1) + first;
 #pragma unroll
@@ -564,6 +591,7 @@ struct HopperConsumer {
       slope = a.slopes == nullptr ? 0.0f : a.slopes[work.head];
       x0 = first_query % a.columns;
       y0 = first_query / a.columns;
+      first_run = HopperRuns(first_query, a.columns).first;
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const int row = g + 8 * half;

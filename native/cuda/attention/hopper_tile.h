@@ -19,13 +19,15 @@ constexpr int kTableRows = 128;    // of one table tile
 constexpr int kRowChunk = 64;      // key rows whose row terms one table tile holds
 
 // kOverlap: scores of the next tile are computed during the softmax of this one. kTurns: warpgroups take turns with the tensor
-// cores, so that one's softmax runs beside another's products.
-template <int kStrip_, int kConsumers_, bool kOverlap_, bool kTurns_>
+// cores, so that one's softmax runs beside another's products. kWraps: with distances, the 64 queries of a warpgroup may lie
+// in two grid rows.
+template <int kStrip_, int kConsumers_, bool kOverlap_, bool kTurns_, bool kWraps_ = false>
 struct HopperConfig {
   static constexpr int kStrip = kStrip_;
   static constexpr int kConsumers = kConsumers_;
   static constexpr bool kOverlap = kOverlap_;
   static constexpr bool kTurns = kTurns_;
+  static constexpr bool kWraps = kWraps_;
   static constexpr int kKeys = 2 * kStrip;
   static constexpr int kTiles = kKeys / 8;  // mma tiles of 8 keys
   static constexpr int kRowTiles = kTiles / 2;
@@ -55,9 +57,11 @@ struct HopperShared {
   // 8 more than a multiple of 32 floats: the rows of a store fall into different banks.
   static constexpr int kSkewPitch = kTableRows + 8;
   static constexpr int kSkew = kGroupQueries * kSkewPitch;  // floats of one warpgroup
-  // Distances of one key row to 64 queries: kStrip + 63 numbers, twice, the second copy one further (float2 loads).
+  // Distances of one key row to the queries of one run: kStrip + 63 numbers, twice, the second copy one further (float2
+  // loads).
   static constexpr int kDistances = 2 * kTableRows;
-  static constexpr int kDistanceBuffers = 2 * 2;  // tiles in turn × rows of a tile
+  static constexpr int kDistanceLists = Config::kWraps ? 4 : 2;  // runs × rows of a tile
+  static constexpr int kDistanceBuffers = 2 * kDistanceLists;    // tiles in turn
 
   static constexpr int kKeysAt = 0;
   static constexpr int kValuesAt = kKeysAt + Config::kStages * kSlot;
