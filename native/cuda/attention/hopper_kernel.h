@@ -111,6 +111,9 @@ struct HopperProducer {
   }
 
   __device__ void run() {
+    tensor_map_prefetch(a.q[0]);
+    tensor_map_prefetch(a.k[0]);
+    tensor_map_prefetch(a.v);
     for (int64_t index = blockIdx.x; index < a.works; index += gridDim.x) {
       const HopperWork work(a, index, Config::kQueries);
       load_queries(work);
@@ -232,20 +235,25 @@ struct HopperConsumer {
       keys.advance();
     }
     if (!take) return;
-    const float folded = a.fold_manhattan ? slope : 0.0f;
+    if (a.fold_manhattan) {
+#pragma unroll
+      for (int n = 0; n < kTableRows / 8; ++n) {
+#pragma unroll
+        for (int e = 0; e < 2; ++e) {
+          const float offset = static_cast<float>(skew_offset(first_row, 8 * n + 2 * t + e, length));
+          const float penalty = slope * fmaxf(0.0f, fabsf(offset) - a.start);
+          products[n][e] -= penalty;
+          products[n][2 + e] -= penalty;
+        }
+      }
+    }
     __syncwarp();  // what was here has been read
 #pragma unroll
     for (int n = 0; n < kTableRows / 8; ++n) {
-      float penalty[2];
-#pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        const float offset = static_cast<float>(skew_offset(first_row, 8 * n + 2 * t + e, length));
-        penalty[e] = folded * fmaxf(0.0f, fabsf(offset) - a.start);
-      }
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        *reinterpret_cast<float2*>(skew + (g + 8 * half) * Shared::kSkewPitch + 8 * n + 2 * t) = make_float2(
-            kLog2E * (products[n][2 * half] - penalty[0]), kLog2E * (products[n][2 * half + 1] - penalty[1]));
+        *reinterpret_cast<float2*>(skew + (g + 8 * half) * Shared::kSkewPitch + 8 * n + 2 * t) =
+            make_float2(kLog2E * products[n][2 * half], kLog2E * products[n][2 * half + 1]);
       }
     }
     __syncwarp();
