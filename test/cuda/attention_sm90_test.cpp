@@ -9,6 +9,14 @@ using namespace ba_sam::test;
 
 namespace {
 
+// Heads such that, with two images, a block that every multiprocessor has takes three pieces of work or more.
+int64_t heads_for_three_works(int64_t works_of_a_head) {
+  int device = 0, count = 0;
+  cuda::check(cudaGetDevice(&device), "cudaGetDevice");
+  cuda::check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "multiprocessors");
+  return count / works_of_a_head + 1;
+}
+
 std::vector<Case> all_cases() {
   std::vector<Case> cases;
   const auto global = [&](int64_t h, int64_t w, int64_t d, bool rel, DistanceMetric m, float start = 0.0f) -> Case& {
@@ -77,6 +85,17 @@ std::vector<Case> all_cases() {
   }
   windows(20, 16, 64, true).batch = 3;
   windows(17, 14, 80, true).scale = 1e-20f;
+  // Barriers whose phases change once a piece of work: their parity shows in the third.
+  for (int64_t d : {64, 80}) {
+    Case& persistent = global(2, 64, d, true, DistanceMetric::euclidean);
+    persistent.heads = heads_for_three_works(1);
+    persistent.batch = 2;
+    persistent.sample = 31;
+    Case& window = windows(15, 12, d, true);
+    window.heads = heads_for_three_works(2);
+    window.batch = 2;
+    window.sample = 31;
+  }
   cases.push_back(token_case(130, 256, 64, 2, 2));
   cases.push_back(token_case(7, 128, 80, 1, 1));
   return cases;
