@@ -1,5 +1,5 @@
 // Compares the attention kernel for sm_90a with a float64 loop, as attention_test.cpp does the others: every strip, queries
-// that wrap, chunks of key rows, several works a block, every bias, all schedules. Prints "N passed, N failed"; on another
+// that wrap, chunks of key rows, several works a block, every bias, all schedules, clusters. Prints "N passed, N failed"; on another
 // device it says that and passes one check, that the kernel is not chosen there.
 #include "../../native/cuda/attention/hopper_attention.h"
 #include "attention_check.h"
@@ -96,6 +96,14 @@ std::vector<Case> all_cases() {
     window.batch = 2;
     window.sample = 31;
   }
+  {
+    // The same for clusters: two pieces of work a head. Blocks of a cluster need different numbers of tables, and the second
+    // piece has queries for one block only.
+    Case& c = global(3, 100, 64, true, DistanceMetric::manhattan, 1.5f);
+    c.heads = heads_for_three_works(4);
+    c.batch = 2;
+    c.sample = 97;
+  }
   cases.push_back(token_case(130, 256, 64, 2, 2));
   cases.push_back(token_case(7, 128, 80, 1, 1));
   return cases;
@@ -154,7 +162,9 @@ int main() {
                  c.name + " is computed by this kernel");
     check_case(c, DType::bf16, seed, "hopper");
     if (c.spread == 1.0f && seed % 3 == 0) check_case(c, DType::f16, seed, "hopper");
-    if (seed % 4 == 1) {
+    if (c.window == 0) check_case(c, DType::bf16, seed, "hopper-cluster");
+    if (seed % 8 == 3) check_case(c, DType::f16, seed, "hopper-cluster");  // not in clusters
+    if (c.window == 0 && seed % 4 == 1) {
       check_case(c, DType::bf16, seed, "hopper-overlap");
       check_case(c, DType::bf16, seed, "hopper-turns");
     }
