@@ -133,29 +133,17 @@ __device__ __forceinline__ void cluster_sync() {
   asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
   asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
-// barrier_arrive on the barrier of block `block`, which may be this one.
+// barrier_arrive on the barrier of block `block`, which may be this one: says that products which this warp has waited for have
+// read their tiles. Ordinary reads and writes are not ordered before it for other blocks: .release.cluster would, with a
+// fence for the whole device before every arrival (MEMBAR.ALL.GPU).
 __device__ __forceinline__ void barrier_arrive_cluster(uint64_t* barrier, uint32_t block) {
   asm volatile(
       "{\n"
       ".reg .b32 there;\n"
       "mapa.shared::cluster.u32 there, %0, %1;\n"
-      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n"
+      "mbarrier.arrive.shared::cluster.b64 _, [there];\n"
       "}\n" ::"r"(shared_address(barrier)),
       "r"(block)
-      : "memory");
-}
-// barrier_wait on a barrier of this block that threads of other blocks arrive at: what they did before is done.
-__device__ __forceinline__ void barrier_wait_cluster(uint64_t* barrier, uint32_t parity) {
-  asm volatile(
-      "{\n"
-      ".reg .pred done;\n"
-      "again:\n"
-      "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n"
-      "@done bra finished;\n"
-      "bra again;\n"
-      "finished:\n"
-      "}\n" ::"r"(shared_address(barrier)),
-      "r"(parity)
       : "memory");
 }
 // tensor_load into each block whose bit is set in `blocks`, counting on that block's own barrier.

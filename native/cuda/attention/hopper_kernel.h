@@ -106,14 +106,6 @@ struct HopperProducer {
     query_parity ^= 1;
   }
 
-  static __device__ __forceinline__ void wait_for_empty(uint64_t* barrier, uint32_t parity) {
-    if constexpr (Config::kCluster == 1) {
-      barrier_wait(barrier, parity);
-    } else {
-      barrier_wait_cluster(barrier, parity);
-    }
-  }
-
   // This block's row of a part of a tile of keys or values, `width` columns, to all blocks of the cluster.
   __device__ __forceinline__ void load_row(uint8_t* to, const TensorMap& map, uint64_t* full, int d, int width,
                                            const HopperWork& work, int row, int column) {
@@ -124,14 +116,14 @@ struct HopperProducer {
 
   // A place in the ring of keys that this block has no table for.
   __device__ void skip_table() {
-    wait_for_empty(barriers.empty_keys + keys.slot, keys.parity ^ 1);
+    barrier_wait(barriers.empty_keys + keys.slot, keys.parity ^ 1);
     barrier_arrive(barriers.full_keys + keys.slot);
     keys.advance();
   }
 
   __device__ void load_table(const TensorMap (&maps)[2], int first_row) {
     uint64_t* full = barriers.full_keys + keys.slot;
-    wait_for_empty(barriers.empty_keys + keys.slot, keys.parity ^ 1);
+    barrier_wait(barriers.empty_keys + keys.slot, keys.parity ^ 1);
     barrier_arrive_expecting(full, kTableRows * D * 2);
     load_wide(shared + Shared::kKeysAt + keys.slot * Shared::kSlot, maps, kTableRows,
               [&](uint8_t* to, const TensorMap& map, int d) { tensor_load(to, map, full, d, first_row); });
@@ -140,7 +132,7 @@ struct HopperProducer {
 
   __device__ void load_tile(const HopperWork& work, int row, int column) {
     uint64_t* full = barriers.full_keys + keys.slot;
-    wait_for_empty(barriers.empty_keys + keys.slot, keys.parity ^ 1);
+    barrier_wait(barriers.empty_keys + keys.slot, keys.parity ^ 1);
     barrier_arrive_expecting(full, Config::kKeys * D * 2);
     load_wide(shared + Shared::kKeysAt + keys.slot * Shared::kSlot, a.k, Config::kKeys,
               [&](uint8_t* to, const TensorMap& map, int d) {
@@ -153,7 +145,7 @@ struct HopperProducer {
     keys.advance();
 
     full = barriers.full_values + values.slot;
-    wait_for_empty(barriers.empty_values + values.slot, values.parity ^ 1);
+    barrier_wait(barriers.empty_values + values.slot, values.parity ^ 1);
     barrier_arrive_expecting(full, Config::kKeys * D * 2);
 #pragma unroll
     for (int part = 0; part < Shared::kValueParts; ++part) {

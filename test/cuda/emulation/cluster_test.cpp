@@ -101,7 +101,6 @@ enum class Mistake {
   no_sync_at_exit,
   other_place,
   no_wait_for_empty,
-  block_scope,
   half_of_the_bytes,
   to_itself,
   to_an_absent_block,
@@ -142,11 +141,7 @@ __global__ void shared_tile(const __grid_constant__ TensorMap map, uint32_t* out
   for (uint32_t round = 0; round < kRounds; ++round) {
     if (threadIdx.x == 0) {
       if (round > 0 && mistake != Mistake::no_wait_for_empty) {
-        if (mistake == Mistake::block_scope) {
-          cuda::barrier_wait(empty, (round - 1) & 1);
-        } else {
-          cuda::barrier_wait_cluster(empty, (round - 1) & 1);
-        }
+        cuda::barrier_wait(empty, (round - 1) & 1);
       }
       cuda::barrier_arrive_expecting(full, mistake == Mistake::half_of_the_bytes ? kPart : kTile);
       uint8_t* to = shared + rank * kPart;
@@ -243,7 +238,6 @@ void test_mistakes() {
       {Mistake::no_sync_at_start, {"tensor_load_multicast", "initialised", "of the cluster"}},
       {Mistake::no_sync_at_exit, {"barrier_arrive_cluster", "of the cluster has left its kernel"}},
       {Mistake::other_place, {"threads of one cluster are at different barriers", "cluster_sync", "of block"}},
-      {Mistake::block_scope, {"barrier_wait", "barrier_wait_cluster needs"}},
       {Mistake::half_of_the_bytes, {"tensor_load_multicast", "brings 1024 bytes", "waits for 0"}},
       {Mistake::to_itself, {"for ever", "in block 0 of", "in block 1 of", "barrier_wait", "0 arrivals and 1024 bytes"}},
       {Mistake::to_an_absent_block, {"tensor_load_multicast", "block 2 of a cluster of 2"}},

@@ -37,7 +37,7 @@ void fence_shared(const Site& site);
 // `bytes`: announced by this arrival.
 void arrive_at_barrier(const Site& site, const char* name, uint64_t* barrier, uint32_t bytes);
 void arrive_in_cluster(const Site& site, uint64_t* barrier, uint32_t block);
-void wait_for_barrier(const Site& site, const char* name, uint64_t* barrier, uint32_t parity, bool in_cluster);
+void wait_for_barrier(const Site& site, uint64_t* barrier, uint32_t parity);
 void meet_at_named_barrier(const Site& site, const char* name, int id, int threads, bool waits);
 void load_tensor(const Site& site, void* shared, const cuda::TensorMap& map, uint64_t* barrier, const int* coordinates,
                  int rank);
@@ -88,7 +88,7 @@ inline void barrier_arrive_expecting(uint64_t* barrier, uint32_t bytes,
   emulation::arrive_at_barrier(site, "barrier_arrive_expecting", barrier, bytes);
 }
 inline void barrier_wait(uint64_t* barrier, uint32_t parity, emulation::Site site = emulation::Site::here()) {
-  emulation::wait_for_barrier(site, "barrier_wait", barrier, parity, false);
+  emulation::wait_for_barrier(site, barrier, parity);
 }
 
 inline uint32_t cluster_rank(emulation::Site site = emulation::Site::here()) {
@@ -99,9 +99,6 @@ inline void cluster_sync(emulation::Site site = emulation::Site::here()) {
 }
 inline void barrier_arrive_cluster(uint64_t* barrier, uint32_t block, emulation::Site site = emulation::Site::here()) {
   emulation::arrive_in_cluster(site, barrier, block);
-}
-inline void barrier_wait_cluster(uint64_t* barrier, uint32_t parity, emulation::Site site = emulation::Site::here()) {
-  emulation::wait_for_barrier(site, "barrier_wait_cluster", barrier, parity, true);
 }
 
 inline void fence_for_products(emulation::Site site = emulation::Site::here()) {

@@ -138,7 +138,6 @@ void HopperBlock::arrive(Thread& self, const Site& site, const char* name, uint6
                  std::string(name) + ": more arrivals than the " + std::to_string(barrier.count) +
                      " of the barrier in a phase that waits for bytes");
   }
-  barrier.remote = barrier.remote || self.runner != &runner_;
   barrier.announced += bytes;
   if (barrier.announced > kMostBytes)
     runner_.fail(self, site, std::string(name) + ": more than 1048575 bytes in a phase");
@@ -151,26 +150,19 @@ void HopperBlock::arrive(Thread& self, const Site& site, const char* name, uint6
   if (barrier.announced == 0) complete(barrier);
 }
 
-void HopperBlock::wait(Thread& self, const Site& site, const char* name, uint64_t* at, uint32_t parity,
-                       bool in_cluster) {
-  const auto index = static_cast<size_t>(find_barrier(self, site, name, at));
-  if (parity > 1) runner_.fail(self, site, std::string(name) + ": parity " + std::to_string(parity) + ", not 0 or 1");
-  const uint64_t phase = barriers_[index].phase;
-  if ((phase & 1) == parity) {
-    HopperThread& own = threads_[self.index];
-    own.barrier = static_cast<int>(index);
-    own.phase = phase;
-    barriers_[index].waiting.push_back(self.index);
-    runner_.suspend(self, name, site);
-    own.barrier = -1;
-    if (barriers_[index].phase - phase > 1) {
-      runner_.fail(self, site,
-                   std::string(name) + ": the next phase was over, too, before this thread saw the end of its own");
-    }
-  }
-  if (barriers_[index].remote && !in_cluster) {
-    runner_.fail(self, site,
-                 std::string(name) + ": threads of other blocks arrive here, as barrier_wait_cluster needs");
+void HopperBlock::wait(Thread& self, const Site& site, uint64_t* at, uint32_t parity) {
+  const int index = find_barrier(self, site, "barrier_wait", at);
+  if (parity > 1) runner_.fail(self, site, "barrier_wait: parity " + std::to_string(parity) + ", not 0 or 1");
+  const uint64_t phase = barriers_[static_cast<size_t>(index)].phase;
+  if ((phase & 1) != parity) return;
+  HopperThread& own = threads_[self.index];
+  own.barrier = index;
+  own.phase = phase;
+  barriers_[static_cast<size_t>(index)].waiting.push_back(self.index);
+  runner_.suspend(self, "barrier_wait", site);
+  own.barrier = -1;
+  if (barriers_[static_cast<size_t>(index)].phase - phase > 1) {
+    runner_.fail(self, site, "barrier_wait: the next phase was over, too, before this thread saw the end of its own");
   }
 }
 
@@ -396,9 +388,9 @@ void arrive_in_cluster(const Site& site, uint64_t* barrier, uint32_t block) {
   there.arrive(self, site, name, reinterpret_cast<uint64_t*>(there.here(self, site, name, barrier)), 0);
 }
 
-void wait_for_barrier(const Site& site, const char* name, uint64_t* barrier, uint32_t parity, bool in_cluster) {
+void wait_for_barrier(const Site& site, uint64_t* barrier, uint32_t parity) {
   Thread& self = running();
-  self.runner->hopper(self, name, site).wait(self, site, name, barrier, parity, in_cluster);
+  self.runner->hopper(self, "barrier_wait", site).wait(self, site, barrier, parity);
 }
 
 void meet_at_named_barrier(const Site& site, const char* name, int id, int threads, bool waits) {

@@ -27,7 +27,6 @@ struct SharedBarrier {
   uint32_t count, pending;
   int owner;            // the thread that initialised it
   uint64_t made_at;     // meetings of the cluster before that
-  bool remote = false;  // threads of other blocks arrive at it
   bool fenced = false;  // known to the copy engine
   uint64_t phase = 0;
   int64_t announced = 0, in_flight = 0;  // bytes of this phase
@@ -113,8 +112,7 @@ class HopperBlock {
   void fence_shared() { ++fences_; }
   // `self` may be of another block of the cluster, here and in load().
   void arrive(Thread& self, const Site& site, const char* name, uint64_t* barrier, uint32_t bytes);
-  // in_cluster: also for what threads of other blocks did before they arrived.
-  void wait(Thread& self, const Site& site, const char* name, uint64_t* barrier, uint32_t parity, bool in_cluster);
+  void wait(Thread& self, const Site& site, uint64_t* barrier, uint32_t parity);
   void load(Thread& self, const Site& site, const char* name, void* shared, const cuda::TensorMap& map,
             uint64_t* barrier, const int* coordinates, int rank);
   // What lies here where `address` lies in the running thread's block.
