@@ -24,6 +24,7 @@ export const EMULATION_FLAGS = [
   `-I${FOLDER}`,
   '-ffp-contract=off',
   ...multiplyAddFlags(),
+  '-fsanitize=alignment', // test/cuda/emulation/alignment.cpp; needs no library
   '-Wno-unknown-pragmas', // #pragma unroll
 ];
 

@@ -117,6 +117,45 @@ __device__ __forceinline__ void tensor_load(void* shared, const TensorMap& map, 
       : "memory");
 }
 
+// --- Clusters: blocks that run at the same time, on neighbouring multiprocessors, and reach each other's shared memory. What
+// is meant there lies as far from the start of the block's shared memory as the address that is given does here.
+
+// This block's number in its cluster.
+__device__ __forceinline__ uint32_t cluster_rank() {
+  uint32_t rank;
+  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return rank;
+}
+// Waits for all threads of the cluster that have not left the kernel, as __syncthreads does for a block: before a block
+// touches another one's barriers, which must be initialised, and before a block leaves that others may still touch.
+__device__ __forceinline__ void cluster_sync() {
+  __syncwarp();  // .aligned: whole warps
+  asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+  asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+// barrier_arrive on the barrier of block `block`, which may be this one: says that products which this warp has waited for have
+// read their tiles. Ordinary reads and writes are not ordered before it for other blocks: .release.cluster would, with a
+// fence for the whole device before every arrival (MEMBAR.ALL.GPU).
+__device__ __forceinline__ void barrier_arrive_cluster(uint64_t* barrier, uint32_t block) {
+  asm volatile(
+      "{\n"
+      ".reg .b32 there;\n"
+      "mapa.shared::cluster.u32 there, %0, %1;\n"
+      "mbarrier.arrive.shared::cluster.b64 _, [there];\n"
+      "}\n" ::"r"(shared_address(barrier)),
+      "r"(block)
+      : "memory");
+}
+// tensor_load into each block whose bit is set in `blocks`, counting on that block's own barrier.
+__device__ __forceinline__ void tensor_load_multicast(void* shared, const TensorMap& map, uint64_t* barrier, int c0,
+                                                      int c1, int c2, int c3, int c4, uint16_t blocks) {
+  asm volatile(
+      "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster [%0], "
+      "[%1, {%3, %4, %5, %6, %7}], [%2], %8;" ::"r"(shared_address(shared)),
+      "l"(&map), "r"(shared_address(barrier)), "r"(c0), "r"(c1), "r"(c2), "r"(c3), "r"(c4), "h"(blocks)
+      : "memory");
+}
+
 // --- Registers of this warpgroup's threads from here on; the block's threads together must fit.
 template <int kRegisters>
 __device__ __forceinline__ void registers_decrease() {

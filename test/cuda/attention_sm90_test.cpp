@@ -1,5 +1,5 @@
 // Compares the attention kernel for sm_90a with a float64 loop, as attention_test.cpp does the others: every strip, queries
-// that wrap, chunks of key rows, several works a block, every bias, all schedules. Prints "N passed, N failed"; on another
+// that wrap, chunks of key rows, several works a block, every bias, all schedules, clusters. Prints "N passed, N failed"; on another
 // device it says that and passes one check, that the kernel is not chosen there.
 #include "../../native/cuda/attention/hopper_attention.h"
 #include "attention_check.h"
@@ -8,6 +8,14 @@ using namespace ba_sam;
 using namespace ba_sam::test;
 
 namespace {
+
+// Heads such that, with two images, a block that every multiprocessor has takes three pieces of work or more.
+int64_t heads_for_three_works(int64_t works_of_a_head) {
+  int device = 0, count = 0;
+  cuda::check(cudaGetDevice(&device), "cudaGetDevice");
+  cuda::check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "multiprocessors");
+  return count / works_of_a_head + 1;
+}
 
 std::vector<Case> all_cases() {
   std::vector<Case> cases;
@@ -84,6 +92,25 @@ std::vector<Case> all_cases() {
   }
   windows(20, 16, 64, true).batch = 3;
   windows(17, 14, 80, true).scale = 1e-20f;
+  // Barriers whose phases change once a piece of work: their parity shows in the third.
+  for (int64_t d : {64, 80}) {
+    Case& persistent = global(2, 64, d, true, DistanceMetric::euclidean);
+    persistent.heads = heads_for_three_works(1);
+    persistent.batch = 2;
+    persistent.sample = 31;
+    Case& window = windows(15, 12, d, true);
+    window.heads = heads_for_three_works(2);
+    window.batch = 2;
+    window.sample = 31;
+  }
+  {
+    // The same for clusters: two pieces of work a head. Blocks of a cluster need different numbers of tables, and the second
+    // piece has queries for one block only.
+    Case& c = global(3, 100, 64, true, DistanceMetric::manhattan, 1.5f);
+    c.heads = heads_for_three_works(4);
+    c.batch = 2;
+    c.sample = 97;
+  }
   cases.push_back(token_case(130, 256, 64, 2, 2));
   cases.push_back(token_case(7, 128, 80, 1, 1));
   return cases;
@@ -148,7 +175,9 @@ int main() {
                  c.name + " is computed by this kernel");
     check_case(c, DType::bf16, seed, "hopper");
     if (c.spread == 1.0f && seed % 3 == 0) check_case(c, DType::f16, seed, "hopper");
-    if (seed % 4 == 1) {
+    if (c.window == 0) check_case(c, DType::bf16, seed, "hopper-cluster");
+    if (seed % 8 == 3) check_case(c, DType::f16, seed, "hopper-cluster");  // not in clusters
+    if (c.window == 0 && seed % 4 == 1) {
       check_case(c, DType::bf16, seed, "hopper-overlap");
       check_case(c, DType::bf16, seed, "hopper-turns");
     }

@@ -160,10 +160,10 @@ int forced_rows_per_warp() {
 std::string forced_kernel() {
   const char* text = std::getenv("BA_SAM_CUDA_ATTENTION");
   const std::string kernel = text == nullptr ? "" : text;
-  for (const char* known : {"", "portable", "hopper", "hopper-overlap", "hopper-turns"}) {
+  for (const char* known : {"", "portable", "hopper", "hopper-overlap", "hopper-turns", "hopper-cluster"}) {
     if (kernel == known) return kernel;
   }
-  refuse("portable, hopper, hopper-overlap or hopper-turns in BA_SAM_CUDA_ATTENTION", kernel);
+  refuse("portable, hopper, hopper-overlap, hopper-turns or hopper-cluster in BA_SAM_CUDA_ATTENTION", kernel);
 }
 
 // Runs the kernel for sm_90a where it is to run. Where it is forced but cannot, the portable one serves: one setting can hold
@@ -172,9 +172,10 @@ bool run_hopper(const HopperCall& call, cudaStream_t stream) {
   const std::string forced = forced_kernel();
   if (forced == "portable" || !hopper_takes(call.params) || !have_hopper_attention()) return false;
   if (forced.empty() && !hopper_pays(call.params)) return false;
-  const HopperSchedule schedule = forced == "hopper-overlap" ? HopperSchedule::overlap
-                                  : forced == "hopper-turns" ? HopperSchedule::turns
-                                                             : HopperSchedule::overlap_and_turns;
+  const HopperSchedule schedule = forced == "hopper-overlap"   ? HopperSchedule::overlap
+                                  : forced == "hopper-turns"   ? HopperSchedule::turns
+                                  : forced == "hopper-cluster" ? HopperSchedule::cluster
+                                                               : HopperSchedule::overlap_and_turns;
   hopper_forward(call, schedule, stream);
   return true;
 }

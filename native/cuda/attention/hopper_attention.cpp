@@ -100,6 +100,13 @@ int multiprocessors() {
   return count;
 }
 
+// Whether blocks share tiles, each bringing one of a tile's two rows. There are kernels for it in bf16 only, and none with
+// distances to queries that wrap (launch_hopper_distance).
+bool in_clusters(const AttentionParams& p, HopperSchedule schedule) {
+  const bool wraps = by_distance(p) && p.grid_w % kGroupQueries != 0;
+  return schedule == HopperSchedule::cluster && p.dtype == DType::bf16 && !wraps;
+}
+
 constexpr float kSmallestScale = 1e-30f;  // accumulators start at bias / scale
 
 void windows_forward(const HopperCall& call, cudaStream_t stream) {
@@ -185,8 +192,9 @@ void hopper_forward(const HopperCall& call, HopperSchedule schedule, cudaStream_
   HopperProblem problem = {};
   HopperArguments& a = problem.arguments;
   map_wide(a.q, p, query_shape(p, call.q));
-  map_wide(a.k, p, grid_shape(p, call.k, rows, columns, strip, 2));
-  a.v = part_of(p.dtype, grid_shape(p, call.v, rows, columns, strip, 2), p.head_dim == 64 ? 64 : 16);
+  const int box_rows = in_clusters(p, schedule) ? 1 : 2;
+  map_wide(a.k, p, grid_shape(p, call.k, rows, columns, strip, box_rows));
+  a.v = part_of(p.dtype, grid_shape(p, call.v, rows, columns, strip, box_rows), p.head_dim == 64 ? 64 : 16);
   if (p.rel_h != nullptr) {
     auto* table_h = static_cast<uint16_t*>(call.workspace);
     uint16_t* table_w = table_h + table_bytes(p, p.grid_h) / 2;

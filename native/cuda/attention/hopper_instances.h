@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "../runtime.h"
+#include "../cluster_launch.h"
 #include "hopper_kernel.h"
 #include "hopper_launch.h"
 
@@ -12,11 +12,23 @@ namespace ba_sam::cuda {
 template <typename T, int D, ScoreBias kBias, typename Config>
 void launch_hopper_kernel(const HopperProblem& problem, cudaStream_t stream) {
   HopperArguments a = problem.arguments;
-  a.q_tiles = ceil_div(a.q_count, Config::kQueries);
+  a.q_tiles = ceil_div(a.q_count, HopperShare<Config>::kQueries);
   a.works = problem.images * a.heads * a.q_tiles;
-  const auto blocks = static_cast<unsigned>(std::min<int64_t>(a.works, problem.multiprocessors));
-  launch("attention", &hopper_mma_attention<T, D, kBias, Config>, dim3(blocks), dim3(Config::kThreads),
-         HopperShared<D, Config>::kBytes, stream, a);
+  const int64_t side_by_side = std::max(problem.multiprocessors / Config::kCluster, 1);
+  const auto blocks = static_cast<unsigned>(std::min(a.works, side_by_side)) * Config::kCluster;
+  launch_in_clusters("attention", &hopper_mma_attention<T, D, kBias, Config>, dim3(blocks), dim3(Config::kThreads),
+                     HopperShared<D, Config>::kBytes, Config::kCluster, stream, a);
+}
+
+// Clusters exist for bf16 (in_clusters in hopper_attention.cpp), to be measured.
+template <typename T, int D, ScoreBias kBias, int kStrip>
+void launch_hopper_strip(const HopperProblem& problem, cudaStream_t stream) {
+  if constexpr (std::is_same_v<T, bf16>) {
+    if (problem.schedule == HopperSchedule::cluster) {
+      return launch_hopper_kernel<T, D, kBias, HopperClusterConfig<kStrip>>(problem, stream);
+    }
+  }
+  launch_hopper_kernel<T, D, kBias, HopperConfig<kStrip, 2, true, true>>(problem, stream);
 }
 
 // Other schedules than the default one exist for bf16 on strips of 64, to be measured.
@@ -30,7 +42,7 @@ void launch_hopper_schedule(const HopperProblem& problem, cudaStream_t stream) {
       return launch_hopper_kernel<T, D, kBias, HopperConfig<64, 2, false, true>>(problem, stream);
     }
   }
-  launch_hopper_kernel<T, D, kBias, HopperConfig<64, 2, true, true>>(problem, stream);
+  launch_hopper_strip<T, D, kBias, 64>(problem, stream);
 }
 
 // On grids whose rows are whole numbers of 64 queries, each warpgroup has its queries in one of them.
@@ -56,11 +68,11 @@ void launch_hopper_bias(const HopperProblem& problem, cudaStream_t stream) {
   if (problem.bias == ScoreBias::distance) return launch_hopper_distance<T, D>(problem, stream);
   switch (problem.strip) {
     case 40:
-      return launch_hopper_kernel<T, D, ScoreBias::separable, HopperConfig<40, 2, true, true>>(problem, stream);
+      return launch_hopper_strip<T, D, ScoreBias::separable, 40>(problem, stream);
     case 48:
-      return launch_hopper_kernel<T, D, ScoreBias::separable, HopperConfig<48, 2, true, true>>(problem, stream);
+      return launch_hopper_strip<T, D, ScoreBias::separable, 48>(problem, stream);
     case 56:
-      return launch_hopper_kernel<T, D, ScoreBias::separable, HopperConfig<56, 2, true, true>>(problem, stream);
+      return launch_hopper_strip<T, D, ScoreBias::separable, 56>(problem, stream);
     default:
       return launch_hopper_schedule<T, D, ScoreBias::separable>(problem, stream);
   }

@@ -12,6 +12,14 @@
 // With kOverlap, S of tile j + 1 and O of tile j are in flight while nothing waits; the softmax of j + 1 then runs beside
 // P(j) · V(j). O is rescaled after that product, only when a maximum has grown by more than 2^8.
 //
+// In a cluster the blocks' rings turn together: slot i of both holds the same tile, or in each block a table of its own. A
+// producer writes to the other block's slot, too, hence
+//   empty barriers count the consumers of both blocks, for tables as well;
+//   full barriers expect the whole tile, half of it from the other block. That half may arrive before this block's producer
+//     has announced the tile: the phase cannot end without the announcement. It cannot arrive a phase early: the other
+//     producer has waited for this block's consumers, too;
+//   blocks begin and end together (cluster_sync).
+//
 // Numeric hazards: as in mma_kernel.h. Tables are rounded to the operands' dtype (round_tables, before this kernel).
 // Hazards of wgmma: between wgmma_fence and the wait, accumulators, P and the shared tiles must not be touched;
 // scripts/check-cuda-kernels.mjs fails when ptxas serialises.
@@ -49,10 +57,30 @@ struct HopperBarriers {
   }
 };
 
+// Where a block is in its cluster, and the share of the works that the cluster takes.
+template <typename Config>
+struct HopperShare {
+  static constexpr int kQueries = Config::kQueries * Config::kCluster;
+
+  static __device__ __forceinline__ int64_t first() { return blockIdx.x / Config::kCluster; }
+  static __device__ __forceinline__ int64_t step() { return gridDim.x / Config::kCluster; }
+  static __device__ __forceinline__ HopperWork work(const HopperArguments& a, int64_t index) {
+    HopperWork work(a, index, kQueries);
+    if constexpr (Config::kCluster > 1) work.first_query += static_cast<int>(cluster_rank()) * Config::kQueries;
+    return work;
+  }
+  // Tables of columns that the ring brings for a group: in a cluster as many for each, used or not.
+  static __device__ __forceinline__ int column_tables(const HopperArguments& a, const HopperRuns& runs) {
+    if constexpr (Config::kCluster == 1) return runs.count;
+    return a.columns > kGroupQueries ? 2 : 1;
+  }
+};
+
 // The producer: one thread.
 template <int D, typename Config>
 struct HopperProducer {
   using Shared = HopperShared<D, Config>;
+  using Share = HopperShare<Config>;
   const HopperArguments& a;
   const HopperBarriers& barriers;
   uint8_t* shared;
@@ -80,6 +108,21 @@ struct HopperProducer {
     query_parity ^= 1;
   }
 
+  // This block's row of a part of a tile of keys or values, `width` columns, to all blocks of the cluster.
+  __device__ __forceinline__ void load_row(uint8_t* to, const TensorMap& map, uint64_t* full, int d, int width,
+                                           const HopperWork& work, int row, int column) {
+    const auto rank = static_cast<int>(cluster_rank());
+    tensor_load_multicast(to + rank * Config::kStrip * width * 2, map, full, d, work.head, column, row + rank,
+                          work.image, (1 << Config::kCluster) - 1);
+  }
+
+  // A place in the ring of keys that this block has no table for.
+  __device__ void skip_table() {
+    barrier_wait(barriers.empty_keys + keys.slot, keys.parity ^ 1);
+    barrier_arrive(barriers.full_keys + keys.slot);
+    keys.advance();
+  }
+
   __device__ void load_table(const TensorMap (&maps)[2], int first_row) {
     uint64_t* full = barriers.full_keys + keys.slot;
     barrier_wait(barriers.empty_keys + keys.slot, keys.parity ^ 1);
@@ -95,7 +138,11 @@ struct HopperProducer {
     barrier_arrive_expecting(full, Config::kKeys * D * 2);
     load_wide(shared + Shared::kKeysAt + keys.slot * Shared::kSlot, a.k, Config::kKeys,
               [&](uint8_t* to, const TensorMap& map, int d) {
-                tensor_load(to, map, full, d, work.head, column, row, work.image);
+                if constexpr (Config::kCluster == 1) {
+                  tensor_load(to, map, full, d, work.head, column, row, work.image);
+                } else {
+                  load_row(to, map, full, d, d == 0 ? 64 : 16, work, row, column);
+                }
               });
     keys.advance();
 
@@ -104,8 +151,12 @@ struct HopperProducer {
     barrier_arrive_expecting(full, Config::kKeys * D * 2);
 #pragma unroll
     for (int part = 0; part < Shared::kValueParts; ++part) {
-      tensor_load(shared + Shared::kValuesAt + values.slot * Shared::kSlot + part * Shared::kValuePart, a.v, full,
-                  part * Shared::kValueWidth, work.head, column, row, work.image);
+      uint8_t* to = shared + Shared::kValuesAt + values.slot * Shared::kSlot + part * Shared::kValuePart;
+      if constexpr (Config::kCluster == 1) {
+        tensor_load(to, a.v, full, part * Shared::kValueWidth, work.head, column, row, work.image);
+      } else {
+        load_row(to, a.v, full, part * Shared::kValueWidth, Shared::kValueWidth, work, row, column);
+      }
     }
     values.advance();
   }
@@ -114,8 +165,8 @@ struct HopperProducer {
     tensor_map_prefetch(a.q[0]);
     tensor_map_prefetch(a.k[0]);
     tensor_map_prefetch(a.v);
-    for (int64_t index = blockIdx.x; index < a.works; index += gridDim.x) {
-      const HopperWork work(a, index, Config::kQueries);
+    for (int64_t index = Share::first(); index < a.works; index += Share::step()) {
+      const HopperWork work = Share::work(a, index);
       load_queries(work);
       for (int column = 0; column < a.columns; column += Config::kStrip) {
         if (a.has_tables) {
@@ -124,6 +175,7 @@ struct HopperProducer {
             for (int run = 0; run < runs.count; ++run) {
               load_table(a.rel_w, first_table_row(run == 0 ? runs.base : 0, column, Config::kStrip, a.columns));
             }
+            for (int run = runs.count; run < Share::column_tables(a, runs); ++run) skip_table();
           }
         }
         for (int row = 0; row < a.rows; row += 2) {
@@ -145,6 +197,7 @@ struct HopperProducer {
 template <typename T, int D, ScoreBias kBias, typename Config>
 struct HopperConsumer {
   using Shared = HopperShared<D, Config>;
+  using Share = HopperShare<Config>;
   static constexpr int kTiles = Config::kTiles, kRowTiles = Config::kRowTiles;
   static constexpr bool kFromZero = kBias == ScoreBias::none;  // scores start from nothing
 
@@ -191,6 +244,13 @@ struct HopperConsumer {
     if (thread % 32 == 0) barrier_arrive(barrier);
   }
 
+  // The same for a slot of a ring, which the producers of all blocks of a cluster fill.
+  __device__ __forceinline__ void release_slot(uint64_t* barrier) const {
+    if constexpr (Config::kCluster == 1) return release(barrier);
+    __syncwarp();
+    if (thread % 32 < Config::kCluster) barrier_arrive_cluster(barrier, thread % 32);
+  }
+
   // s += Q · tileᵀ, or s = Q · tileᵀ where nothing was in it (kFirst); not waited for.
   template <bool kFirst, int kCount>
   __device__ __forceinline__ void multiply_keys(float (&s)[kCount][4], int slot) const {
@@ -231,7 +291,7 @@ struct HopperConsumer {
         wgmma_wait<0>();
         wgmma_pin(products);
       }
-      release(barriers.empty_keys + keys.slot);
+      release_slot(barriers.empty_keys + keys.slot);
       keys.advance();
     }
     if (!take) return;
@@ -264,10 +324,11 @@ struct HopperConsumer {
     for (int other = 0; other < Config::kConsumers; ++other) {
       if (!a.has_tables && other != group) continue;
       const HopperRuns runs(work.first_query + other * kGroupQueries, a.columns);
-      for (int run = 0; run < runs.count; ++run) {
+      for (int run = 0; run < Share::column_tables(a, runs); ++run) {
         const int base = run == 0 ? runs.base : 0;
-        receive_table(other == group, first_table_row(base, column, Config::kStrip, a.columns), a.columns);
-        if (other != group) continue;
+        const bool take = other == group && (Config::kCluster == 1 || run < runs.count);
+        receive_table(take, first_table_row(base, column, Config::kStrip, a.columns), a.columns);
+        if (!take) continue;
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
           const int query = 16 * warp + g + 8 * half;
@@ -496,7 +557,7 @@ struct HopperConsumer {
     pass_turn();
     wgmma_wait<0>();
     wgmma_pin(s);
-    release(barriers.empty_keys + keys.slot);
+    release_slot(barriers.empty_keys + keys.slot);
     keys.advance();
   }
 
@@ -508,7 +569,7 @@ struct HopperConsumer {
     wgmma_commit();
     wgmma_wait<0>();
     wgmma_pin(out);
-    release(barriers.empty_values + values.slot);
+    release_slot(barriers.empty_values + values.slot);
     values.advance();
   }
 
@@ -542,7 +603,7 @@ struct HopperConsumer {
         pass_turn();
         wgmma_wait<1>();
         wgmma_pin(s);
-        release(barriers.empty_keys + keys.slot);
+        release_slot(barriers.empty_keys + keys.slot);
         keys.advance();
         const bool grew = softmax(s, factor, row);
         wgmma_pin(s);
@@ -551,7 +612,7 @@ struct HopperConsumer {
         barrier_wait(barriers.full_values + values.slot, values.parity);
         wgmma_wait<0>();
         wgmma_pin(out);
-        release(barriers.empty_values + values.slot);
+        release_slot(barriers.empty_values + values.slot);
         values.advance();
         if (grew) rescale(factor);
         pack(p, s);
@@ -593,8 +654,8 @@ struct HopperConsumer {
 
   __device__ void run() {
     if (group == Config::kConsumers - 1) pass_turn();  // group 0 begins
-    for (int64_t index = blockIdx.x; index < a.works; index += gridDim.x) {
-      work = HopperWork(a, index, Config::kQueries);
+    for (int64_t index = Share::first(); index < a.works; index += Share::step()) {
+      work = Share::work(a, index);
       first_query = work.first_query + group * kGroupQueries;
       slope = a.slopes == nullptr ? 0.0f : a.slopes[work.head];
       x0 = first_query % a.columns;
@@ -625,12 +686,13 @@ __global__ void __launch_bounds__(Config::kThreads, 1) hopper_mma_attention(cons
   using Shared = HopperShared<D, Config>;
   uint8_t* const shared = dynamic_shared_1024();
   const HopperBarriers barriers = HopperBarriers::at<Config>(shared + Shared::kBarriersAt);
+  constexpr uint32_t kReleases = 4 * Config::kConsumers * Config::kCluster;  // of a slot: one by each warp of a cluster
   if (threadIdx.x == 0) {
     for (int i = 0; i < Config::kStages; ++i) {
       barrier_init(barriers.full_keys + i, 1);
-      barrier_init(barriers.empty_keys + i, 4 * Config::kConsumers);
+      barrier_init(barriers.empty_keys + i, kReleases);
       barrier_init(barriers.full_values + i, 1);
-      barrier_init(barriers.empty_values + i, 4 * Config::kConsumers);
+      barrier_init(barriers.empty_values + i, kReleases);
     }
     for (int i = 0; i < Config::kConsumers; ++i) {
       barrier_init(barriers.full_queries + i, 1);
@@ -638,7 +700,11 @@ __global__ void __launch_bounds__(Config::kThreads, 1) hopper_mma_attention(cons
     }
     barrier_init_fence();
   }
-  __syncthreads();
+  if constexpr (Config::kCluster == 1) {
+    __syncthreads();
+  } else {
+    cluster_sync();
+  }
   if (threadIdx.x < 128) {
     registers_decrease<Config::kProducerRegisters>();
     if (threadIdx.x == 0) {
@@ -650,6 +716,7 @@ __global__ void __launch_bounds__(Config::kThreads, 1) hopper_mma_attention(cons
     HopperConsumer<T, D, kBias, Config> consumer(a, barriers, shared);
     consumer.run();
   }
+  if constexpr (Config::kCluster > 1) cluster_sync();  // the other block may still arrive at barriers of this one
 }
 
 }  // namespace ba_sam::cuda

@@ -4,6 +4,9 @@
 // column terms stay in registers for a whole strip. Columns and rows outside the rectangle arrive as zeros (copy engine) and
 // have terms of −∞. Each consumer warpgroup works on 64 consecutive queries.
 //
+// In a cluster (kCluster = 2) two blocks work on neighbouring queries of one head, in lock step over the same tiles: each
+// brings one of the two rows of every tile of keys and values to both, so that either row is read once for 256 queries.
+//
 // Tables of relative positions travel through the ring of key tiles: G = Q · Rᵀ with 128 consecutive table rows R holds, for
 // 64 queries, every value that 64 consecutive keys of an axis need, skewed (geometry.h): query i and key k meet at column
 // (position of i − base) + kSpanKeys − 1 − k.
@@ -28,6 +31,7 @@ struct HopperConfig {
   static constexpr bool kOverlap = kOverlap_;
   static constexpr bool kTurns = kTurns_;
   static constexpr bool kWraps = kWraps_;
+  static constexpr int kCluster = 1;  // blocks that share tiles of keys and values
   static constexpr int kKeys = 2 * kStrip;
   static constexpr int kTiles = kKeys / 8;  // mma tiles of 8 keys
   static constexpr int kRowTiles = kTiles / 2;
@@ -38,6 +42,15 @@ struct HopperConfig {
   static constexpr int kProducerRegisters = 24;
   static constexpr int kConsumerRegisters = kConsumers == 2 ? 240 : 160;
   static_assert(kKeys % 16 == 0 && kKeys <= kTableRows);
+};
+
+template <int kStrip_>
+struct HopperClusterConfig : HopperConfig<kStrip_, 2, true, true> {
+  static constexpr int kCluster = 2;
+  // With 24 the producer spills. The sum must be the same: 3 · 168, what the block has at its start.
+  static constexpr int kProducerRegisters = 40;
+  static constexpr int kConsumerRegisters = 232;
+  static_assert(kStrip_ % 8 == 0);  // a row of a tile begins where the swizzle does
 };
 
 // Tiles are split by columns into parts that one swizzle covers:
@@ -82,14 +95,15 @@ struct HopperArguments {
   void* out;
   int64_t out_batch, works;  // works: images · heads · q_tiles
   int out_token;
-  int heads, q_tiles, q_count;
-  int rows, columns;  // of the rectangle of keys
+  int heads, q_tiles, q_count;  // q_tiles: pieces of the queries, each for a block or for a cluster
+  int rows, columns;            // of the rectangle of keys
   const float* slopes;
   float start, scale_log2, to_accumulator;  // the scale of exponents of 2, and 1 / that
   bool has_tables, fold_manhattan, euclidean;
 };
 
-// One piece of work: 64 · kConsumers queries of one head.
+// One piece of work: `queries` queries of one head, for a block or for a cluster. The last one may have none for a cluster's
+// second block, which takes part all the same.
 struct HopperWork {
   int image = 0, head = 0, first_query = 0;
 

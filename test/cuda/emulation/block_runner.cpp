@@ -5,6 +5,7 @@
 #include <cstring>
 #include <new>
 
+#include "cluster_runner.h"
 #include "hopper_block.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -50,32 +51,31 @@ std::string text_of(const uint3& v) {
   return "(" + std::to_string(v.x) + ", " + std::to_string(v.y) + ", " + std::to_string(v.z) + ")";
 }
 
-BlockRunner::BlockRunner() : stacks_(kMaxThreads), threads_(kMaxThreads) {
-  host_.adopt_host_thread();
-}
+BlockRunner::BlockRunner(ClusterRunner& cluster) : cluster_(cluster), stacks_(kMaxThreads), threads_(kMaxThreads) {}
 
 BlockRunner::~BlockRunner() {
   retiring_ = true;  // lets every fiber leave its stack as AddressSanitizer wants it
-  for (int i = 0; i < prepared_; ++i) Fiber::switch_to(host_, threads_[i].fiber);
+  for (int i = 0; i < prepared_; ++i) Fiber::switch_to(cluster_.host(), threads_[i].fiber);
   std::free(shared_memory_);
 }
 
-std::string BlockRunner::run(const GridLaunch& launch, uint3 block_index, uint64_t block_number) {
+void BlockRunner::prepare(const GridLaunch& launch, uint3 block_index, uint64_t block_number, int rank) {
   launch_ = &launch;
-  failure_.clear();
-  aborting_ = false;
+  rank_ = rank;
+  block_index_ = block_index;
   random_ = launch.seed + 0x9e3779b97f4a7c15u * (block_number + 1);
   prepare_shared();
-  prepare_threads(block_index);
-  resume_from_host(launch.order == Order::reverse ? live_ - 1 : 0);
-  if (aborting_) {
-    for (int i = 0; i < count_; ++i) {
-      if (threads_[i].started && !threads_[i].finished) resume_from_host(i);
-    }
+  prepare_threads();
+}
+
+void BlockRunner::start() {
+  resume_from_host(launch_->order == Order::reverse ? live_ - 1 : 0);
+}
+
+void BlockRunner::unwind() {
+  for (int i = 0; i < count_; ++i) {
+    if (threads_[i].started && !threads_[i].finished) resume_from_host(i);
   }
-  running_thread = nullptr;
-  check_shared_redzones();
-  return failure_;
 }
 
 BA_SAM_UNCHECKED void BlockRunner::meet_warp(Thread& self, const char* name, const Site& site, uint32_t mask,
@@ -131,9 +131,8 @@ void BlockRunner::meet_block(Thread& self, const char* name, const Site& site) {
 }
 
 void BlockRunner::fail(const Thread& at, const Site& site, const std::string& what) {
-  failure_ = "kernel " + launch_->name + ", block " + text_of(blockIdx) + ", thread " + text_of(at.position) + ", " +
-             base_name(site.file) + ":" + std::to_string(site.line) + ": " + what;
-  aborting_ = true;
+  cluster_.abort("kernel " + launch_->name + ", block " + text_of(blockIdx) + ", thread " + text_of(at.position) +
+                 ", " + base_name(site.file) + ":" + std::to_string(site.line) + ": " + what);
   throw KernelAborted();
 }
 
@@ -155,7 +154,7 @@ void BlockRunner::thread_main(void* argument) {
   auto& self = *static_cast<Thread*>(argument);
   BlockRunner& runner = *self.runner;
   for (;;) {
-    if (runner.retiring_) Fiber::switch_to(self.fiber, runner.host_, true);
+    if (runner.retiring_) Fiber::switch_to(self.fiber, runner.cluster_.host(), true);
     self.started = true;
     try {
       runner.launch_->call.run_thread();
@@ -167,8 +166,8 @@ void BlockRunner::thread_main(void* argument) {
 }
 
 void BlockRunner::leave(Thread& self) {
-  if (aborting_) {
-    Fiber::switch_to(self.fiber, host_);
+  if (cluster_.aborting()) {
+    Fiber::switch_to(self.fiber, cluster_.host());
     return;
   }
   Warp& warp = warps_[self.index / 32];
@@ -187,27 +186,27 @@ void BlockRunner::leave(Thread& self) {
   } else if (live_ > 0 && barrier_arrived_ == live_) {
     release_barrier();
   }
-  Thread* next = aborting_ ? nullptr : pick_or_deliver(self.index / 32);
-  if (!next && live_ > 0 && !aborting_) stop(deadlock(), self);
+  if (!cluster_.aborting()) cluster_.thread_left();
+  Thread* next = cluster_.aborting() ? nullptr : pick_or_deliver(self.index / 32);
+  if (!next && cluster_.live_count() > 0 && !cluster_.aborting()) stop(cluster_.deadlock(), self);
   if (next) {
     go(self.fiber, *next);
   } else {
-    Fiber::switch_to(self.fiber, host_);
+    Fiber::switch_to(self.fiber, cluster_.host());
   }
 }
 
 void BlockRunner::stop(const std::string& what, const Thread& at) {
-  failure_ =
-      "kernel " + launch_->name + ", block " + text_of(blockIdx) + ", thread " + text_of(at.position) + ": " + what;
-  aborting_ = true;
+  cluster_.abort("kernel " + launch_->name + ", block " + text_of(blockIdx) + ", thread " + text_of(at.position) +
+                 ": " + what);
 }
 
-std::string BlockRunner::deadlock() const {
-  std::string text = "threads wait for each other for ever:";
+std::string BlockRunner::waiting(int most) const {
+  std::string text;
   int shown = 0;
   const char* last_name = nullptr;
   const Site* last_site = nullptr;
-  for (int i = 0; i < count_ && shown < 4; ++i) {
+  for (int i = 0; i < count_ && shown < most; ++i) {
     const Thread& thread = threads_[i];
     if (thread.finished || !thread.waits_in) continue;
     if (last_site && last_name == thread.waits_in && same(*last_site, *thread.waits_at)) continue;
@@ -230,17 +229,17 @@ BA_SAM_UNCHECKED void BlockRunner::block(Thread& self, Warp& warp, const char* n
   self.waits_at = &site;
   set_blocked(self, warp);
   Thread* next = pick_or_deliver(self.index / 32);
-  if (!next) fail(self, site, deadlock());
+  if (!next) fail(self, site, cluster_.deadlock());
   if (next != &self) go(self.fiber, *next);
   self.waits_in = nullptr;
-  if (aborting_) throw KernelAborted();
+  if (cluster_.aborting()) throw KernelAborted();
 }
 
 BA_SAM_UNCHECKED void BlockRunner::yield(Thread& self) {
-  Thread* next = pick(self.index / 32);
+  Thread* next = pick_in_cluster(self.index / 32);
   if (next == &self) return;
   go(self.fiber, *next);
-  if (aborting_) throw KernelAborted();
+  if (cluster_.aborting()) throw KernelAborted();
 }
 
 HopperBlock& BlockRunner::hopper(Thread& self, const char* name, const Site& site) {
@@ -255,6 +254,18 @@ HopperBlock& BlockRunner::hopper(Thread& self, const char* name, const Site& sit
     uses_hopper_ = true;
   }
   return *hopper_;
+}
+
+HopperBlock& BlockRunner::hopper_of(int rank, Thread& self, const char* name, const Site& site) {
+  if (rank < 0 || rank >= cluster_.size()) {
+    fail(self, site,
+         std::string(name) + ": block " + std::to_string(rank) + " of a cluster of " + std::to_string(cluster_.size()));
+  }
+  BlockRunner& other = cluster_.block(rank);
+  if (other.live_ == 0) {
+    fail(self, site, std::string(name) + ": block " + std::to_string(rank) + " of the cluster has left its kernel");
+  }
+  return other.hopper(self, name, site);
 }
 
 void BlockRunner::suspend(Thread& self, const char* name, const Site& site) {
@@ -322,16 +333,47 @@ BA_SAM_UNCHECKED Thread* BlockRunner::pick(int warp) {
   return &threads_[warp * 32 + lane];
 }
 
-BA_SAM_UNCHECKED Thread* BlockRunner::pick_or_deliver(int warp) {
-  Thread* next = pick(warp);
-  if (!next && uses_hopper_ && hopper_->deliver()) next = pick(warp);
+BA_SAM_UNCHECKED Thread* BlockRunner::pick_any() {
+  return pick(launch_->order == Order::reverse ? 31 : 0);
+}
+
+BA_SAM_UNCHECKED Thread* BlockRunner::pick_in_cluster(int warp) {
+  Thread* next = nullptr;
+  if (cluster_.size() > 1 && launch_->order == Order::random && (next_random() & 7) == 0) {
+    next = cluster_.pick_elsewhere(*this);
+  }
+  if (!next) next = pick(warp);
+  if (!next && cluster_.size() > 1) next = cluster_.pick_elsewhere(*this);
   return next;
 }
 
+BA_SAM_UNCHECKED Thread* BlockRunner::pick_or_deliver(int warp) {
+  Thread* next = pick_in_cluster(warp);
+  if (!next && cluster_.deliver()) next = pick_in_cluster(warp);
+  return next;
+}
+
+bool BlockRunner::deliver() {
+  return uses_hopper_ && hopper_->deliver();
+}
+
 BA_SAM_UNCHECKED void BlockRunner::go(Fiber& from, Thread& to) {
+  if (to.runner != this) to.runner->enter();
   running_thread = &to;
   threadIdx = to.position;
   Fiber::switch_to(from, to.fiber);
+}
+
+BA_SAM_UNCHECKED void BlockRunner::enter() const {
+  blockIdx = block_index_;
+  blockDim = launch_->block;
+  gridDim = launch_->grid;
+  dynamic_shared_memory = shared_;
+}
+
+void BlockRunner::resume_from_host(int index) {
+  enter();
+  go(cluster_.host(), threads_[index]);
 }
 
 void BlockRunner::prepare_shared() {
@@ -358,13 +400,13 @@ void BlockRunner::check_shared_redzones() {
   fill_words(expected, kRedzone, kRedzoneWord);
   const bool below = std::memcmp(shared_ - kRedzone, expected, kRedzone) != 0;
   const bool above = std::memcmp(shared_ + bytes, expected, kRedzone) != 0;
-  if ((below || above) && failure_.empty()) {
-    failure_ = "kernel " + launch_->name + ", block " + text_of(blockIdx) + ": wrote " + (above ? "behind" : "before") +
-               " its " + std::to_string(bytes) + " bytes of dynamic shared memory";
+  if ((below || above) && !cluster_.aborting()) {
+    cluster_.abort("kernel " + launch_->name + ", block " + text_of(block_index_) + ": wrote " +
+                   (above ? "behind" : "before") + " its " + std::to_string(bytes) + " bytes of dynamic shared memory");
   }
 }
 
-void BlockRunner::prepare_threads(uint3 block_index) {
+void BlockRunner::prepare_threads() {
   const dim3 size = launch_->block;
   count_ = static_cast<int>(size.x * size.y * size.z);
   live_ = count_;
@@ -385,10 +427,6 @@ void BlockRunner::prepare_threads(uint3 block_index) {
     thread.index = prepared_;
     thread.fiber.prepare(stacks_.bottom(prepared_), stacks_.size(), prepared_, thread_main, &thread);
   }
-  blockIdx = block_index;
-  blockDim = size;
-  gridDim = launch_->grid;
-  dynamic_shared_memory = shared_;
   uint3 at{0, 0, 0};
   for (int i = 0; i < count_; ++i) {
     Thread& thread = threads_[i];

@@ -74,4 +74,5 @@
   X(cudaErrorTimeout, 909, "timeout")                                                                       \
   X(cudaErrorGraphExecUpdateFailure, 910, "graph exec update failure")                                      \
   X(cudaErrorExternalDevice, 911, "external device")                                                        \
+  X(cudaErrorInvalidClusterSize, 912, "invalid cluster size")                                               \
   X(cudaErrorUnknown, 999, "unknown error")

@@ -36,10 +36,16 @@ void fence_barriers(const Site& site);
 void fence_shared(const Site& site);
 // `bytes`: announced by this arrival.
 void arrive_at_barrier(const Site& site, const char* name, uint64_t* barrier, uint32_t bytes);
+void arrive_in_cluster(const Site& site, uint64_t* barrier, uint32_t block);
 void wait_for_barrier(const Site& site, uint64_t* barrier, uint32_t parity);
 void meet_at_named_barrier(const Site& site, const char* name, int id, int threads, bool waits);
 void load_tensor(const Site& site, void* shared, const cuda::TensorMap& map, uint64_t* barrier, const int* coordinates,
                  int rank);
+// To each block of the cluster whose bit is set in `blocks`.
+void load_tensor_in_cluster(const Site& site, void* shared, const cuda::TensorMap& map, uint64_t* barrier,
+                            const int* coordinates, int rank, uint32_t blocks);
+uint32_t rank_in_cluster(const Site& site);
+void meet_cluster(const Site& site);
 
 enum class WarpgroupStep { fence, commit, wait, product, registers };
 
@@ -86,6 +92,16 @@ inline void barrier_wait(uint64_t* barrier, uint32_t parity, emulation::Site sit
   emulation::wait_for_barrier(site, barrier, parity);
 }
 
+inline uint32_t cluster_rank(emulation::Site site = emulation::Site::here()) {
+  return emulation::rank_in_cluster(site);
+}
+inline void cluster_sync(emulation::Site site = emulation::Site::here()) {
+  emulation::meet_cluster(site);
+}
+inline void barrier_arrive_cluster(uint64_t* barrier, uint32_t block, emulation::Site site = emulation::Site::here()) {
+  emulation::arrive_in_cluster(site, barrier, block);
+}
+
 inline void fence_for_products(emulation::Site site = emulation::Site::here()) {
   emulation::fence_shared(site);
 }
@@ -113,6 +129,12 @@ inline void tensor_load(void* shared, const TensorMap& map, uint64_t* barrier, i
                         emulation::Site site = emulation::Site::here()) {
   const int coordinates[] = {c0, c1, c2, c3, c4};
   emulation::load_tensor(site, shared, map, barrier, coordinates, 5);
+}
+
+inline void tensor_load_multicast(void* shared, const TensorMap& map, uint64_t* barrier, int c0, int c1, int c2, int c3,
+                                  int c4, uint16_t blocks, emulation::Site site = emulation::Site::here()) {
+  const int coordinates[] = {c0, c1, c2, c3, c4};
+  emulation::load_tensor_in_cluster(site, shared, map, barrier, coordinates, 5, blocks);
 }
 
 template <int kRegisters>

@@ -327,6 +327,16 @@ __global__ void matrix_outside() {
 __global__ void misaligned_copy(const float* in) {
   cuda::copy_async_16(cuda::dynamic_shared(), in + 1, true);
 }
+template <typename Vector>
+__global__ void misaligned_vector(float* memory, bool shared, bool write, int first) {
+  float* at = (shared ? reinterpret_cast<float*>(cuda::dynamic_shared()) : memory) + (threadIdx.x == 3 ? first : 0);
+  if (write) {
+    *reinterpret_cast<Vector*>(at) = Vector{};
+  } else {
+    const Vector vector = *reinterpret_cast<const Vector*>(at);
+    memory[16 + threadIdx.x] = vector.x + vector.y;
+  }
+}
 __global__ void shared_overflow(int bytes) {
   if (threadIdx.x == 0) cuda::dynamic_shared()[bytes] = 1;
 }
@@ -372,6 +382,18 @@ void test_mistakes() {
     expect_failure(start(misaligned_copy, 1, 1, 64, in.data), {"copy_async_16", "multiple of 16"}, "copy alignment");
   }
 #if !defined(__SANITIZE_ADDRESS__)
+  for (const bool shared : {false, true}) {
+    for (const bool write : {false, true}) {
+      OnDevice<float> memory(std::vector<float>(48, 1.0f));
+      counts.check(start(misaligned_vector<float2>, 1, 32, 128, memory.data, shared, write, 2) == cudaSuccess &&
+                       start(misaligned_vector<float4>, 1, 32, 128, memory.data, shared, write, 4) == cudaSuccess,
+                   "aligned vectors: " + emulation::last_failure());
+      expect_failure(start(misaligned_vector<float2>, 1, 32, 128, memory.data, shared, write, 1),
+                     {"thread (3, 0, 0)", "emulation_test.cpp:", "float2", "multiple of 8"}, "a misaligned float2");
+      expect_failure(start(misaligned_vector<float4>, 1, 32, 128, memory.data, shared, write, 2),
+                     {"thread (3, 0, 0)", "float4", "multiple of 16"}, "a misaligned float4");
+    }
+  }
   expect_failure(start(shared_overflow, 3, 32, 100, 100), {"behind", "100 bytes"}, "shared overflow");
   expect_failure(start(shared_overflow, 3, 32, 100, -1), {"before", "100 bytes"}, "shared underflow");
 #endif

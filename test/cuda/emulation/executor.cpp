@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "block_runner.h"
+#include "cluster_runner.h"
 
 namespace ba_sam::emulation {
 
@@ -23,18 +23,23 @@ void fill_words(void* memory, size_t bytes, uint32_t word) {
 namespace {
 
 // One for each host thread that ever runs blocks.
-BlockRunner& this_thread_runner() {
-  static thread_local std::unique_ptr<BlockRunner> runner;
-  if (!runner) runner = std::make_unique<BlockRunner>();
+ClusterRunner& this_thread_runner() {
+  static thread_local std::unique_ptr<ClusterRunner> runner;
+  if (!runner) runner = std::make_unique<ClusterRunner>();
   return *runner;
 }
 
-// Blocks of one grid, taken by whoever is free.
+uint64_t clusters_of(const GridLaunch& launch) {
+  const auto quotient = [](unsigned grid, unsigned cluster) { return static_cast<uint64_t>(grid / cluster); };
+  return quotient(launch.grid.x, launch.cluster.x) * quotient(launch.grid.y, launch.cluster.y) *
+         quotient(launch.grid.z, launch.cluster.z);
+}
+
+// Blocks of one grid, or its clusters, taken by whoever is free.
 class GridJob {
  public:
-  explicit GridJob(const GridLaunch& launch)
-      : launch_(launch), count_(static_cast<uint64_t>(launch.grid.x) * launch.grid.y * launch.grid.z) {
-    // A stride without a common divisor with the count visits every block once.
+  explicit GridJob(const GridLaunch& launch) : launch_(launch), count_(clusters_of(launch)) {
+    // A stride without a common divisor with the count visits every cluster once.
     if (launch.order == Order::random && count_ > 2) {
       stride_ = launch.seed % count_;
       while (stride_ == 0 || common_divisor(stride_, count_) != 1) stride_ = (stride_ + 1) % count_;
@@ -48,10 +53,7 @@ class GridJob {
       uint64_t number = turn;
       if (launch_.order == Order::reverse) number = count_ - 1 - turn;
       if (launch_.order == Order::random) number = (turn * stride_ + launch_.seed % count_) % count_;
-      const uint3 block = {static_cast<unsigned>(number % launch_.grid.x),
-                           static_cast<unsigned>(number / launch_.grid.x % launch_.grid.y),
-                           static_cast<unsigned>(number / launch_.grid.x / launch_.grid.y)};
-      std::string failure = this_thread_runner().run(launch_, block, number);
+      std::string failure = this_thread_runner().run(launch_, number);
       if (!failure.empty()) {
         const std::lock_guard<std::mutex> lock(mutex_);
         if (!failed_.exchange(true)) failure_ = std::move(failure);
@@ -59,7 +61,7 @@ class GridJob {
     }
   }
 
-  uint64_t blocks() const { return count_; }
+  uint64_t count() const { return count_; }
   const std::string& failure() const { return failure_; }
 
  private:
@@ -131,7 +133,7 @@ std::string run_grid(const GridLaunch& launch) {
 #if defined(__SANITIZE_ADDRESS__)
   threads = 1;  // __shared__ is one variable for the whole process then
 #endif
-  if (static_cast<uint64_t>(threads) > job.blocks()) threads = static_cast<int>(job.blocks());
+  if (static_cast<uint64_t>(threads) > job.count()) threads = static_cast<int>(job.count());
   if (threads <= 1) {
     job.work();
   } else {

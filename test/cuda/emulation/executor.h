@@ -18,7 +18,7 @@ enum class Order { forward, reverse, random };
 struct GridLaunch {
   const KernelCall& call;
   std::string name;
-  dim3 grid, block;
+  dim3 grid, block, cluster;  // the cluster's sides divide the grid's
   size_t shared_bytes;
   Order order;
   uint64_t seed;

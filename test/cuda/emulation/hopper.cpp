@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "cluster_runner.h"
 #include "hopper_block.h"
 #include "memory_registry.h"
 
@@ -90,6 +91,7 @@ void HopperBlock::init_barrier(Thread& self, const Site& site, uint64_t* barrier
   made.at = barrier;
   made.count = made.pending = arrivals;
   made.owner = self.index;
+  made.made_at = runner_.cluster().meetings();
   barriers_.push_back(made);
 }
 
@@ -105,13 +107,20 @@ int HopperBlock::find_barrier(Thread& self, const Site& site, const char* name, 
   std::memcpy(&content, barrier, 8);
   const uint64_t index = content & 0xffffffffu;
   if ((content ^ index) == kBarrierSignature && index < barriers_.size() && barriers_[index].at == barrier) {
+    if (self.runner != &runner_ && barriers_[index].made_at == runner_.cluster().meetings()) {
+      runner_.fail(self, site,
+                   std::string(name) + ": block " + std::to_string(runner_.rank()) +
+                       " of the cluster has initialised its barrier with no cluster_sync since");
+    }
     return static_cast<int>(index);
   }
   for (const SharedBarrier& other : barriers_) {
     if (other.at == barrier)
       runner_.fail(self, site, std::string(name) + ": something else was written over its barrier");
   }
-  runner_.fail(self, site, std::string(name) + ": its barrier is not initialised");
+  std::string where;
+  if (self.runner != &runner_) where = " in block " + std::to_string(runner_.rank()) + " of the cluster";
+  runner_.fail(self, site, std::string(name) + ": its barrier is not initialised" + where);
 }
 
 void HopperBlock::complete(SharedBarrier& barrier) {
@@ -159,10 +168,17 @@ void HopperBlock::wait(Thread& self, const Site& site, uint64_t* at, uint32_t pa
 
 // --- copies
 
-void HopperBlock::load(Thread& self, const Site& site, void* shared, const cuda::TensorMap& map, uint64_t* at,
-                       const int* coordinates, int rank) {
-  const auto refuse = [&](const std::string& what) { runner_.fail(self, site, "tensor_load: " + what); };
-  const int index = find_barrier(self, site, "tensor_load", at);
+uint8_t* HopperBlock::here(Thread& self, const Site& site, const char* name, const void* address) const {
+  if (self.runner->place_in_shared(address, 8) != 0) {
+    runner_.fail(self, site, std::string(name) + ": its address is not in the dynamic shared memory");
+  }
+  return runner_.shared() + (static_cast<const uint8_t*>(address) - self.runner->shared());
+}
+
+void HopperBlock::load(Thread& self, const Site& site, const char* name, void* shared, const cuda::TensorMap& map,
+                       uint64_t* at, const int* coordinates, int rank) {
+  const auto refuse = [&](const std::string& what) { runner_.fail(self, site, name + (": " + what)); };
+  const int index = find_barrier(self, site, name, at);
   SharedBarrier& barrier = barriers_[static_cast<size_t>(index)];
   if (map.signature != kTensorMapSignature) refuse("its map was not made by make_tensor_map");
   if (map.rank != rank) {
@@ -365,6 +381,13 @@ void arrive_at_barrier(const Site& site, const char* name, uint64_t* barrier, ui
   self.runner->hopper(self, name, site).arrive(self, site, name, barrier, bytes);
 }
 
+void arrive_in_cluster(const Site& site, uint64_t* barrier, uint32_t block) {
+  Thread& self = running();
+  const char* name = "barrier_arrive_cluster";
+  HopperBlock& there = self.runner->hopper_of(static_cast<int>(block), self, name, site);
+  there.arrive(self, site, name, reinterpret_cast<uint64_t*>(there.here(self, site, name, barrier)), 0);
+}
+
 void wait_for_barrier(const Site& site, uint64_t* barrier, uint32_t parity) {
   Thread& self = running();
   self.runner->hopper(self, "barrier_wait", site).wait(self, site, barrier, parity);
@@ -380,7 +403,36 @@ void meet_at_named_barrier(const Site& site, const char* name, int id, int threa
 void load_tensor(const Site& site, void* shared, const cuda::TensorMap& map, uint64_t* barrier, const int* coordinates,
                  int rank) {
   Thread& self = running();
-  self.runner->hopper(self, "tensor_load", site).load(self, site, shared, map, barrier, coordinates, rank);
+  const char* name = "tensor_load";
+  self.runner->hopper(self, name, site).load(self, site, name, shared, map, barrier, coordinates, rank);
+}
+
+void load_tensor_in_cluster(const Site& site, void* shared, const cuda::TensorMap& map, uint64_t* barrier,
+                            const int* coordinates, int rank, uint32_t blocks) {
+  Thread& self = running();
+  const char* name = "tensor_load_multicast";
+  if (blocks == 0) self.runner->fail(self, site, std::string(name) + ": to no block");
+  for (int block = 0; blocks >> block != 0; ++block) {
+    if ((blocks >> block & 1) == 0) continue;
+    HopperBlock& there = self.runner->hopper_of(block, self, name, site);
+    uint8_t* to = there.here(self, site, name, shared);
+    there.load(self, site, name, to, map, reinterpret_cast<uint64_t*>(there.here(self, site, name, barrier)),
+               coordinates, rank);
+  }
+}
+
+uint32_t rank_in_cluster(const Site& site) {
+  Thread& self = running();
+  self.runner->hopper(self, "cluster_rank", site);
+  return static_cast<uint32_t>(self.runner->rank());
+}
+
+void meet_cluster(const Site& site) {
+  const char* name = "cluster_sync";
+  meet_warp(name, site, 0xffffffffu, nullptr, nullptr);
+  Thread& self = running();
+  self.runner->hopper(self, name, site);
+  self.runner->cluster().meet(self, name, site);
 }
 
 }  // namespace ba_sam::emulation

@@ -26,6 +26,7 @@ struct SharedBarrier {
   uint64_t* at;
   uint32_t count, pending;
   int owner;            // the thread that initialised it
+  uint64_t made_at;     // meetings of the cluster before that
   bool fenced = false;  // known to the copy engine
   uint64_t phase = 0;
   int64_t announced = 0, in_flight = 0;  // bytes of this phase
@@ -109,10 +110,13 @@ class HopperBlock {
   void init_barrier(Thread& self, const Site& site, uint64_t* barrier, uint32_t arrivals);
   void fence_barriers(const Thread& self);
   void fence_shared() { ++fences_; }
+  // `self` may be of another block of the cluster, here and in load().
   void arrive(Thread& self, const Site& site, const char* name, uint64_t* barrier, uint32_t bytes);
   void wait(Thread& self, const Site& site, uint64_t* barrier, uint32_t parity);
-  void load(Thread& self, const Site& site, void* shared, const cuda::TensorMap& map, uint64_t* barrier,
-            const int* coordinates, int rank);
+  void load(Thread& self, const Site& site, const char* name, void* shared, const cuda::TensorMap& map,
+            uint64_t* barrier, const int* coordinates, int rank);
+  // What lies here where `address` lies in the running thread's block.
+  uint8_t* here(Thread& self, const Site& site, const char* name, const void* address) const;
 
   // Of the running warp; returns the phase that the barrier was in.
   uint64_t arrive_named(const Thread& self, const Site& site, const char* name, int id, int threads);

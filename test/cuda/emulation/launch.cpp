@@ -36,6 +36,23 @@ cudaError_t check_shape(const dim3& grid, const dim3& block) {
   return block.x * block.y * block.z > 1024 ? cudaErrorInvalidConfiguration : cudaSuccess;
 }
 
+// Of blocks in a cluster, at most 8 without a kernel's opting in.
+cudaError_t cluster_of(const cudaLaunchConfig_t& config, int sm, dim3& cluster) {
+  for (unsigned i = 0; i < config.numAttrs; ++i) {
+    const cudaLaunchAttribute& attribute = config.attrs[i];
+    if (attribute.id == cudaLaunchAttributeIgnore) continue;
+    if (attribute.id != cudaLaunchAttributeClusterDimension) return cudaErrorNotSupported;
+    cluster = dim3(attribute.val.clusterDim.x, attribute.val.clusterDim.y, attribute.val.clusterDim.z);
+    const auto divides = [](unsigned side, unsigned grid) { return side != 0 && grid % side == 0; };
+    if (!divides(cluster.x, config.gridDim.x) || !divides(cluster.y, config.gridDim.y) ||
+        !divides(cluster.z, config.gridDim.z)) {
+      return cudaErrorInvalidClusterSize;
+    }
+    if (sm < 90 || uint64_t{cluster.x} * cluster.y * cluster.z > 8) return cudaErrorInvalidClusterSize;
+  }
+  return cudaSuccess;
+}
+
 // What a device would fault on, or would not and should: arguments that are no memory of this device.
 std::string check_arguments(const KernelCall& call, int device) {
   const MemoryRegistry& memory = MemoryRegistry::get();
@@ -72,8 +89,9 @@ cudaError_t launch(const cudaLaunchConfig_t& config, std::shared_ptr<const Kerne
     if (runtime.settings.sm < 80) return cudaErrorNoKernelImageForDevice;
     const auto stream = runtime.stream_of(config.stream);
     if (!stream || stream->device != current_device) return cudaErrorInvalidResourceHandle;
-    if (config.numAttrs != 0) return cudaErrorNotSupported;
     if (const cudaError_t error = check_shape(config.gridDim, config.blockDim)) return error;
+    dim3 cluster;
+    if (const cudaError_t error = cluster_of(config, runtime.settings.sm, cluster)) return error;
     const auto limit = runtime.shared_limits.find(call->function());
     const size_t shared_limit =
         limit == runtime.shared_limits.end() ? kDefaultSharedLimit : static_cast<size_t>(limit->second);
@@ -85,15 +103,15 @@ cudaError_t launch(const cudaLaunchConfig_t& config, std::shared_ptr<const Kerne
     work->launch = true;
     const dim3 grid = config.gridDim, block = config.blockDim;
     const size_t shared_bytes = config.dynamicSmemBytes;
-    work->run = [&runtime, call, grid, block, shared_bytes, device = stream->device](std::string& failure) {
+    work->run = [&runtime, call, grid, block, cluster, shared_bytes, device = stream->device](std::string& failure) {
       failure = check_arguments(*call, device);
       if (!failure.empty()) {
         failure = "kernel " + name_of(call->function()) + ": " + failure;
         return cudaErrorIllegalAddress;
       }
       const Settings& settings = runtime.settings;
-      failure = run_grid({*call, name_of(call->function()), grid, block, shared_bytes, settings.order, settings.seed,
-                          settings.threads, settings.sm});
+      failure = run_grid({*call, name_of(call->function()), grid, block, cluster, shared_bytes, settings.order,
+                          settings.seed, settings.threads, settings.sm});
       return failure.empty() ? cudaSuccess : cudaErrorLaunchFailure;
     };
     return runtime.submit(stream, work);
