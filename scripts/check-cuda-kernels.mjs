@@ -133,15 +133,17 @@ async function compileOne(toolkit, { source, target, key }) {
  * next to nothing lies between the beginning of a turn and its product.
  */
 function lostOverlap({ kernel, opcodes }) {
-  const [, strip, turns] =
-    kernel.match(/^hopper_mma_attention<.*HopperConfig<(\d+), \d+, true, (true|false)\b/) ?? [];
+  const config =
+    /^hopper_mma_attention<.*(?:HopperConfig<(\d+), \d+, true, (true|false)\b|HopperClusterConfig<(\d+)>)/;
+  const [, single, singleTurns = 'true', cluster] = kernel.match(config) ?? [];
+  const strip = single ?? cluster;
   if (strip === undefined) return [];
   const found = [];
   const exponentials = Math.floor(0.9 * Number(strip));
   if (opcodes.besideProduct < exponentials) {
     found.push(`${opcodes.besideProduct} exponentials beside a product, expected at least ${exponentials}`);
   }
-  if (turns === 'true' && !(opcodes.insideTurn >= 0 && opcodes.insideTurn <= MOST_INSIDE_TURN)) {
+  if (singleTurns === 'true' && !(opcodes.insideTurn >= 0 && opcodes.insideTurn <= MOST_INSIDE_TURN)) {
     found.push(`${opcodes.insideTurn} instructions inside a turn, expected at most ${MOST_INSIDE_TURN}`);
   }
   return found;

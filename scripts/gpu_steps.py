@@ -159,7 +159,7 @@ def versions(check, output_of):
 
 
 # Ways of the kernel for sm_90a to hide the softmax, and to load keys and values; the first is what the library chooses.
-HOPPER_SCHEDULES = ('hopper', 'hopper-overlap', 'hopper-turns', 'hopper-cluster')
+HOPPER_SCHEDULES = ('hopper', 'hopper-overlap', 'hopper-turns', 'hopper-cluster', 'hopper-three')
 
 STEPS = [
     Step('build', build_command, 200, ['CMakeLists.txt', 'native/cuda/CMakeLists.txt', 'native/cuda/nvcc.options', 'package.json'],

@@ -181,6 +181,7 @@ int main() {
       check_case(c, DType::bf16, seed, "hopper-overlap");
       check_case(c, DType::bf16, seed, "hopper-turns");
     }
+    if (c.window == 0 && c.head_dim == 64) check_case(c, DType::bf16, seed, "hopper-three");
   }
   return counts.finish();
 }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <string>
+#include <utility>
 
 #include "../runtime.h"
 #include "hopper_attention.h"
@@ -156,14 +157,24 @@ int forced_rows_per_warp() {
   return rows == "16" ? 16 : 32;
 }
 
-// BA_SAM_CUDA_ATTENTION, for benchmarks and tests: which of the 16-bit kernels; empty to choose.
+// BA_SAM_CUDA_ATTENTION, for benchmarks and tests: which of the 16-bit kernels; empty to choose. What it may be besides
+// "portable", and the schedule that each stands for:
+constexpr std::pair<const char*, HopperSchedule> kHopperKernels[] = {{"hopper", HopperSchedule::overlap_and_turns},
+                                                                     {"hopper-overlap", HopperSchedule::overlap},
+                                                                     {"hopper-turns", HopperSchedule::turns},
+                                                                     {"hopper-cluster", HopperSchedule::cluster},
+                                                                     {"hopper-three", HopperSchedule::three}};
+
 std::string forced_kernel() {
   const char* text = std::getenv("BA_SAM_CUDA_ATTENTION");
   const std::string kernel = text == nullptr ? "" : text;
-  for (const char* known : {"", "portable", "hopper", "hopper-overlap", "hopper-turns", "hopper-cluster"}) {
-    if (kernel == known) return kernel;
+  if (kernel.empty() || kernel == "portable") return kernel;
+  std::string names = "portable";
+  for (const auto& [name, schedule] : kHopperKernels) {
+    if (kernel == name) return kernel;
+    names += std::string(", ") + name;
   }
-  refuse("portable, hopper, hopper-overlap, hopper-turns or hopper-cluster in BA_SAM_CUDA_ATTENTION", kernel);
+  refuse("one of " + names + " in BA_SAM_CUDA_ATTENTION", kernel);
 }
 
 // Runs the kernel for sm_90a where it is to run. Where it is forced but cannot, the portable one serves: one setting can hold
@@ -172,10 +183,10 @@ bool run_hopper(const HopperCall& call, cudaStream_t stream) {
   const std::string forced = forced_kernel();
   if (forced == "portable" || !hopper_takes(call.params) || !have_hopper_attention()) return false;
   if (forced.empty() && !hopper_pays(call.params)) return false;
-  const HopperSchedule schedule = forced == "hopper-overlap"   ? HopperSchedule::overlap
-                                  : forced == "hopper-turns"   ? HopperSchedule::turns
-                                  : forced == "hopper-cluster" ? HopperSchedule::cluster
-                                                               : HopperSchedule::overlap_and_turns;
+  HopperSchedule schedule = HopperSchedule::overlap_and_turns;
+  for (const auto& [name, known] : kHopperKernels) {
+    if (forced == name) schedule = known;
+  }
   hopper_forward(call, schedule, stream);
   return true;
 }

@@ -8,8 +8,8 @@
 namespace ba_sam::cuda {
 
 // What of the kernel's two ways to hide the softmax is in use; the others are there to be measured against. cluster: both,
-// with keys and values brought to two blocks at a time.
-enum class HopperSchedule { overlap_and_turns, overlap, turns, cluster };
+// with keys and values brought to two blocks at a time. three: turns of three warpgroups.
+enum class HopperSchedule { overlap_and_turns, overlap, turns, cluster, three };
 
 // One attention call, as attention_forward (attention.h) gets it, with operands that it has checked.
 struct HopperCall {
