@@ -192,6 +192,7 @@ STEPS = [
     sanitizer('racecheck', 'attention_sm90_test', 60, CASE='grid 5x64 D64 rel'),
     attention_bench('bf16'),
     *(attention_bench('bf16', 'global', kernel=kernel) for kernel in HOPPER_SCHEDULES),
+    attention_bench('bf16', 'window', kernel='portable'),
     attention_bench('bf16', 'global', kernel='portable', rows='16'),
     attention_bench('bf16', 'global', kernel='portable', rows='32'),
     attention_bench('f32'),
