@@ -86,8 +86,10 @@ struct RoundedWeights final : PackedTensor {
 };
 
 std::shared_ptr<const PackedWeights> rounded_linear(const KernelContext& c, int64_t n, int64_t k) {
-  const auto accepts = [](const PackedTensor& packed) {
-    return dynamic_cast<const RoundedWeights*>(&packed) != nullptr;
+  // A weight may be seen as matrices of several shapes, whose rows are others.
+  const auto accepts = [&](const PackedTensor& packed) {
+    const auto* rounded = dynamic_cast<const RoundedWeights*>(&packed);
+    return rounded && rounded->product->shape == Shape{n, k};
   };
   const auto pack = [&](std::shared_ptr<const Tensor> tensor) -> std::shared_ptr<const PackedTensor> {
     Buffer rows(tensor->data.size(), "a rounded weight");

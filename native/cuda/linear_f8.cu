@@ -75,6 +75,7 @@ struct RoundedRows {
 // Rounding has no way back: the plain tensor is kept, on the host, for whoever asks for it.
 struct RoundedWeight final : PackedTensor {
   const CudaBackend* backend;
+  RoundedRows rows;
   std::shared_ptr<Memory> memory;
   std::shared_ptr<const Tensor> plain;
 
@@ -85,11 +86,13 @@ struct RoundedWeight final : PackedTensor {
 std::shared_ptr<const Memory> rounded_weight(const KernelContext& c, const RoundedRows& rows) {
   const auto accepts = [&](const PackedTensor& packed) {
     const auto* weight = dynamic_cast<const RoundedWeight*>(&packed);
-    return weight && weight->backend == &c.backend;
+    // A weight may be seen as matrices of several shapes, whose rows are others.
+    return weight && weight->backend == &c.backend && weight->rows.rows == rows.rows;
   };
   const auto pack = [&](std::shared_ptr<const Tensor> tensor) -> std::shared_ptr<const PackedTensor> {
     auto weight = std::make_shared<RoundedWeight>();
     weight->backend = &c.backend;
+    weight->rows = rows;
     weight->memory = c.backend.allocate(rows.bytes(), "a weight");
     const auto plain = c.backend.upload(tensor->data.data(), tensor->data.size(), "a weight");
     rows.fill(weight->memory->data(), plain->data(), tensor->dtype, c.backend.stream());

@@ -104,7 +104,28 @@ inline std::string f8_rounding_problem(Random& random, const std::shared_ptr<Bac
   return "";
 }
 
-// The same weight in e4m3, in its own dtype, and in e4m3 again.
+// The weight [16, 32] of a fixture as [32, 16], right after it was rounded as [16, 32].
+inline std::string f8_reshaped_problem(const Fixture& f, DType dtype) {
+  GraphSpec s;
+  const auto x = s.input({9, 16}, dtype), w = s.weight({16, 32}, dtype);
+  const auto view = s.node(Op::reshape, {w}, {}, {32, 16}, dtype);
+  s.outputs = {s.node(Op::linear, {x, view}, {0, 1}, {9, 32}, dtype)};
+  Random random(7);
+  Fixture reshaped(s, random, f.weights->backend());
+  for (uint32_t v = 0; v < f.graph.values.size(); ++v) {
+    if (f.graph.values[v].kind == ValueKind::weight) reshaped.data[w] = f.data[v];
+  }
+  const Array in = loaded(reshaped.data[reshaped.graph.inputs[0]], dtype), weight = loaded(reshaped.data[w], dtype);
+  const Graph& graph = reshaped.graph;
+  const Node& n = graph.nodes.back();
+  const Array expected = reference(graph, n, {&in, &weight, nullptr});
+  reshaped.weights = f.weights;
+  Plan plan(f.weights, graph);
+  const std::string problem = compare(graph, n, loaded(reshaped.run(plan)[0], dtype), expected);
+  return problem.empty() ? "" : "reshaped: " + problem;
+}
+
+// The same weight in e4m3, in its own dtype, in e4m3 again, and in another shape.
 inline std::string f8_shared_weight_problem(Random& random, const std::shared_ptr<Backend>& backend, DType dtype) {
   GraphSpec spec[2];
   for (int f8 = 0; f8 < 2; ++f8) {
@@ -125,6 +146,8 @@ inline std::string f8_shared_weight_problem(Random& random, const std::shared_pt
     if (out == expected) return "e4m3 rounds nothing";
     Plan again(f.weights, f.graph);
     if (f.run(again) != expected) return "the plain weight has changed";
+    const std::string problem = f8_reshaped_problem(f, dtype);
+    if (!problem.empty()) return problem;
   }
   return "";
 }
