@@ -30,8 +30,8 @@ export async function buildEmulatedAttention(folder = 'build-cuda-emulated') {
   const library = path.join(out, 'Release/libba_sam_attention_emulated.so');
   mkdirSync(path.dirname(library), { recursive: true });
   const sources = [
-    ...nativeSources(['cuda/attention']),
-    ...['native/cuda/runtime.cpp', 'native/cuda/c_api.cpp'],
+    ...nativeSources(['ops/attention/cuda']),
+    ...['native/backends/cuda/runtime.cpp', 'native/backends/cuda/c_api.cpp'],
     ...emulationSources(),
   ];
   const objects = await objectsOf(path.join(out, 'objects'), EMULATED_FLAGS, sources);

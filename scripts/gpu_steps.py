@@ -162,7 +162,8 @@ def versions(check, output_of):
 HOPPER_SCHEDULES = ('hopper', 'hopper-overlap', 'hopper-turns', 'hopper-cluster', 'hopper-three')
 
 STEPS = [
-    Step('build', build_command, 200, ['CMakeLists.txt', 'native/cuda/CMakeLists.txt', 'native/cuda/nvcc.options', 'package.json'],
+    Step('build', build_command, 200,
+         ['CMakeLists.txt', 'native/backends/cuda/CMakeLists.txt', 'native/backends/cuda/nvcc.options', 'package.json'],
          lambda check: 'a build is given' if check.build else (None if shutil.which('cmake') else 'no cmake')),
     test_program('geometry_test', 20),
     test_program('c_api_test', 20),

@@ -1,7 +1,7 @@
 // Compares the attention kernel for sm_90a with a float64 loop, as attention_test.cpp does the others: every strip, queries
 // that wrap, chunks of key rows, several works a block, every bias, all schedules, clusters. Prints "N passed, N failed"; on another
 // device it says that and passes one check, that the kernel is not chosen there.
-#include "../../native/cuda/attention/hopper_attention.h"
+#include "../../native/ops/attention/cuda/hopper_attention.h"
 #include "attention_check.h"
 
 using namespace ba_sam;

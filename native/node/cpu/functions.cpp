@@ -3,7 +3,7 @@
 #include <cstring>
 #include <dnnl.hpp>
 
-#include "../../cpu/backend.h"
+#include "../../backends/cpu/backend.h"
 #include "../../image/resize.h"
 #include "../async_task.h"
 #include "../attention_call.h"

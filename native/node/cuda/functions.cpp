@@ -1,7 +1,7 @@
 // What the CUDA addon has of its own: its backend, bare attention, and what the machine can do.
-#include "../../cuda/attention/attention.h"
-#include "../../cuda/backend.h"
-#include "../../cuda/device.h"
+#include "../../backends/cuda/backend.h"
+#include "../../backends/cuda/device.h"
+#include "../../ops/attention/cuda/attention.h"
 #include "../async_task.h"
 #include "../attention_call.h"
 #include "../backend_entry.h"

@@ -2,8 +2,8 @@
 // that mistakes with them are found.
 #include <cstdio>
 
-#include "../../../native/cuda/attention/tensor_map.h"
-#include "../../../native/cuda/hopper.h"
+#include "../../../native/backends/cuda/hopper.h"
+#include "../../../native/ops/attention/cuda/tensor_map.h"
 #include "kernel_fixture.h"
 
 namespace {

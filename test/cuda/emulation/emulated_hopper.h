@@ -1,4 +1,4 @@
-// Everything that native/cuda/hopper.h makes from PTX for sm_90a, for the host. Included by it, after Swizzle.
+// Everything that native/backends/cuda/hopper.h makes from PTX for sm_90a, for the host. Included by it, after Swizzle.
 //
 // Copies arrive when no thread of the block could go on without them; until then their destination holds NaN. Products of a
 // warpgroup are computed, and read shared memory, when a wait requires them; until then their accumulators hold NaN.

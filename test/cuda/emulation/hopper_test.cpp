@@ -5,7 +5,7 @@
 #include <ctime>
 #include <functional>
 
-#include "../../../native/cuda/attention/tensor_map.h"
+#include "../../../native/ops/attention/cuda/tensor_map.h"
 #include "kernel_fixture.h"
 
 namespace {
