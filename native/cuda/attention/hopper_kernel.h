@@ -98,11 +98,11 @@ struct HopperProducer {
 #pragma unroll
     for (int group = 0; group < Config::kConsumers; ++group) {
       uint64_t* full = barriers.full_queries + group;
-      barrier_wait(barriers.empty_queries + group, query_parity ^ 1);
-      barrier_arrive_expecting(full, Shared::kQueryTile);
+      mbarrier_wait(barriers.empty_queries + group, query_parity ^ 1);
+      mbarrier_arrive_expect_tx(full, Shared::kQueryTile);
       load_wide(shared + Shared::kQueriesAt + group * Shared::kQueryTile, a.q, kGroupQueries,
                 [&](uint8_t* to, const TensorMap& map, int d) {
-                  tensor_load(to, map, full, d, work.head, work.first_query + group * kGroupQueries, work.image);
+                  tma_load(to, map, full, d, work.head, work.first_query + group * kGroupQueries, work.image);
                 });
     }
     query_parity ^= 1;
@@ -112,34 +112,34 @@ struct HopperProducer {
   __device__ __forceinline__ void load_row(uint8_t* to, const TensorMap& map, uint64_t* full, int d, int width,
                                            const HopperWork& work, int row, int column) {
     const auto rank = static_cast<int>(cluster_rank());
-    tensor_load_multicast(to + rank * Config::kStrip * width * 2, map, full, d, work.head, column, row + rank,
-                          work.image, (1 << Config::kCluster) - 1);
+    tma_load_multicast(to + rank * Config::kStrip * width * 2, map, full, d, work.head, column, row + rank, work.image,
+                       (1 << Config::kCluster) - 1);
   }
 
   // A place in the ring of keys that this block has no table for.
   __device__ void skip_table() {
-    barrier_wait(barriers.empty_keys + keys.slot, keys.parity ^ 1);
-    barrier_arrive(barriers.full_keys + keys.slot);
+    mbarrier_wait(barriers.empty_keys + keys.slot, keys.parity ^ 1);
+    mbarrier_arrive(barriers.full_keys + keys.slot);
     keys.advance();
   }
 
   __device__ void load_table(const TensorMap (&maps)[2], int first_row) {
     uint64_t* full = barriers.full_keys + keys.slot;
-    barrier_wait(barriers.empty_keys + keys.slot, keys.parity ^ 1);
-    barrier_arrive_expecting(full, kTableRows * D * 2);
+    mbarrier_wait(barriers.empty_keys + keys.slot, keys.parity ^ 1);
+    mbarrier_arrive_expect_tx(full, kTableRows * D * 2);
     load_wide(shared + Shared::kKeysAt + keys.slot * Shared::kSlot, maps, kTableRows,
-              [&](uint8_t* to, const TensorMap& map, int d) { tensor_load(to, map, full, d, first_row); });
+              [&](uint8_t* to, const TensorMap& map, int d) { tma_load(to, map, full, d, first_row); });
     keys.advance();
   }
 
   __device__ void load_tile(const HopperWork& work, int row, int column) {
     uint64_t* full = barriers.full_keys + keys.slot;
-    barrier_wait(barriers.empty_keys + keys.slot, keys.parity ^ 1);
-    barrier_arrive_expecting(full, Config::kKeys * D * 2);
+    mbarrier_wait(barriers.empty_keys + keys.slot, keys.parity ^ 1);
+    mbarrier_arrive_expect_tx(full, Config::kKeys * D * 2);
     load_wide(shared + Shared::kKeysAt + keys.slot * Shared::kSlot, a.k, Config::kKeys,
               [&](uint8_t* to, const TensorMap& map, int d) {
                 if constexpr (Config::kCluster == 1) {
-                  tensor_load(to, map, full, d, work.head, column, row, work.image);
+                  tma_load(to, map, full, d, work.head, column, row, work.image);
                 } else {
                   load_row(to, map, full, d, d == 0 ? 64 : 16, work, row, column);
                 }
@@ -147,13 +147,13 @@ struct HopperProducer {
     keys.advance();
 
     full = barriers.full_values + values.slot;
-    barrier_wait(barriers.empty_values + values.slot, values.parity ^ 1);
-    barrier_arrive_expecting(full, Config::kKeys * D * 2);
+    mbarrier_wait(barriers.empty_values + values.slot, values.parity ^ 1);
+    mbarrier_arrive_expect_tx(full, Config::kKeys * D * 2);
 #pragma unroll
     for (int part = 0; part < Shared::kValueParts; ++part) {
       uint8_t* to = shared + Shared::kValuesAt + values.slot * Shared::kSlot + part * Shared::kValuePart;
       if constexpr (Config::kCluster == 1) {
-        tensor_load(to, a.v, full, part * Shared::kValueWidth, work.head, column, row, work.image);
+        tma_load(to, a.v, full, part * Shared::kValueWidth, work.head, column, row, work.image);
       } else {
         load_row(to, a.v, full, part * Shared::kValueWidth, Shared::kValueWidth, work, row, column);
       }
@@ -162,9 +162,9 @@ struct HopperProducer {
   }
 
   __device__ void run() {
-    tensor_map_prefetch(a.q[0]);
-    tensor_map_prefetch(a.k[0]);
-    tensor_map_prefetch(a.v);
+    prefetch_tensor_map(a.q[0]);
+    prefetch_tensor_map(a.k[0]);
+    prefetch_tensor_map(a.v);
     for (int64_t index = Share::first(); index < a.works; index += Share::step()) {
       const HopperWork work = Share::work(a, index);
       load_queries(work);
@@ -241,14 +241,14 @@ struct HopperConsumer {
 
   __device__ __forceinline__ void release(uint64_t* barrier) const {
     __syncwarp();
-    if (thread % 32 == 0) barrier_arrive(barrier);
+    if (thread % 32 == 0) mbarrier_arrive(barrier);
   }
 
   // The same for a slot of a ring, which the producers of all blocks of a cluster fill.
   __device__ __forceinline__ void release_slot(uint64_t* barrier) const {
     if constexpr (Config::kCluster == 1) return release(barrier);
     __syncwarp();
-    if (thread % 32 < Config::kCluster) barrier_arrive_cluster(barrier, thread % 32);
+    if (thread % 32 < Config::kCluster) mbarrier_arrive_cluster(barrier, thread % 32);
   }
 
   // s += Q · tileᵀ, or s = Q · tileᵀ where nothing was in it (kFirst); not waited for.
@@ -283,7 +283,7 @@ struct HopperConsumer {
   __device__ void receive_table(bool take, int first_row, int length) {
     float products[kTableRows / 8][4] = {};
     if (a.has_tables) {
-      barrier_wait(barriers.full_keys + keys.slot, keys.parity);
+      mbarrier_wait(barriers.full_keys + keys.slot, keys.parity);
       if (take) {
         wgmma_fence();
         multiply_keys<true>(products, keys.slot);
@@ -548,7 +548,7 @@ struct HopperConsumer {
 
   // The first or only product of scores with the next tile of keys, waited for.
   __device__ __forceinline__ void score_tile(float (&s)[kTiles][4]) {
-    barrier_wait(barriers.full_keys + keys.slot, keys.parity);
+    mbarrier_wait(barriers.full_keys + keys.slot, keys.parity);
     if constexpr (!kFromZero) wgmma_pin(s);
     take_turn();
     wgmma_fence();
@@ -562,7 +562,7 @@ struct HopperConsumer {
   }
 
   __device__ __forceinline__ void add_values(const uint32_t (&p)[kTiles / 2][4]) {
-    barrier_wait(barriers.full_values + values.slot, values.parity);
+    mbarrier_wait(barriers.full_values + values.slot, values.parity);
     wgmma_pin(out);
     wgmma_fence();
     multiply_values(p, values.slot);
@@ -591,8 +591,8 @@ struct HopperConsumer {
       while (column < a.columns) {
         if constexpr (!kFromZero) wgmma_pin(s);
         wgmma_pin(out);
-        barrier_wait(barriers.full_keys + keys.slot, keys.parity);
-        barrier_wait(barriers.full_values + values.slot, values.parity);
+        mbarrier_wait(barriers.full_keys + keys.slot, keys.parity);
+        mbarrier_wait(barriers.full_values + values.slot, values.parity);
         take_turn();
         wgmma_fence();
         multiply_keys<kFromZero>(s, keys.slot);
@@ -609,7 +609,7 @@ struct HopperConsumer {
         wgmma_pin(s);
         // Has long been complete: the end of a basic block is what keeps ptxas from moving the wait for P · V up, above
         // the exponentials that are to run beside it.
-        barrier_wait(barriers.full_values + values.slot, values.parity);
+        mbarrier_wait(barriers.full_values + values.slot, values.parity);
         wgmma_wait<0>();
         wgmma_pin(out);
         release_slot(barriers.empty_values + values.slot);
@@ -673,7 +673,7 @@ struct HopperConsumer {
 #pragma unroll
         for (int i = 0; i < 4; ++i) out[d][i] = 0.0f;
       }
-      barrier_wait(barriers.full_queries + group, query_parity);
+      mbarrier_wait(barriers.full_queries + group, query_parity);
       query_parity ^= 1;
       run_tiles();
       store();
@@ -689,16 +689,16 @@ __global__ void __launch_bounds__(Config::kThreads, 1) hopper_mma_attention(cons
   constexpr uint32_t kReleases = 4 * Config::kConsumers * Config::kCluster;  // of a slot: one by each warp of a cluster
   if (threadIdx.x == 0) {
     for (int i = 0; i < Config::kStages; ++i) {
-      barrier_init(barriers.full_keys + i, 1);
-      barrier_init(barriers.empty_keys + i, kReleases);
-      barrier_init(barriers.full_values + i, 1);
-      barrier_init(barriers.empty_values + i, kReleases);
+      mbarrier_init(barriers.full_keys + i, 1);
+      mbarrier_init(barriers.empty_keys + i, kReleases);
+      mbarrier_init(barriers.full_values + i, 1);
+      mbarrier_init(barriers.empty_values + i, kReleases);
     }
     for (int i = 0; i < Config::kConsumers; ++i) {
-      barrier_init(barriers.full_queries + i, 1);
-      barrier_init(barriers.empty_queries + i, 4);
+      mbarrier_init(barriers.full_queries + i, 1);
+      mbarrier_init(barriers.empty_queries + i, 4);
     }
-    barrier_init_fence();
+    mbarrier_init_fence();
   }
   if constexpr (Config::kCluster == 1) {
     __syncthreads();
@@ -706,13 +706,13 @@ __global__ void __launch_bounds__(Config::kThreads, 1) hopper_mma_attention(cons
     cluster_sync();
   }
   if (threadIdx.x < 128) {
-    registers_decrease<Config::kProducerRegisters>();
+    setmaxnreg_dec<Config::kProducerRegisters>();
     if (threadIdx.x == 0) {
       HopperProducer<D, Config> producer{a, barriers, shared};
       producer.run();
     }
   } else {
-    registers_increase<Config::kConsumerRegisters>();
+    setmaxnreg_inc<Config::kConsumerRegisters>();
     HopperConsumer<T, D, kBias, Config> consumer(a, barriers, shared);
     consumer.run();
   }

@@ -91,39 +91,39 @@ struct HopperWindowProducer {
   uint8_t* shared;
 
   __device__ void load_wide(uint8_t* to, const TensorMap (&maps)[2], uint64_t* full, const HopperWindowWork& work) {
-    tensor_load(to, maps[0], full, 0, work.head, work.x, work.y, work.image);
-    if constexpr (D == 80) tensor_load(to + Shared::kWide, maps[1], full, 64, work.head, work.x, work.y, work.image);
+    tma_load(to, maps[0], full, 0, work.head, work.x, work.y, work.image);
+    if constexpr (D == 80) tma_load(to + Shared::kWide, maps[1], full, 64, work.head, work.x, work.y, work.image);
   }
 
   __device__ void run() {
     if (a.has_tables) {
-      barrier_arrive_expecting(barriers.full_table, Shared::kTableBytes);
-      tensor_load(shared + Shared::kTableAt, a.table[0], barriers.full_table, 0, 0);
+      mbarrier_arrive_expect_tx(barriers.full_table, Shared::kTableBytes);
+      tma_load(shared + Shared::kTableAt, a.table[0], barriers.full_table, 0, 0);
       if constexpr (D == 80) {
-        tensor_load(shared + Shared::kTableAt + kWindowTable * 128, a.table[1], barriers.full_table, 64, 0);
+        tma_load(shared + Shared::kTableAt + kWindowTable * 128, a.table[1], barriers.full_table, 64, 0);
       }
     }
     RingPlace<Shared::kStages> place;
     uint32_t query_parity = 1;
     for (int64_t index = blockIdx.x; index < a.works; index += gridDim.x) {
       const HopperWindowWork work(a, index);
-      barrier_wait(barriers.empty_queries, query_parity);
+      mbarrier_wait(barriers.empty_queries, query_parity);
       query_parity ^= 1;
-      barrier_arrive_expecting(barriers.full_queries, Shared::kTile);
+      mbarrier_arrive_expect_tx(barriers.full_queries, Shared::kTile);
       load_wide(shared + Shared::kQueriesAt, a.q, barriers.full_queries, work);
 
       uint64_t* full = barriers.full_keys + place.slot;
-      barrier_wait(barriers.empty_keys + place.slot, place.parity ^ 1);
-      barrier_arrive_expecting(full, Shared::kTile);
+      mbarrier_wait(barriers.empty_keys + place.slot, place.parity ^ 1);
+      mbarrier_arrive_expect_tx(full, Shared::kTile);
       load_wide(shared + Shared::kKeysAt + place.slot * Shared::kTile, a.k, full, work);
 
       full = barriers.full_values + place.slot;
-      barrier_wait(barriers.empty_values + place.slot, place.parity ^ 1);
-      barrier_arrive_expecting(full, Shared::kTile);
+      mbarrier_wait(barriers.empty_values + place.slot, place.parity ^ 1);
+      mbarrier_arrive_expect_tx(full, Shared::kTile);
 #pragma unroll
       for (int part = 0; part < Shared::kValueParts; ++part) {
-        tensor_load(shared + Shared::kValuesAt + place.slot * Shared::kTile + part * Shared::kValuePart, a.v, full,
-                    part * Shared::kValueWidth, work.head, work.x, work.y, work.image);
+        tma_load(shared + Shared::kValuesAt + place.slot * Shared::kTile + part * Shared::kValuePart, a.v, full,
+                 part * Shared::kValueWidth, work.head, work.x, work.y, work.image);
       }
       place.advance();
     }
@@ -153,7 +153,7 @@ struct HopperWindowConsumer {
 
   __device__ __forceinline__ void release(uint64_t* barrier) const {
     __syncwarp();
-    if (threadIdx.x % 32 == 0) barrier_arrive(barrier);
+    if (threadIdx.x % 32 == 0) mbarrier_arrive(barrier);
   }
 
   // s += (64 queries of tile `tile`) · rowsᵀ, or = where nothing was in it (kFirst); wide and rest: where the operand's two
@@ -253,7 +253,7 @@ struct HopperWindowConsumer {
         *reinterpret_cast<uint4*>(values + piece / 2 * Shared::kValuePart + narrow_offset(row, piece % 2)) = v;
       }
     }
-    fence_for_products();
+    fence_proxy_async();
     named_barrier_sync(1, 256);
   }
 
@@ -343,14 +343,14 @@ struct HopperWindowConsumer {
   }
 
   __device__ void run() {
-    if (a.has_tables) barrier_wait(barriers.full_table, 0);
+    if (a.has_tables) mbarrier_wait(barriers.full_table, 0);
     uint32_t query_parity = 0;
     for (int64_t index = blockIdx.x; index < a.works; index += gridDim.x) {
       work = HopperWindowWork(a, index);
-      barrier_wait(barriers.full_queries, query_parity);
+      mbarrier_wait(barriers.full_queries, query_parity);
       query_parity ^= 1;
-      barrier_wait(barriers.full_keys + place.slot, place.parity);
-      barrier_wait(barriers.full_values + place.slot, place.parity);
+      mbarrier_wait(barriers.full_keys + place.slot, place.parity);
+      mbarrier_wait(barriers.full_values + place.slot, place.parity);
       if (work.padded(a)) write_pads();
 #pragma unroll 1
       for (int pass = 0; pass < 2; ++pass) compute_tile(2 * pass + group, pass == 1);
@@ -369,26 +369,26 @@ __global__ void __launch_bounds__(384, 1) hopper_mma_window_attention(const __gr
                                          first + 3 + n, first + 3 + 2 * n, first + 3 + 3 * n};
   constexpr int kConsumerWarps = 8;
   if (threadIdx.x == 0) {
-    barrier_init(barriers.full_queries, 1);
-    barrier_init(barriers.empty_queries, kConsumerWarps);
-    barrier_init(barriers.full_table, 1);
+    mbarrier_init(barriers.full_queries, 1);
+    mbarrier_init(barriers.empty_queries, kConsumerWarps);
+    mbarrier_init(barriers.full_table, 1);
     for (int i = 0; i < n; ++i) {
-      barrier_init(barriers.full_keys + i, 1);
-      barrier_init(barriers.empty_keys + i, kConsumerWarps);
-      barrier_init(barriers.full_values + i, 1);
-      barrier_init(barriers.empty_values + i, kConsumerWarps);
+      mbarrier_init(barriers.full_keys + i, 1);
+      mbarrier_init(barriers.empty_keys + i, kConsumerWarps);
+      mbarrier_init(barriers.full_values + i, 1);
+      mbarrier_init(barriers.empty_values + i, kConsumerWarps);
     }
-    barrier_init_fence();
+    mbarrier_init_fence();
   }
   __syncthreads();
   if (threadIdx.x < 128) {
-    registers_decrease<24>();
+    setmaxnreg_dec<24>();
     if (threadIdx.x == 0) {
       HopperWindowProducer<D> producer{a, barriers, shared};
       producer.run();
     }
   } else {
-    registers_increase<240>();
+    setmaxnreg_inc<240>();
     HopperWindowConsumer<T, D> consumer(a, barriers, shared);
     consumer.run();
   }
