@@ -337,7 +337,7 @@ enum Fault {
   kReleasedByOne,     // the other warpgroup may still need it
   kReadTooEarly,      // the newest group is pending when its accumulators are read
   kWrongParity,
-  kNoPingPong,
+  kNoPingpong,
 };
 
 constexpr int kStageBytes = (128 + 80) * 64 * 2;
@@ -380,7 +380,7 @@ __global__ void pipeline(const __grid_constant__ TensorMap a, const __grid_const
     __syncwarp();
     if (threadIdx.x % 32 == 0 && (fault != kReleasedByOne || group == 0)) cuda::mbarrier_arrive(empty + stage);
   };
-  if (group == 1 && fault != kNoPingPong) cuda::named_barrier_arrive(1, 256);
+  if (group == 1 && fault != kNoPingpong) cuda::named_barrier_arrive(1, 256);
   for (int step = 0; step < steps; ++step) {
     const int stage = step % kStages;
     auto parity = static_cast<uint32_t>(step / kStages % 2);
@@ -389,12 +389,12 @@ __global__ void pipeline(const __grid_constant__ TensorMap a, const __grid_const
     const uint8_t* tile = shared + stage * kStageBytes;
     const uint64_t a_tile = cuda::matrix_descriptor(tile + group * 64 * 128, 16, 1024, Swizzle::bytes_128);
     const uint64_t b_tile = cuda::matrix_descriptor(tile + 128 * 128, 16, 1024, Swizzle::bytes_128);
-    if (fault != kNoPingPong) cuda::named_barrier_sync(1 + group, 256);
+    if (fault != kNoPingpong) cuda::named_barrier_sync(1 + group, 256);
     if (threadIdx.x % 128 == 0) order[atomicAdd(order, 1) + 1] = group;
     cuda::wgmma_fence();
     for (uint64_t k = 0; k < 4; ++k) cuda::wgmma_shared<bf16>(d, a_tile + 2 * k, b_tile + 2 * k);
     cuda::wgmma_commit();
-    if (fault != kNoPingPong) cuda::named_barrier_arrive(1 + (group + 1) % 2, 256);
+    if (fault != kNoPingpong) cuda::named_barrier_arrive(1 + (group + 1) % 2, 256);
     if (fault == kReleasedTooEarly) {
       release(stage);
     } else {
@@ -421,7 +421,7 @@ void test_pipeline() {
   }
   const char* names[] = {"no fault",        "no wait for full", "no wait for empty", "released too early",
                          "released by one", "read too early",   "wrong parity",      "no ping-pong"};
-  for (int fault = kNone; fault <= kNoPingPong; ++fault) {
+  for (int fault = kNone; fault <= kNoPingpong; ++fault) {
     int runs = 0, bad = 0;
     for (const auto order : kOrders) {
       for (const uint64_t seed : {1, 2, 3, 4}) {
