@@ -28,8 +28,8 @@ enum class Swizzle : uint32_t { bytes_128 = 128, bytes_32 = 32 };
 
 namespace ba_sam::cuda {
 
-// Describes a tensor in global memory to the TMA; made on the host by make_tensor_map (tensor_map.h), handed to a
-// kernel as a __grid_constant__ parameter. The same 128 bytes as CUtensorMap.
+// Describes a tensor in global memory to the TMA; made on the host by make_tensor_map (tensor_map.h), handed to a kernel
+// as a __grid_constant__ parameter. The same 128 bytes as CUtensorMap.
 using TensorMap = CUtensorMap;
 
 // The block's dynamic shared memory, 1024-byte aligned, as swizzled tiles need it.
@@ -38,8 +38,9 @@ __device__ __forceinline__ uint8_t* dynamic_shared_1024() {
   return ba_sam_dynamic_shared_1024;
 }
 
-// --- mbarriers: barriers in shared memory that also count bytes. A phase is complete when `arrivals` threads have arrived and every byte that was
-// announced has been copied; then the next phase begins. Phases alternate between parity 0 and 1; the first has parity 0.
+// --- mbarriers: barriers in shared memory that also count bytes. A phase is complete when `arrivals` threads have arrived and
+// every byte that was announced has been copied; then the next phase begins. Phases alternate between parity 0 and 1; the first
+// has parity 0.
 
 __device__ __forceinline__ void mbarrier_init(uint64_t* barrier, uint32_t arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
@@ -78,7 +79,8 @@ __device__ __forceinline__ void fence_proxy_async() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
-// --- Named barriers: of some of a block's threads, numbered 1 … 15 (0 is __syncthreads). `threads`: of sync and arrive together.
+// --- Named barriers: of some of a block's threads, numbered 1 … 15 (0 is __syncthreads). `threads`: of sync and arrive
+// together.
 
 __device__ __forceinline__ void named_barrier_sync(int id, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
@@ -167,8 +169,8 @@ __device__ __forceinline__ void setmaxnreg_inc() {
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
 }
 
-// --- wgmma: matrix products of a warpgroup. They run asynchronously, in order. Between a fence and the end of the wait for its group, a
-// product's accumulators (and its A registers) must not be touched, and its shared tiles must not change.
+// --- wgmma: matrix products of a warpgroup. They run asynchronously, in order. Between a fence and the end of the wait for its
+// group, a product's accumulators (and its A registers) must not be touched, and its shared tiles must not change.
 
 // Before the first product after registers that it uses were written or read.
 __device__ __forceinline__ void wgmma_fence() {
@@ -193,7 +195,7 @@ __device__ __forceinline__ void wgmma_pin(float (&d)[kCount][4]) {
   }
 }
 
-// The matrix descriptor of a tile of 16-bit numbers in shared memory as an operand; adding bytes / 16 to the descriptor moves its start.
+// The matrix descriptor of a tile of 16-bit numbers in shared memory as an operand; adding bytes / 16 to it moves its start.
 //   K-major (the sum runs along a row): rows of one swizzle's length; stride: bytes from 8 rows to the next 8; leading: unused.
 //   MN-major (the sum runs down the rows): stride: bytes from 8 rows to the next 8; leading: bytes from one swizzle's length
 //   of columns to the next.

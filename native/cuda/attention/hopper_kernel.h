@@ -537,8 +537,9 @@ struct HopperConsumer {
     if constexpr (Config::kPingpong) named_barrier_sync(kFirstPingpongBarrier + group, 256);
   }
   __device__ __forceinline__ void pingpong_arrive() const {
-    if constexpr (Config::kPingpong)
+    if constexpr (Config::kPingpong) {
       named_barrier_arrive(kFirstPingpongBarrier + (group + 1) % Config::kConsumers, 256);
+    }
   }
 
   __device__ __forceinline__ void advance_tile(int& row, int& column) const {
@@ -689,8 +690,8 @@ __global__ void __launch_bounds__(Config::kThreads, 1) hopper_mma_attention(cons
   using Shared = HopperShared<D, Config>;
   uint8_t* const shared = dynamic_shared_1024();
   const HopperBarriers barriers = HopperBarriers::at<Config>(shared + Shared::kBarriersAt);
-  constexpr uint32_t kReleases =
-      4 * Config::kConsumers * Config::kCluster;  // of a stage: one by each warp of a cluster
+  // Of a stage: one by each consumer warp of a cluster.
+  constexpr uint32_t kReleases = 4 * Config::kConsumers * Config::kCluster;
   if (threadIdx.x == 0) {
     for (int i = 0; i < Config::kStages; ++i) {
       mbarrier_init(barriers.full_keys + i, 1);
