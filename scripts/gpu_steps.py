@@ -158,8 +158,8 @@ def versions(check, output_of):
     return out
 
 
-# Ways of the kernel for sm_90a to hide the softmax, and to load keys and values; the first is what the library chooses.
-HOPPER_SCHEDULES = ('hopper', 'hopper-overlap', 'hopper-turns', 'hopper-cluster', 'hopper-three')
+# The names of kHopperSchedules (native/cuda/attention/hopper_attention.h); test/cuda/build.test.ts compares them.
+HOPPER_SCHEDULES = ('hopper', 'hopper-intra-warpgroup', 'hopper-pingpong', 'hopper-cluster', 'hopper-three-consumers')
 
 STEPS = [
     Step('build', build_command, 200,

@@ -1,5 +1,5 @@
-// What kernels for sm_90a need beyond primitives.h: the asynchronous copy engine (TMA) with its barriers, products of a
-// warpgroup (wgmma), and register redistribution. The only other place with PTX.
+// What kernels for sm_90a need beyond primitives.h: copies by the tensor memory accelerator (TMA) with their mbarriers,
+// matrix products of a warpgroup (wgmma), clusters, and setmaxnreg. The only other place with PTX.
 //
 // A warpgroup is 128 threads whose first one's number is a multiple of 128. Accumulators of a product with M = 64: warp w of
 // the group holds rows 16w … 16w + 15, each as mma_16x8x16 lays out its d: d[n] belongs to columns 8n … 8n + 7.
@@ -28,8 +28,8 @@ enum class Swizzle : uint32_t { bytes_128 = 128, bytes_32 = 32 };
 
 namespace ba_sam::cuda {
 
-// Describes a tensor in global memory to the copy engine; made on the host by make_tensor_map (tensor_map.h), handed to a
-// kernel as a __grid_constant__ parameter. The same 128 bytes as CUtensorMap.
+// Describes a tensor in global memory to the TMA; made on the host by make_tensor_map (tensor_map.h), handed to a kernel
+// as a __grid_constant__ parameter. The same 128 bytes as CUtensorMap.
 using TensorMap = CUtensorMap;
 
 // The block's dynamic shared memory, 1024-byte aligned, as swizzled tiles need it.
@@ -38,27 +38,28 @@ __device__ __forceinline__ uint8_t* dynamic_shared_1024() {
   return ba_sam_dynamic_shared_1024;
 }
 
-// --- Barriers in shared memory (mbarrier). A phase is complete when `arrivals` threads have arrived and every byte that was
-// announced has been copied; then the next phase begins. Phases alternate between parity 0 and 1; the first has parity 0.
+// --- mbarriers: barriers in shared memory that also count bytes. A phase is complete when `arrivals` threads have arrived and
+// every byte that was announced has been copied; then the next phase begins. Phases alternate between parity 0 and 1; the first
+// has parity 0.
 
-__device__ __forceinline__ void barrier_init(uint64_t* barrier, uint32_t arrivals) {
+__device__ __forceinline__ void mbarrier_init(uint64_t* barrier, uint32_t arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
 }
-// After barrier_init, by the thread that called it and before the block's __syncthreads(): the copy engine sees them, too.
-__device__ __forceinline__ void barrier_init_fence() {
+// After mbarrier_init, by the thread that called it and before the block's __syncthreads(): the TMA sees them, too.
+__device__ __forceinline__ void mbarrier_init_fence() {
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   asm volatile("fence.proxy.async;" ::: "memory");
 }
-__device__ __forceinline__ void barrier_arrive(uint64_t* barrier) {
+__device__ __forceinline__ void mbarrier_arrive(uint64_t* barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory");
 }
 // Arrives, and announces `bytes` that copies to this barrier will bring in this phase.
-__device__ __forceinline__ void barrier_arrive_expecting(uint64_t* barrier, uint32_t bytes) {
+__device__ __forceinline__ void mbarrier_arrive_expect_tx(uint64_t* barrier, uint32_t bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes)
                : "memory");
 }
 // Returns when the phase with this parity is complete: at once if the barrier is in the phase after it.
-__device__ __forceinline__ void barrier_wait(uint64_t* barrier, uint32_t parity) {
+__device__ __forceinline__ void mbarrier_wait(uint64_t* barrier, uint32_t parity) {
   asm volatile(
       "{\n"
       ".reg .pred done;\n"
@@ -72,12 +73,14 @@ __device__ __forceinline__ void barrier_wait(uint64_t* barrier, uint32_t parity)
       : "memory");
 }
 
-// After this thread's ordinary writes to shared memory, before others are told that products may read them.
-__device__ __forceinline__ void fence_for_products() {
+// After this thread's ordinary writes to shared memory (the generic proxy), before others are told that wgmma (the async proxy)
+// may read them.
+__device__ __forceinline__ void fence_proxy_async() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
-// --- Barriers of some of a block's threads, numbered 1 … 15 (0 is __syncthreads). `threads`: of sync and arrive together.
+// --- Named barriers: of some of a block's threads, numbered 1 … 15 (0 is __syncthreads). `threads`: of sync and arrive
+// together.
 
 __device__ __forceinline__ void named_barrier_sync(int id, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
@@ -86,30 +89,30 @@ __device__ __forceinline__ void named_barrier_arrive(int id, int threads) {
   asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
-// --- Copies. The box of `map` whose first element is at the coordinates (innermost first, may be negative or beyond the
+// --- TMA copies. The box of `map` whose first element is at the coordinates (innermost first, may be negative or beyond the
 // end: zeros arrive there), to `shared`; its full size counts on the barrier. One thread calls it.
 
-__device__ __forceinline__ void tensor_map_prefetch(const TensorMap& map) {
+__device__ __forceinline__ void prefetch_tensor_map(const TensorMap& map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
 }
 
-__device__ __forceinline__ void tensor_load(void* shared, const TensorMap& map, uint64_t* barrier, int c0, int c1) {
+__device__ __forceinline__ void tma_load(void* shared, const TensorMap& map, uint64_t* barrier, int c0, int c1) {
   asm volatile(
       "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];" ::
           "r"(shared_address(shared)),
       "l"(&map), "r"(shared_address(barrier)), "r"(c0), "r"(c1)
       : "memory");
 }
-__device__ __forceinline__ void tensor_load(void* shared, const TensorMap& map, uint64_t* barrier, int c0, int c1,
-                                            int c2, int c3) {
+__device__ __forceinline__ void tma_load(void* shared, const TensorMap& map, uint64_t* barrier, int c0, int c1, int c2,
+                                         int c3) {
   asm volatile(
       "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, %6}], "
       "[%2];" ::"r"(shared_address(shared)),
       "l"(&map), "r"(shared_address(barrier)), "r"(c0), "r"(c1), "r"(c2), "r"(c3)
       : "memory");
 }
-__device__ __forceinline__ void tensor_load(void* shared, const TensorMap& map, uint64_t* barrier, int c0, int c1,
-                                            int c2, int c3, int c4) {
+__device__ __forceinline__ void tma_load(void* shared, const TensorMap& map, uint64_t* barrier, int c0, int c1, int c2,
+                                         int c3, int c4) {
   asm volatile(
       "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, %6, "
       "%7}], [%2];" ::"r"(shared_address(shared)),
@@ -133,10 +136,10 @@ __device__ __forceinline__ void cluster_sync() {
   asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
   asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
-// barrier_arrive on the barrier of block `block`, which may be this one: says that products which this warp has waited for have
+// mbarrier_arrive on the barrier of block `block`, which may be this one: says that products which this warp has waited for have
 // read their tiles. Ordinary reads and writes are not ordered before it for other blocks: .release.cluster would, with a
 // fence for the whole device before every arrival (MEMBAR.ALL.GPU).
-__device__ __forceinline__ void barrier_arrive_cluster(uint64_t* barrier, uint32_t block) {
+__device__ __forceinline__ void mbarrier_arrive_cluster(uint64_t* barrier, uint32_t block) {
   asm volatile(
       "{\n"
       ".reg .b32 there;\n"
@@ -146,9 +149,9 @@ __device__ __forceinline__ void barrier_arrive_cluster(uint64_t* barrier, uint32
       "r"(block)
       : "memory");
 }
-// tensor_load into each block whose bit is set in `blocks`, counting on that block's own barrier.
-__device__ __forceinline__ void tensor_load_multicast(void* shared, const TensorMap& map, uint64_t* barrier, int c0,
-                                                      int c1, int c2, int c3, int c4, uint16_t blocks) {
+// Multicast: tma_load into each block whose bit is set in `blocks`, counting on that block's own barrier.
+__device__ __forceinline__ void tma_load_multicast(void* shared, const TensorMap& map, uint64_t* barrier, int c0,
+                                                   int c1, int c2, int c3, int c4, uint16_t blocks) {
   asm volatile(
       "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster [%0], "
       "[%1, {%3, %4, %5, %6, %7}], [%2], %8;" ::"r"(shared_address(shared)),
@@ -158,16 +161,16 @@ __device__ __forceinline__ void tensor_load_multicast(void* shared, const Tensor
 
 // --- Registers of this warpgroup's threads from here on; the block's threads together must fit.
 template <int kRegisters>
-__device__ __forceinline__ void registers_decrease() {
+__device__ __forceinline__ void setmaxnreg_dec() {
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
 }
 template <int kRegisters>
-__device__ __forceinline__ void registers_increase() {
+__device__ __forceinline__ void setmaxnreg_inc() {
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
 }
 
-// --- Products of a warpgroup. They run asynchronously, in order. Between a fence and the end of the wait for its group, a
-// product's accumulators (and its A registers) must not be touched, and its shared tiles must not change.
+// --- wgmma: matrix products of a warpgroup. They run asynchronously, in order. Between a fence and the end of the wait for its
+// group, a product's accumulators (and its A registers) must not be touched, and its shared tiles must not change.
 
 // Before the first product after registers that it uses were written or read.
 __device__ __forceinline__ void wgmma_fence() {
@@ -181,7 +184,8 @@ template <int kPending>
 __device__ __forceinline__ void wgmma_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
 }
-// Keeps the compiler from moving uses of accumulators across a fence or a wait, which do not name them.
+// Keeps the compiler from moving uses of accumulators across a fence or a wait, which do not name them; CUTLASS calls it
+// warpgroup_fence_operand.
 template <int kCount>
 __device__ __forceinline__ void wgmma_pin(float (&d)[kCount][4]) {
 #pragma unroll
@@ -191,7 +195,7 @@ __device__ __forceinline__ void wgmma_pin(float (&d)[kCount][4]) {
   }
 }
 
-// A tile of 16-bit numbers in shared memory as an operand; adding bytes / 16 to the descriptor moves its start.
+// The matrix descriptor of a tile of 16-bit numbers in shared memory as an operand; adding bytes / 16 to it moves its start.
 //   K-major (the sum runs along a row): rows of one swizzle's length; stride: bytes from 8 rows to the next 8; leading: unused.
 //   MN-major (the sum runs down the rows): stride: bytes from 8 rows to the next 8; leading: bytes from one swizzle's length
 //   of columns to the next.

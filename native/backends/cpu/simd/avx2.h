@@ -6,7 +6,7 @@ struct Simd {
   static constexpr int kRows = 4;  // 4 x 3 accumulators + 3 operands + 1 broadcast = all 16 registers
   static constexpr int kVecs = 3;
   static constexpr int kTileKeys = 128;
-  static constexpr bool kPairs = false;
+  static constexpr bool kBf16Pairs = false;
 
   typedef __m256 F;
   typedef __m256 Mask;

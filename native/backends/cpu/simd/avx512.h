@@ -6,7 +6,7 @@ struct Avx512 {
   static constexpr int kRows = 8;  // 8 x 3 accumulators + 3 operands + broadcasts in 32 registers
   static constexpr int kVecs = 3;
   static constexpr int kTileKeys = 96;  // 64 … 256 measured the same within noise; 96 keeps 18 KB of scores in L1
-  static constexpr bool kPairs = false;
+  static constexpr bool kBf16Pairs = false;
 
   typedef __m512 F;
   typedef __mmask16 Mask;

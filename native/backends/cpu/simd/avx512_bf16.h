@@ -4,7 +4,7 @@
 #include "avx512.h"
 
 struct Simd : Avx512 {
-  static constexpr bool kPairs = true;
+  static constexpr bool kBf16Pairs = true;
   static constexpr int kTileKeys = 96;
 
   // c + a.lo·b.lo + a.hi·b.hi per 32-bit lane. vdpbf16ps flushes subnormals.

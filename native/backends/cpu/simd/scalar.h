@@ -2,7 +2,7 @@
 //
 // All Simd structs share one interface; kernels are templates on it. kRows x kVecs accumulators, kVecs operands and
 // a broadcast must fit the register file. kTileKeys: keys per score tile, so that [kTileKeys][kVecs * kLanes]
-// floats leave room in 32 KB of L1. A struct with kPairs can multiply words that hold two bf16 each (mac_pairs).
+// floats leave room in 32 KB of L1. A struct with kBf16Pairs can multiply words that hold two bf16 each (mac_pairs).
 #pragma once
 
 struct Simd {
@@ -10,7 +10,7 @@ struct Simd {
   static constexpr int kRows = 4;
   static constexpr int kVecs = 2;
   static constexpr int kTileKeys = 256;
-  static constexpr bool kPairs = false;
+  static constexpr bool kBf16Pairs = false;
 
   typedef float F __attribute__((vector_size(16)));
   typedef int32_t I __attribute__((vector_size(16)));

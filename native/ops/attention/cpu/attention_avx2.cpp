@@ -2,7 +2,7 @@
 //
 // Everything the kernels call lies between the pragma and the end of this file, in an unnamed namespace, and every
 // standard header comes before it: no function that another file could share is compiled for this processor.
-#include "plan.h"
+#include "tiling.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

@@ -1,5 +1,5 @@
 // The attention kernels in plain C++, for processors without AVX2.
-#include "plan.h"
+#include "tiling.h"
 
 namespace ba_sam::cpu {
 namespace {

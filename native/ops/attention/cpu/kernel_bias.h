@@ -17,8 +17,8 @@ namespace {
 
 // out [len][kStripLanes]. panels: the table as key panels, or null. pos [kStripLanes]. work: the product rows.
 template <class T, int kVecs>
-void strip_bias_axis(float* out, float* work, const Plan& plan, const float* panels, const float* q, const int32_t* pos,
-                     int64_t len, float slope) {
+void strip_bias_axis(float* out, float* work, const Tiling& tiling, const float* panels, const float* q,
+                     const int32_t* pos, int64_t len, float slope) {
   int32_t low = pos[0], high = pos[0];
   for (int i = 1; i < kVecs * kLanes; i++) {
     low = pos[i] < low ? pos[i] : low;
@@ -28,11 +28,11 @@ void strip_bias_axis(float* out, float* work, const Plan& plan, const float* pan
   const int64_t rows = high + len - first_row;
   if (panels != nullptr) {
     float unused_max[kStripLanes];
-    const int64_t row_floats = int64_t{plan.chunks} * kChunkWords;
-    score_tile<T, Bias::none, kVecs>(work, unused_max, panels + first_row * row_floats, q, plan.words,
+    const int64_t row_floats = int64_t{tiling.chunks} * kChunkWords;
+    score_tile<T, Bias::none, kVecs>(work, unused_max, panels + first_row * row_floats, q, tiling.words,
                                      static_cast<int>(rows), {0, 0}, kLog2E, nullptr);
   }
-  const F slope_v = Simd::set1(slope * kLog2E), start_v = Simd::set1(plan.params.start);
+  const F slope_v = Simd::set1(slope * kLog2E), start_v = Simd::set1(tiling.params.start);
   for (int v = 0; v < kVecs; v++) {
     const int32_t* lane_pos = pos + v * kLanes;
     float* column = work + v * kLanes;

@@ -18,12 +18,12 @@ namespace {
 struct ElemF32 {
   typedef float In;
   typedef Simd S;
-  static constexpr bool kPairs = false;
+  static constexpr bool kBf16Pairs = false;
 };
 struct ElemBf16 {
   typedef Bf16 In;
   typedef Simd S;
-  static constexpr bool kPairs = Simd::kPairs;
+  static constexpr bool kBf16Pairs = Simd::kBf16Pairs;
 };
 
 constexpr int kRows = Simd::kRows;
@@ -46,46 +46,46 @@ struct KeyPosition {
 };
 
 // Of a unit's key in the unit's key grid.
-inline KeyPosition key_position(const Plan& plan, int64_t key) {
-  if (!plan.column_order) return {key / plan.key_w, key % plan.key_w};
+inline KeyPosition key_position(const Tiling& tiling, int64_t key) {
+  if (!tiling.column_order) return {key / tiling.key_w, key % tiling.key_w};
   const int64_t block = key / kRows;
-  return {block % plan.key_h, block / plan.key_h * kRows + key % kRows};
+  return {block % tiling.key_h, block / tiling.key_h * kRows + key % kRows};
 }
 
 // Walks a unit's keys in order without a division per key.
 template <class In>
 struct KeyWalk {
-  const Plan& plan;
+  const Tiling& tiling;
   const Unit& unit;
   int64_t y, x;  // in the unit's key grid
 
-  KeyWalk(const Plan& p, const Unit& u, int64_t key) : plan(p), unit(u) {
+  KeyWalk(const Tiling& p, const Unit& u, int64_t key) : tiling(p), unit(u) {
     const KeyPosition at = key_position(p, key);
     y = at.y;
     x = at.x;
   }
 
   void next(const In** k, const In** v) {
-    const AttentionParams& p = plan.params;
+    const AttentionParams& p = tiling.params;
     const int64_t grid_y = unit.origin_y + y, grid_x = unit.origin_x + x;
-    if (p.window > 0 && (grid_y >= plan.grid_h || grid_x >= plan.grid_w)) {
+    if (p.window > 0 && (grid_y >= tiling.grid_h || grid_x >= tiling.grid_w)) {
       *k = static_cast<const In*>(p.pad_k) + unit.head * p.head_dim;
       *v = static_cast<const In*>(p.pad_v) + unit.head * p.head_dim;
     } else {
       // Without a grid y is 0: the keys are one row.
-      const int64_t token = grid_y * plan.grid_w + grid_x;
-      *k = token_row<In>(plan.k, unit.batch, token, unit.head, p.head_dim);
-      *v = token_row<In>(plan.v, unit.batch, token, unit.head, p.head_dim);
+      const int64_t token = grid_y * tiling.grid_w + grid_x;
+      *k = token_row<In>(tiling.k, unit.batch, token, unit.head, p.head_dim);
+      *v = token_row<In>(tiling.v, unit.batch, token, unit.head, p.head_dim);
     }
     x++;
-    if (plan.column_order) {
+    if (tiling.column_order) {
       if (x % kRows != 0) return;
-      if (++y == plan.key_h) {
+      if (++y == tiling.key_h) {
         y = 0;
       } else {
         x -= kRows;
       }
-    } else if (x == plan.key_w) {
+    } else if (x == tiling.key_w) {
       x = 0;
       y++;
     }
@@ -114,7 +114,7 @@ inline float widen(Bf16 x) {
 // One row of a key panel: words [chunks][kRows apart][16].
 template <class T>
 inline void pack_key(float* dst, const typename T::In* src, int head_dim) {
-  constexpr int kPerWord = T::kPairs ? 2 : 1;
+  constexpr int kPerWord = T::kBf16Pairs ? 2 : 1;
   constexpr int kPerChunk = kChunkWords * kPerWord;
   for (int d = 0; d < head_dim; d += kPerChunk, dst += kRows * kChunkWords) {
     if (head_dim - d >= kPerChunk) {
@@ -136,16 +136,16 @@ inline void pack_key(float* dst, const typename T::In* src, int head_dim) {
 }
 
 template <class T>
-void pack_tile(const Plan& plan, const Unit& unit, int64_t tile) {
+void pack_tile(const Tiling& tiling, const Unit& unit, int64_t tile) {
   typedef typename T::In In;
-  const int head_dim = static_cast<int>(plan.params.head_dim);
-  const int64_t first = tile * plan.tile_keys;
-  const int count = static_cast<int>(lesser(plan.tile_keys, plan.unit_keys - first));
-  const int64_t block_floats = static_cast<int64_t>(plan.chunks) * kRows * kChunkWords;
+  const int head_dim = static_cast<int>(tiling.params.head_dim);
+  const int64_t first = tile * tiling.tile_keys;
+  const int count = static_cast<int>(lesser(tiling.tile_keys, tiling.unit_keys - first));
+  const int64_t block_floats = static_cast<int64_t>(tiling.chunks) * kRows * kChunkWords;
   const In* k_rows[kMaxTileKeys];
   const In* v_rows[kMaxTileKeys];
   float* keys = unit.keys + first / kRows * block_floats;
-  KeyWalk<In> walk(plan, unit, first);
+  KeyWalk<In> walk(tiling, unit, first);
   for (int j = 0; j < count; j++) {
     walk.next(&k_rows[j], &v_rows[j]);
     prefetch_row(k_rows[j], head_dim);
@@ -155,18 +155,18 @@ void pack_tile(const Plan& plan, const Unit& unit, int64_t tile) {
     pack_key<T>(keys + j / kRows * block_floats + j % kRows * kChunkWords, k_rows[j], head_dim);
   }
   for (int j = count; j % kRows != 0; j++)
-    for (int c = 0; c < plan.chunks; c++)
+    for (int c = 0; c < tiling.chunks; c++)
       __builtin_memset(keys + j / kRows * block_floats + (c * kRows + j % kRows) * kChunkWords, 0,
                        kChunkWords * sizeof(float));
 
-  const int steps = T::kPairs ? (count + 1) / 2 : count;
-  const int64_t value_width = static_cast<int64_t>(plan.d_blocks) * kRows;
-  float* values = unit.values + (T::kPairs ? first / 2 : first) * value_width;
+  const int steps = T::kBf16Pairs ? (count + 1) / 2 : count;
+  const int64_t value_width = static_cast<int64_t>(tiling.d_blocks) * kRows;
+  float* values = unit.values + (T::kBf16Pairs ? first / 2 : first) * value_width;
   for (int s = 0; s < steps; s++) {
-    for (int b = 0; b < plan.d_blocks; b++) {
+    for (int b = 0; b < tiling.d_blocks; b++) {
       float* dst = values + (static_cast<int64_t>(b) * steps + s) * kRows;
       const int n = static_cast<int>(lesser(kRows, head_dim - b * kRows));
-      if constexpr (T::kPairs) {
+      if constexpr (T::kBf16Pairs) {
         const In* lo = v_rows[2 * s] + b * kRows;
         const In* hi = 2 * s + 1 < count ? v_rows[2 * s + 1] + b * kRows : nullptr;
         uint32_t words[kRows] = {};

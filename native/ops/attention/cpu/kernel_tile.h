@@ -25,7 +25,7 @@ struct StripBias {
   const float* rel_h;  // [key_h][kStripLanes]
   const float* rel_w;  // [key_w][kStripLanes]
   int64_t key_h, key_w;
-  bool column_order;  // of the keys: see Plan
+  bool column_order;  // of the keys: see Tiling
 
   // distances[|dy|·stride + dx + distance_zero]. The lanes of vector v lie in grid row y[v] from x[v] on, and from
   // lane split[v] on in row next_y[v] from x = 0 on. crowded: a vector may touch more than two rows.
@@ -61,7 +61,7 @@ inline F distance_of(const StripBias& bias, int v, int64_t ky, int64_t kx) {
 
 template <class T>
 __attribute__((always_inline)) inline F mac(F a, F b, F c) {
-  if constexpr (T::kPairs) {
+  if constexpr (T::kBf16Pairs) {
     return T::S::mac_pairs(a, b, c);
   } else {
     return Simd::mul_add(a, b, c);
@@ -195,7 +195,7 @@ void softmax_tile(float* s, float* row_max, float* row_sum, float* rescale, int 
     Simd::store(rescale + v * kLanes, factor);
     sum_v[v] = Simd::zero();
   }
-  if constexpr (T::kPairs) {
+  if constexpr (T::kBf16Pairs) {
     int j = 0;
     for (; j + 2 <= count; j += 2) {
 #pragma GCC unroll 4

@@ -157,22 +157,15 @@ int forced_rows_per_warp() {
   return rows == "16" ? 16 : 32;
 }
 
-// BA_SAM_CUDA_ATTENTION, for benchmarks and tests: which of the 16-bit kernels; empty to choose. What it may be besides
-// "portable", and the schedule that each stands for:
-constexpr std::pair<const char*, HopperSchedule> kHopperKernels[] = {{"hopper", HopperSchedule::overlap_and_turns},
-                                                                     {"hopper-overlap", HopperSchedule::overlap},
-                                                                     {"hopper-turns", HopperSchedule::turns},
-                                                                     {"hopper-cluster", HopperSchedule::cluster},
-                                                                     {"hopper-three", HopperSchedule::three}};
-
+// BA_SAM_CUDA_ATTENTION, for benchmarks and tests: "portable" or a name of kHopperSchedules; empty to choose.
 std::string forced_kernel() {
   const char* text = std::getenv("BA_SAM_CUDA_ATTENTION");
   const std::string kernel = text == nullptr ? "" : text;
   if (kernel.empty() || kernel == "portable") return kernel;
   std::string names = "portable";
-  for (const auto& [name, schedule] : kHopperKernels) {
-    if (kernel == name) return kernel;
-    names += std::string(", ") + name;
+  for (const HopperScheduleRow& row : kHopperSchedules) {
+    if (kernel == row.name) return kernel;
+    names += std::string(", ") + row.name;
   }
   refuse("one of " + names + " in BA_SAM_CUDA_ATTENTION", kernel);
 }
@@ -183,9 +176,9 @@ bool run_hopper(const HopperCall& call, cudaStream_t stream) {
   const std::string forced = forced_kernel();
   if (forced == "portable" || !hopper_takes(call.params) || !have_hopper_attention()) return false;
   if (forced.empty() && !hopper_pays(call.params)) return false;
-  HopperSchedule schedule = HopperSchedule::overlap_and_turns;
-  for (const auto& [name, known] : kHopperKernels) {
-    if (forced == name) schedule = known;
+  HopperSchedule schedule = kHopperSchedules[0].schedule;
+  for (const HopperScheduleRow& row : kHopperSchedules) {
+    if (forced == row.name) schedule = row.schedule;
   }
   hopper_forward(call, schedule, stream);
   return true;

@@ -62,14 +62,14 @@ __device__ void copy_row(float* target, const float* source, int head_dim, int t
 
 // A tile of keys or values; pad tokens of a window come from `pad`.
 template <int D>
-__device__ void load_tile(float* target, const F32Arguments& a, const BlockPlace& place, const TileCursor& at,
+__device__ void load_tile(float* target, const F32Arguments& a, const BlockCoordinates& where, const TileCursor& at,
                           const float* base, int64_t token_stride, const float* pad) {
   const int tx = static_cast<int>(threadIdx.x) % 16;
   for (int key = static_cast<int>(threadIdx.x) / 16; key < kTileKeys; key += 8) {
     const int row = at.row + key / a.columns_per_tile, column = at.column + key % a.columns_per_tile;
     const float* source = nullptr;
     if (row < a.rows && column < a.columns) {
-      const int64_t token = place.token(a, row, column);
+      const int64_t token = where.token(a, row, column);
       source = token < 0 ? pad : base + token * token_stride;
     }
     copy_row<D>(target + key * F32Tile<D>::kPitch, source, a.head_dim, tx);
@@ -113,24 +113,24 @@ __global__ void __launch_bounds__(128, 3) f32_attention(const F32Arguments a) {
   using Tile = F32Tile<D>;
   constexpr int kRows = Tile::kRows, kKeys = Tile::kKeysOfThread, kPitch = Tile::kPitch;
   const int ty = static_cast<int>(threadIdx.x) / 16, tx = static_cast<int>(threadIdx.x) % 16;
-  const BlockPlace place(a, blockIdx.x, Tile::kQueries);
+  const BlockCoordinates where(a, blockIdx.x, Tile::kQueries);
   float* q = reinterpret_cast<float*>(dynamic_shared());
   float* kv = q + Tile::kQueries * kPitch;
   float* p = kv + kTileKeys * kPitch;
   float* column_terms = p + Tile::kQueries * Tile::kScorePitch;
   float* row_terms = column_terms + Tile::kQueries * Tile::kScorePitch;
 
-  const int64_t head = static_cast<int64_t>(place.head) * a.head_dim;
+  const int64_t head = static_cast<int64_t>(where.head) * a.head_dim;
   for (int i = ty; i < Tile::kQueries; i += 8) {
-    const int64_t token = place.query_token(a, place.first_query + i);
-    const float* source = token < 0 ? nullptr : a.q + place.batch * a.q_batch + token * a.q_token + head;
+    const int64_t token = where.query_token(a, where.first_query + i);
+    const float* source = token < 0 ? nullptr : a.q + where.batch * a.q_batch + token * a.q_token + head;
     copy_row<D>(q + i * kPitch, source, a.head_dim, tx);
   }
 
-  const float slope = a.slopes == nullptr ? 0.0f : a.slopes[place.head];
+  const float slope = a.slopes == nullptr ? 0.0f : a.slopes[where.head];
   const float folded = a.fold_manhattan ? slope : 0.0f;
-  const float* k_head = a.k + place.batch * a.k_batch + head;
-  const float* v_head = a.v + place.batch * a.v_batch + head;
+  const float* k_head = a.k + where.batch * a.k_batch + head;
+  const float* v_head = a.v + where.batch * a.v_batch + head;
   float out[kRows][Tile::kChannels] = {};
   float maximum[kRows], sum[kRows];
 #pragma unroll
@@ -145,13 +145,13 @@ __global__ void __launch_bounds__(128, 3) f32_attention(const F32Arguments a) {
   at.column = first_tile * a.columns_per_tile;  // splits are for plain lists of keys: one row
   for (int tile = first_tile; tile < last_tile; ++tile) {
     __syncthreads();  // the last tile's values are not needed any more; q has arrived
-    load_tile<D>(kv, a, place, at, k_head, a.k_token, a.window == 0 ? nullptr : a.pad_k + head);
+    load_tile<D>(kv, a, where, at, k_head, a.k_token, a.window == 0 ? nullptr : a.pad_k + head);
     if (a.biased && at.row == 0) {
-      axis_terms<D>(column_terms, Tile::kScorePitch, a.columns_per_tile, q, a.rel_w, a, place.first_query, at.column,
+      axis_terms<D>(column_terms, Tile::kScorePitch, a.columns_per_tile, q, a.rel_w, a, where.first_query, at.column,
                     a.columns, true, folded);
     }
     if (a.biased && at.row % Tile::kRowChunk == 0) {
-      axis_terms<D>(row_terms, Tile::kRowPitch, Tile::kRowChunk, q, a.rel_h, a, place.first_query, at.row, a.rows,
+      axis_terms<D>(row_terms, Tile::kRowPitch, Tile::kRowChunk, q, a.rel_h, a, where.first_query, at.row, a.rows,
                     false, folded);
     }
     __syncthreads();
@@ -186,7 +186,7 @@ __global__ void __launch_bounds__(128, 3) f32_attention(const F32Arguments a) {
           bias = column_terms[row * Tile::kScorePitch + column] +
                  row_terms[row * Tile::kRowPitch + at.row % Tile::kRowChunk + group];
           if (a.far) {
-            const int query = place.first_query + row;
+            const int query = where.first_query + row;
             const float dx = axis_distance(static_cast<float>(query % a.columns - at.column - column), a.start);
             const float dy = axis_distance(static_cast<float>(query / a.columns - at.row - group), a.start);
             bias = fmaf(-slope * kLog2E, a.euclidean ? sqrtf(dx * dx + dy * dy) : fmaxf(dx, dy), bias);
@@ -210,7 +210,7 @@ __global__ void __launch_bounds__(128, 3) f32_attention(const F32Arguments a) {
       }
     }
     __syncthreads();  // P is there, the keys are not needed any more
-    load_tile<D>(kv, a, place, at, v_head, a.v_token, a.window == 0 ? nullptr : a.pad_v + head);
+    load_tile<D>(kv, a, where, at, v_head, a.v_token, a.window == 0 ? nullptr : a.pad_v + head);
     __syncthreads();
     for (int key = 0; key < kTileKeys; key += 4) {
       float4 weight[kRows];
@@ -249,9 +249,9 @@ __global__ void __launch_bounds__(128, 3) f32_attention(const F32Arguments a) {
       }
       continue;
     }
-    const int64_t token = place.query_token(a, place.first_query + row);
+    const int64_t token = where.query_token(a, where.first_query + row);
     if (token < 0) continue;
-    float* target = a.out + place.batch * a.out_batch + token * a.out_token + head;
+    float* target = a.out + where.batch * a.out_batch + token * a.out_token + head;
 #pragma unroll
     for (int c = 0; c < Tile::kChannels; ++c) {
       if (tx + 16 * c < a.head_dim) target[tx + 16 * c] = out[i][c] / total;

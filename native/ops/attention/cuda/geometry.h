@@ -21,7 +21,7 @@ namespace ba_sam::cuda {
 constexpr int kTileKeys = 64;
 constexpr int kFragmentRows = 16;  // queries of one mma tile
 
-// A place in the rectangle of keys: the top left key of a tile.
+// Coordinates in the rectangle of keys: the top left key of a tile.
 struct TileCursor {
   int row = 0;
   int column = 0;
@@ -95,12 +95,12 @@ struct AttentionLayout {
   bool euclidean;       // else Chebyshev, where there is a penalty that cannot be folded
 };
 
-// Where a block works: blocks are numbered (image, window, head, tile of queries), the last fastest.
-struct BlockPlace {
+// What a block computes, in the tensors: blocks are numbered (image, window, head, tile of queries), the last fastest.
+struct BlockCoordinates {
   int64_t batch;
   int head, window_y, window_x, first_query;
 
-  BA_SAM_HOST_DEVICE BlockPlace(const AttentionLayout& a, int64_t block, int queries_per_block) {
+  BA_SAM_HOST_DEVICE BlockCoordinates(const AttentionLayout& a, int64_t block, int queries_per_block) {
     first_query = static_cast<int>(block % a.q_tiles) * queries_per_block;
     block /= a.q_tiles;
     head = static_cast<int>(block % a.heads);

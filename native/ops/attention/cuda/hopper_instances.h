@@ -12,10 +12,10 @@ namespace ba_sam::cuda {
 template <typename T, int D, ScoreBias kBias, typename Config>
 void launch_hopper_kernel(const HopperProblem& problem, cudaStream_t stream) {
   HopperArguments a = problem.arguments;
-  a.q_tiles = ceil_div(a.q_count, HopperShare<Config>::kQueries);
-  a.works = problem.images * a.heads * a.q_tiles;
+  a.q_tiles = ceil_div(a.q_count, HopperTileScheduler<Config>::kQueries);
+  a.work_tiles = problem.images * a.heads * a.q_tiles;
   const int64_t side_by_side = std::max(problem.multiprocessors / Config::kCluster, 1);
-  const auto blocks = static_cast<unsigned>(std::min(a.works, side_by_side)) * Config::kCluster;
+  const auto blocks = static_cast<unsigned>(std::min(a.work_tiles, side_by_side)) * Config::kCluster;
   launch_in_clusters("attention", &hopper_mma_attention<T, D, kBias, Config>, dim3(blocks), dim3(Config::kThreads),
                      HopperShared<D, Config>::kBytes, Config::kCluster, stream, a);
 }
@@ -35,14 +35,14 @@ void launch_hopper_strip(const HopperProblem& problem, cudaStream_t stream) {
 template <typename T, int D, ScoreBias kBias>
 void launch_hopper_schedule(const HopperProblem& problem, cudaStream_t stream) {
   if constexpr (std::is_same_v<T, bf16>) {
-    if (problem.schedule == HopperSchedule::overlap) {
+    if (problem.schedule == HopperSchedule::intra_warpgroup) {
       return launch_hopper_kernel<T, D, kBias, HopperConfig<64, 2, true, false>>(problem, stream);
     }
-    if (problem.schedule == HopperSchedule::turns) {
+    if (problem.schedule == HopperSchedule::pingpong) {
       return launch_hopper_kernel<T, D, kBias, HopperConfig<64, 2, false, true>>(problem, stream);
     }
     if constexpr (D == 64) {  // for D = 80 it spills
-      if (problem.schedule == HopperSchedule::three) {
+      if (problem.schedule == HopperSchedule::three_consumers) {
         return launch_hopper_kernel<T, D, kBias, HopperConfig<64, 3, false, true>>(problem, stream);
       }
     }
@@ -86,8 +86,8 @@ void launch_hopper_bias(const HopperProblem& problem, cudaStream_t stream) {
 template <int D>
 void launch_hopper_window(HopperWindowProblem problem, cudaStream_t stream) {
   HopperWindowArguments& a = problem.arguments;
-  a.works = problem.images * a.windows * a.heads;
-  const dim3 grid(static_cast<unsigned>(std::min<int64_t>(a.works, problem.multiprocessors))), block(384);
+  a.work_tiles = problem.images * a.windows * a.heads;
+  const dim3 grid(static_cast<unsigned>(std::min<int64_t>(a.work_tiles, problem.multiprocessors))), block(384);
   constexpr int kBytes = HopperWindowShared<D>::kBytes;
   if (problem.dtype == DType::bf16) {
     launch("attention", &hopper_mma_window_attention<bf16, D>, grid, block, kBytes, stream, a);

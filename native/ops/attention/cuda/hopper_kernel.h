@@ -1,5 +1,6 @@
-// Fused attention for sm_90a: one producer thread feeds tiles through the copy engine, warpgroups of consumers multiply them
-// with wgmma. What is computed is what mma_kernel.h computes, in other tiles: hopper_tile.h.
+// Fused attention for sm_90a, warp-specialised: one thread of the producer warpgroup loads tiles through the tensor memory
+// accelerator (TMA) into a pipeline of stages, consumer warpgroups multiply them with wgmma; mbarriers say which stages are full
+// and which empty. What is computed is what mma_kernel.h computes, in other tiles: hopper_tile.h.
 //
 //   for strips of columns:   column terms = skewed Q · R_wᵀ → registers, divided by the scale
 //     for chunks of rows:    row terms    = skewed Q · R_hᵀ → shared memory
@@ -8,12 +9,13 @@
 //
 //  Without distances the row term, divided by the scale as well, is part of the start value of S instead.
 //
-// Persistent: a block takes every gridDim-th work, the producer runs ahead into the next one.
-// With kOverlap, S of tile j + 1 and O of tile j are in flight while nothing waits; the softmax of j + 1 then runs beside
-// P(j) · V(j). O is rescaled after that product, only when a maximum has grown by more than 2^8.
+// Persistent: a block takes every gridDim-th work tile, the producer runs ahead into the next one.
+// Ping-pong scheduling (kPingpong): the consumer warpgroups issue their wgmmas in a fixed order, one after the other.
+// Intra-warpgroup overlap (kIntraWarpgroup): S of tile j + 1 and O of tile j are in flight while nothing waits; the softmax of
+// j + 1 then runs beside P(j) · V(j). O is rescaled after that product, only when a maximum has grown by more than 2^8.
 //
-// In a cluster the blocks' rings turn together: slot i of both holds the same tile, or in each block a table of its own. A
-// producer writes to the other block's slot, too, hence
+// In a cluster the blocks' pipelines advance together: stage i of both holds the same tile, or in each block a table of its own.
+// A producer multicasts to the other block's stage, too, hence
 //   empty barriers count the consumers of both blocks, for tables as well;
 //   full barriers expect the whole tile, half of it from the other block. That half may arrive before this block's producer
 //     has announced the tile: the phase cannot end without the announcement. It cannot arrive a phase early: the other
@@ -31,15 +33,15 @@
 
 namespace ba_sam::cuda {
 
-// Place in a ring of stages, the same walk on both sides.
+// The stage that comes next, and the parity of its mbarriers' phase; the same walk on both sides.
 template <int kStages>
-struct RingPlace {
-  int slot = 0;
+struct PipelineState {
+  int stage = 0;
   uint32_t parity = 0;
 
   __device__ __forceinline__ void advance() {
-    if (++slot == kStages) {
-      slot = 0;
+    if (++stage == kStages) {
+      stage = 0;
       parity ^= 1;
     }
   }
@@ -57,19 +59,19 @@ struct HopperBarriers {
   }
 };
 
-// Where a block is in its cluster, and the share of the works that the cluster takes.
+// Which work tiles a cluster takes, and where a block is in its cluster.
 template <typename Config>
-struct HopperShare {
+struct HopperTileScheduler {
   static constexpr int kQueries = Config::kQueries * Config::kCluster;
 
   static __device__ __forceinline__ int64_t first() { return blockIdx.x / Config::kCluster; }
   static __device__ __forceinline__ int64_t step() { return gridDim.x / Config::kCluster; }
-  static __device__ __forceinline__ HopperWork work(const HopperArguments& a, int64_t index) {
-    HopperWork work(a, index, kQueries);
+  static __device__ __forceinline__ HopperWorkTile work(const HopperArguments& a, int64_t index) {
+    HopperWorkTile work(a, index, kQueries);
     if constexpr (Config::kCluster > 1) work.first_query += static_cast<int>(cluster_rank()) * Config::kQueries;
     return work;
   }
-  // Tables of columns that the ring brings for a group: in a cluster as many for each, used or not.
+  // Tables of columns that the pipeline brings for a group: in a cluster as many for each, used or not.
   static __device__ __forceinline__ int column_tables(const HopperArguments& a, const HopperRuns& runs) {
     if constexpr (Config::kCluster == 1) return runs.count;
     return a.columns > kGroupQueries ? 2 : 1;
@@ -80,11 +82,11 @@ struct HopperShare {
 template <int D, typename Config>
 struct HopperProducer {
   using Shared = HopperShared<D, Config>;
-  using Share = HopperShare<Config>;
+  using Scheduler = HopperTileScheduler<Config>;
   const HopperArguments& a;
   const HopperBarriers& barriers;
   uint8_t* shared;
-  RingPlace<Config::kStages> keys, values;
+  PipelineState<Config::kStages> keys, values;
   uint32_t query_parity = 0;
 
   // `rows` rows of `maps`, 64 columns and, for D = 80, 16 more behind them; load(to, map, column) copies one part.
@@ -94,66 +96,66 @@ struct HopperProducer {
     if constexpr (D == 80) load(to + rows * Shared::kWidePart, maps[1], 64);
   }
 
-  __device__ void load_queries(const HopperWork& work) {
+  __device__ void load_queries(const HopperWorkTile& work) {
 #pragma unroll
     for (int group = 0; group < Config::kConsumers; ++group) {
       uint64_t* full = barriers.full_queries + group;
-      barrier_wait(barriers.empty_queries + group, query_parity ^ 1);
-      barrier_arrive_expecting(full, Shared::kQueryTile);
+      mbarrier_wait(barriers.empty_queries + group, query_parity ^ 1);
+      mbarrier_arrive_expect_tx(full, Shared::kQueryTile);
       load_wide(shared + Shared::kQueriesAt + group * Shared::kQueryTile, a.q, kGroupQueries,
                 [&](uint8_t* to, const TensorMap& map, int d) {
-                  tensor_load(to, map, full, d, work.head, work.first_query + group * kGroupQueries, work.image);
+                  tma_load(to, map, full, d, work.head, work.first_query + group * kGroupQueries, work.image);
                 });
     }
     query_parity ^= 1;
   }
 
-  // This block's row of a part of a tile of keys or values, `width` columns, to all blocks of the cluster.
+  // Multicasts this block's row of a part of a tile of keys or values, `width` columns, to all blocks of the cluster.
   __device__ __forceinline__ void load_row(uint8_t* to, const TensorMap& map, uint64_t* full, int d, int width,
-                                           const HopperWork& work, int row, int column) {
+                                           const HopperWorkTile& work, int row, int column) {
     const auto rank = static_cast<int>(cluster_rank());
-    tensor_load_multicast(to + rank * Config::kStrip * width * 2, map, full, d, work.head, column, row + rank,
-                          work.image, (1 << Config::kCluster) - 1);
+    tma_load_multicast(to + rank * Config::kStrip * width * 2, map, full, d, work.head, column, row + rank, work.image,
+                       (1 << Config::kCluster) - 1);
   }
 
-  // A place in the ring of keys that this block has no table for.
+  // A stage of the keys' pipeline that this block has no table for.
   __device__ void skip_table() {
-    barrier_wait(barriers.empty_keys + keys.slot, keys.parity ^ 1);
-    barrier_arrive(barriers.full_keys + keys.slot);
+    mbarrier_wait(barriers.empty_keys + keys.stage, keys.parity ^ 1);
+    mbarrier_arrive(barriers.full_keys + keys.stage);
     keys.advance();
   }
 
   __device__ void load_table(const TensorMap (&maps)[2], int first_row) {
-    uint64_t* full = barriers.full_keys + keys.slot;
-    barrier_wait(barriers.empty_keys + keys.slot, keys.parity ^ 1);
-    barrier_arrive_expecting(full, kTableRows * D * 2);
-    load_wide(shared + Shared::kKeysAt + keys.slot * Shared::kSlot, maps, kTableRows,
-              [&](uint8_t* to, const TensorMap& map, int d) { tensor_load(to, map, full, d, first_row); });
+    uint64_t* full = barriers.full_keys + keys.stage;
+    mbarrier_wait(barriers.empty_keys + keys.stage, keys.parity ^ 1);
+    mbarrier_arrive_expect_tx(full, kTableRows * D * 2);
+    load_wide(shared + Shared::kKeysAt + keys.stage * Shared::kStageBytes, maps, kTableRows,
+              [&](uint8_t* to, const TensorMap& map, int d) { tma_load(to, map, full, d, first_row); });
     keys.advance();
   }
 
-  __device__ void load_tile(const HopperWork& work, int row, int column) {
-    uint64_t* full = barriers.full_keys + keys.slot;
-    barrier_wait(barriers.empty_keys + keys.slot, keys.parity ^ 1);
-    barrier_arrive_expecting(full, Config::kKeys * D * 2);
-    load_wide(shared + Shared::kKeysAt + keys.slot * Shared::kSlot, a.k, Config::kKeys,
+  __device__ void load_tile(const HopperWorkTile& work, int row, int column) {
+    uint64_t* full = barriers.full_keys + keys.stage;
+    mbarrier_wait(barriers.empty_keys + keys.stage, keys.parity ^ 1);
+    mbarrier_arrive_expect_tx(full, Config::kKeys * D * 2);
+    load_wide(shared + Shared::kKeysAt + keys.stage * Shared::kStageBytes, a.k, Config::kKeys,
               [&](uint8_t* to, const TensorMap& map, int d) {
                 if constexpr (Config::kCluster == 1) {
-                  tensor_load(to, map, full, d, work.head, column, row, work.image);
+                  tma_load(to, map, full, d, work.head, column, row, work.image);
                 } else {
                   load_row(to, map, full, d, d == 0 ? 64 : 16, work, row, column);
                 }
               });
     keys.advance();
 
-    full = barriers.full_values + values.slot;
-    barrier_wait(barriers.empty_values + values.slot, values.parity ^ 1);
-    barrier_arrive_expecting(full, Config::kKeys * D * 2);
+    full = barriers.full_values + values.stage;
+    mbarrier_wait(barriers.empty_values + values.stage, values.parity ^ 1);
+    mbarrier_arrive_expect_tx(full, Config::kKeys * D * 2);
 #pragma unroll
     for (int part = 0; part < Shared::kValueParts; ++part) {
-      uint8_t* to = shared + Shared::kValuesAt + values.slot * Shared::kSlot + part * Shared::kValuePart;
+      uint8_t* to = shared + Shared::kValuesAt + values.stage * Shared::kStageBytes + part * Shared::kValuePart;
       if constexpr (Config::kCluster == 1) {
-        tensor_load(to, a.v, full, part * Shared::kValueWidth, work.head, column, row, work.image);
+        tma_load(to, a.v, full, part * Shared::kValueWidth, work.head, column, row, work.image);
       } else {
         load_row(to, a.v, full, part * Shared::kValueWidth, Shared::kValueWidth, work, row, column);
       }
@@ -162,11 +164,11 @@ struct HopperProducer {
   }
 
   __device__ void run() {
-    tensor_map_prefetch(a.q[0]);
-    tensor_map_prefetch(a.k[0]);
-    tensor_map_prefetch(a.v);
-    for (int64_t index = Share::first(); index < a.works; index += Share::step()) {
-      const HopperWork work = Share::work(a, index);
+    prefetch_tensor_map(a.q[0]);
+    prefetch_tensor_map(a.k[0]);
+    prefetch_tensor_map(a.v);
+    for (int64_t index = Scheduler::first(); index < a.work_tiles; index += Scheduler::step()) {
+      const HopperWorkTile work = Scheduler::work(a, index);
       load_queries(work);
       for (int column = 0; column < a.columns; column += Config::kStrip) {
         if (a.has_tables) {
@@ -175,7 +177,7 @@ struct HopperProducer {
             for (int run = 0; run < runs.count; ++run) {
               load_table(a.rel_w, first_table_row(run == 0 ? runs.base : 0, column, Config::kStrip, a.columns));
             }
-            for (int run = runs.count; run < Share::column_tables(a, runs); ++run) skip_table();
+            for (int run = runs.count; run < Scheduler::column_tables(a, runs); ++run) skip_table();
           }
         }
         for (int row = 0; row < a.rows; row += 2) {
@@ -192,12 +194,12 @@ struct HopperProducer {
   }
 };
 
-// A consumer: the threads of one warpgroup. Thread: rows g and g + 8 of its warp's 16 queries, columns 2t and 2t + 1 of every
+// A consumer warpgroup. Thread: rows g and g + 8 of its warp's 16 queries, columns 2t and 2t + 1 of every
 // 8 (primitives.h).
 template <typename T, int D, ScoreBias kBias, typename Config>
 struct HopperConsumer {
   using Shared = HopperShared<D, Config>;
-  using Share = HopperShare<Config>;
+  using Scheduler = HopperTileScheduler<Config>;
   static constexpr int kTiles = Config::kTiles, kRowTiles = Config::kRowTiles;
   static constexpr bool kFromZero = kBias == ScoreBias::none;  // scores start from nothing
 
@@ -205,14 +207,14 @@ struct HopperConsumer {
   const HopperBarriers& barriers;
   uint8_t* shared;
   int group, thread, warp, g, t;  // warp: of the group
-  RingPlace<Config::kStages> keys, values;
+  PipelineState<Config::kStages> keys, values;
   uint32_t query_parity = 0;
   uint64_t query_descriptor, query_rest;  // columns 0 … 63, and the others
   float* skew;                            // this warp's 16 rows
   float* distances;
   int distance_buffer = 0;
 
-  HopperWork work;
+  HopperWorkTile work;
   int first_query;
   float slope;
   float out[D / 8][4];
@@ -241,20 +243,20 @@ struct HopperConsumer {
 
   __device__ __forceinline__ void release(uint64_t* barrier) const {
     __syncwarp();
-    if (thread % 32 == 0) barrier_arrive(barrier);
+    if (thread % 32 == 0) mbarrier_arrive(barrier);
   }
 
-  // The same for a slot of a ring, which the producers of all blocks of a cluster fill.
-  __device__ __forceinline__ void release_slot(uint64_t* barrier) const {
+  // The same for a stage, which the producers of all blocks of a cluster fill.
+  __device__ __forceinline__ void release_stage(uint64_t* barrier) const {
     if constexpr (Config::kCluster == 1) return release(barrier);
     __syncwarp();
-    if (thread % 32 < Config::kCluster) barrier_arrive_cluster(barrier, thread % 32);
+    if (thread % 32 < Config::kCluster) mbarrier_arrive_cluster(barrier, thread % 32);
   }
 
   // s += Q · tileᵀ, or s = Q · tileᵀ where nothing was in it (kFirst); not waited for.
   template <bool kFirst, int kCount>
-  __device__ __forceinline__ void multiply_keys(float (&s)[kCount][4], int slot) const {
-    const uint8_t* tile = shared + Shared::kKeysAt + slot * Shared::kSlot;
+  __device__ __forceinline__ void multiply_keys(float (&s)[kCount][4], int stage) const {
+    const uint8_t* tile = shared + Shared::kKeysAt + stage * Shared::kStageBytes;
     const uint64_t wide = matrix_descriptor(tile, 16, 1024, Swizzle::bytes_128);
 #pragma unroll
     for (int step = 0; step < 4; ++step) {
@@ -269,9 +271,9 @@ struct HopperConsumer {
     }
   }
 
-  // out += P · V of the slot, not waited for.
-  __device__ __forceinline__ void multiply_values(const uint32_t (&p)[kTiles / 2][4], int slot) {
-    const uint8_t* tile = shared + Shared::kValuesAt + slot * Shared::kSlot;
+  // out += P · V of the stage, not waited for.
+  __device__ __forceinline__ void multiply_values(const uint32_t (&p)[kTiles / 2][4], int stage) {
+    const uint8_t* tile = shared + Shared::kValuesAt + stage * Shared::kStageBytes;
     constexpr uint32_t kRowBytes = Shared::kValueWidth * 2;
     const uint64_t v = matrix_descriptor(tile, Shared::kValuePart, 8 * kRowBytes, Shared::kValueSwizzle);
 #pragma unroll
@@ -283,15 +285,15 @@ struct HopperConsumer {
   __device__ void receive_table(bool take, int first_row, int length) {
     float products[kTableRows / 8][4] = {};
     if (a.has_tables) {
-      barrier_wait(barriers.full_keys + keys.slot, keys.parity);
+      mbarrier_wait(barriers.full_keys + keys.stage, keys.parity);
       if (take) {
         wgmma_fence();
-        multiply_keys<true>(products, keys.slot);
+        multiply_keys<true>(products, keys.stage);
         wgmma_commit();
         wgmma_wait<0>();
         wgmma_pin(products);
       }
-      release_slot(barriers.empty_keys + keys.slot);
+      release_stage(barriers.empty_keys + keys.stage);
       keys.advance();
     }
     if (!take) return;
@@ -324,7 +326,7 @@ struct HopperConsumer {
     for (int other = 0; other < Config::kConsumers; ++other) {
       if (!a.has_tables && other != group) continue;
       const HopperRuns runs(work.first_query + other * kGroupQueries, a.columns);
-      for (int run = 0; run < Share::column_tables(a, runs); ++run) {
+      for (int run = 0; run < Scheduler::column_tables(a, runs); ++run) {
         const int base = run == 0 ? runs.base : 0;
         const bool take = other == group && (Config::kCluster == 1 || run < runs.count);
         receive_table(take, first_table_row(base, column, Config::kStrip, a.columns), a.columns);
@@ -529,13 +531,15 @@ struct HopperConsumer {
     }
   }
 
-  // Turns with the tensor cores: barrier kFirst + group opens for a group when the one before it has queued its products.
-  static constexpr int kFirstTurn = 8;
-  __device__ __forceinline__ void take_turn() const {
-    if constexpr (Config::kTurns) named_barrier_sync(kFirstTurn + group, 256);
+  // Ping-pong: named barrier kFirstPingpongBarrier + group opens for a group when the one before it has issued its wgmmas.
+  static constexpr int kFirstPingpongBarrier = 8;
+  __device__ __forceinline__ void pingpong_wait() const {
+    if constexpr (Config::kPingpong) named_barrier_sync(kFirstPingpongBarrier + group, 256);
   }
-  __device__ __forceinline__ void pass_turn() const {
-    if constexpr (Config::kTurns) named_barrier_arrive(kFirstTurn + (group + 1) % Config::kConsumers, 256);
+  __device__ __forceinline__ void pingpong_arrive() const {
+    if constexpr (Config::kPingpong) {
+      named_barrier_arrive(kFirstPingpongBarrier + (group + 1) % Config::kConsumers, 256);
+    }
   }
 
   __device__ __forceinline__ void advance_tile(int& row, int& column) const {
@@ -548,28 +552,28 @@ struct HopperConsumer {
 
   // The first or only product of scores with the next tile of keys, waited for.
   __device__ __forceinline__ void score_tile(float (&s)[kTiles][4]) {
-    barrier_wait(barriers.full_keys + keys.slot, keys.parity);
+    mbarrier_wait(barriers.full_keys + keys.stage, keys.parity);
     if constexpr (!kFromZero) wgmma_pin(s);
-    take_turn();
+    pingpong_wait();
     wgmma_fence();
-    multiply_keys<kFromZero>(s, keys.slot);
+    multiply_keys<kFromZero>(s, keys.stage);
     wgmma_commit();
-    pass_turn();
+    pingpong_arrive();
     wgmma_wait<0>();
     wgmma_pin(s);
-    release_slot(barriers.empty_keys + keys.slot);
+    release_stage(barriers.empty_keys + keys.stage);
     keys.advance();
   }
 
   __device__ __forceinline__ void add_values(const uint32_t (&p)[kTiles / 2][4]) {
-    barrier_wait(barriers.full_values + values.slot, values.parity);
+    mbarrier_wait(barriers.full_values + values.stage, values.parity);
     wgmma_pin(out);
     wgmma_fence();
-    multiply_values(p, values.slot);
+    multiply_values(p, values.stage);
     wgmma_commit();
     wgmma_wait<0>();
     wgmma_pin(out);
-    release_slot(barriers.empty_values + values.slot);
+    release_stage(barriers.empty_values + values.stage);
     values.advance();
   }
 
@@ -578,7 +582,7 @@ struct HopperConsumer {
     uint32_t p[kTiles / 2][4];
     float factor[2] = {1.0f, 1.0f};
     int row = 0, column = 0;
-    if constexpr (Config::kOverlap) {
+    if constexpr (Config::kIntraWarpgroup) {
       start_tile(s, row, column);
       score_tile(s);
       softmax(s, factor, row);  // nothing to rescale yet
@@ -586,33 +590,33 @@ struct HopperConsumer {
       advance_tile(row, column);
       if (column < a.columns) start_tile(s, row, column);
       // What stands where in this loop was read off the machine code (nvcc 13.0). The start values of the next tile are made
-      // at its end, under its condition: at its beginning ptxas sinks them into the turn, 64 moves that the other group
-      // waits for. Everything that may block comes before the turn.
+      // at its end, under its condition: at its beginning ptxas sinks them to between pingpong_wait and wgmma, 64 moves
+      // that the other group waits for. Everything that may block comes before pingpong_wait.
       while (column < a.columns) {
         if constexpr (!kFromZero) wgmma_pin(s);
         wgmma_pin(out);
-        barrier_wait(barriers.full_keys + keys.slot, keys.parity);
-        barrier_wait(barriers.full_values + values.slot, values.parity);
-        take_turn();
+        mbarrier_wait(barriers.full_keys + keys.stage, keys.parity);
+        mbarrier_wait(barriers.full_values + values.stage, values.parity);
+        pingpong_wait();
         wgmma_fence();
-        multiply_keys<kFromZero>(s, keys.slot);
+        multiply_keys<kFromZero>(s, keys.stage);
         wgmma_commit();
         wgmma_fence();
-        multiply_values(p, values.slot);
+        multiply_values(p, values.stage);
         wgmma_commit();
-        pass_turn();
+        pingpong_arrive();
         wgmma_wait<1>();
         wgmma_pin(s);
-        release_slot(barriers.empty_keys + keys.slot);
+        release_stage(barriers.empty_keys + keys.stage);
         keys.advance();
         const bool grew = softmax(s, factor, row);
         wgmma_pin(s);
         // Has long been complete: the end of a basic block is what keeps ptxas from moving the wait for P · V up, above
         // the exponentials that are to run beside it.
-        barrier_wait(barriers.full_values + values.slot, values.parity);
+        mbarrier_wait(barriers.full_values + values.stage, values.parity);
         wgmma_wait<0>();
         wgmma_pin(out);
-        release_slot(barriers.empty_values + values.slot);
+        release_stage(barriers.empty_values + values.stage);
         values.advance();
         if (grew) rescale(factor);
         pack(p, s);
@@ -653,9 +657,9 @@ struct HopperConsumer {
   }
 
   __device__ void run() {
-    if (group == Config::kConsumers - 1) pass_turn();  // group 0 begins
-    for (int64_t index = Share::first(); index < a.works; index += Share::step()) {
-      work = Share::work(a, index);
+    if (group == Config::kConsumers - 1) pingpong_arrive();  // group 0 begins
+    for (int64_t index = Scheduler::first(); index < a.work_tiles; index += Scheduler::step()) {
+      work = Scheduler::work(a, index);
       first_query = work.first_query + group * kGroupQueries;
       slope = a.slopes == nullptr ? 0.0f : a.slopes[work.head];
       x0 = first_query % a.columns;
@@ -673,7 +677,7 @@ struct HopperConsumer {
 #pragma unroll
         for (int i = 0; i < 4; ++i) out[d][i] = 0.0f;
       }
-      barrier_wait(barriers.full_queries + group, query_parity);
+      mbarrier_wait(barriers.full_queries + group, query_parity);
       query_parity ^= 1;
       run_tiles();
       store();
@@ -686,19 +690,20 @@ __global__ void __launch_bounds__(Config::kThreads, 1) hopper_mma_attention(cons
   using Shared = HopperShared<D, Config>;
   uint8_t* const shared = dynamic_shared_1024();
   const HopperBarriers barriers = HopperBarriers::at<Config>(shared + Shared::kBarriersAt);
-  constexpr uint32_t kReleases = 4 * Config::kConsumers * Config::kCluster;  // of a slot: one by each warp of a cluster
+  // Of a stage: one by each consumer warp of a cluster.
+  constexpr uint32_t kReleases = 4 * Config::kConsumers * Config::kCluster;
   if (threadIdx.x == 0) {
     for (int i = 0; i < Config::kStages; ++i) {
-      barrier_init(barriers.full_keys + i, 1);
-      barrier_init(barriers.empty_keys + i, kReleases);
-      barrier_init(barriers.full_values + i, 1);
-      barrier_init(barriers.empty_values + i, kReleases);
+      mbarrier_init(barriers.full_keys + i, 1);
+      mbarrier_init(barriers.empty_keys + i, kReleases);
+      mbarrier_init(barriers.full_values + i, 1);
+      mbarrier_init(barriers.empty_values + i, kReleases);
     }
     for (int i = 0; i < Config::kConsumers; ++i) {
-      barrier_init(barriers.full_queries + i, 1);
-      barrier_init(barriers.empty_queries + i, 4);
+      mbarrier_init(barriers.full_queries + i, 1);
+      mbarrier_init(barriers.empty_queries + i, 4);
     }
-    barrier_init_fence();
+    mbarrier_init_fence();
   }
   if constexpr (Config::kCluster == 1) {
     __syncthreads();
@@ -706,13 +711,13 @@ __global__ void __launch_bounds__(Config::kThreads, 1) hopper_mma_attention(cons
     cluster_sync();
   }
   if (threadIdx.x < 128) {
-    registers_decrease<Config::kProducerRegisters>();
+    setmaxnreg_dec<Config::kProducerRegisters>();
     if (threadIdx.x == 0) {
       HopperProducer<D, Config> producer{a, barriers, shared};
       producer.run();
     }
   } else {
-    registers_increase<Config::kConsumerRegisters>();
+    setmaxnreg_inc<Config::kConsumerRegisters>();
     HopperConsumer<T, D, kBias, Config> consumer(a, barriers, shared);
     consumer.run();
   }

@@ -10,7 +10,7 @@
 namespace ba_sam::cuda {
 
 struct HopperProblem {
-  HopperArguments arguments;  // but q_tiles and works
+  HopperArguments arguments;  // but q_tiles and work_tiles
   DType dtype;                // bf16 or f16
   ScoreBias bias;
   int strip;
@@ -20,7 +20,7 @@ struct HopperProblem {
 };
 
 struct HopperWindowProblem {
-  HopperWindowArguments arguments;  // but works
+  HopperWindowArguments arguments;  // but work_tiles
   DType dtype;
   int64_t images;
   int multiprocessors;

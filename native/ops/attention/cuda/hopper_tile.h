@@ -1,13 +1,13 @@
 // Sizes of the attention kernel for sm_90a, how it lays out shared memory, and its arguments.
 //
 // A tile of keys is a strip of kStrip columns × 2 rows of the key rectangle: down the strip, then on to the next one, so that
-// column terms stay in registers for a whole strip. Columns and rows outside the rectangle arrive as zeros (copy engine) and
-// have terms of −∞. Each consumer warpgroup works on 64 consecutive queries.
+// column terms stay in registers for a whole strip. Columns and rows outside the rectangle arrive as zeros (TMA) and have
+// terms of −∞. Each consumer warpgroup works on 64 consecutive queries.
 //
 // In a cluster (kCluster = 2) two blocks work on neighbouring queries of one head, in lock step over the same tiles: each
-// brings one of the two rows of every tile of keys and values to both, so that either row is read once for 256 queries.
+// multicasts one of the two rows of every tile of keys and values, so that either row is read once for 256 queries.
 //
-// Tables of relative positions travel through the ring of key tiles: G = Q · Rᵀ with 128 consecutive table rows R holds, for
+// Tables of relative positions travel through the pipeline of key tiles: G = Q · Rᵀ with 128 consecutive table rows R holds, for
 // 64 queries, every value that 64 consecutive keys of an axis need, skewed (geometry.h): query i and key k meet at column
 // (position of i − base) + kSpanKeys − 1 − k.
 #pragma once
@@ -21,17 +21,16 @@ constexpr int kGroupQueries = 64;  // of a warpgroup
 constexpr int kTableRows = 128;    // of one table tile
 constexpr int kRowChunk = 64;      // key rows whose row terms one table tile holds
 
-// kOverlap: scores of the next tile are computed during the softmax of this one. kTurns: warpgroups take turns with the tensor
-// cores, so that one's softmax runs beside another's products. kWraps: with distances, the 64 queries of a warpgroup may lie
-// in two grid rows.
-template <int kStrip_, int kConsumers_, bool kOverlap_, bool kTurns_, bool kWraps_ = false>
+// kIntraWarpgroup, kPingpong: see HopperSchedule (hopper_attention.h). kWraps: with distances, the 64 queries of a warpgroup may
+// lie in two grid rows.
+template <int kStrip_, int kConsumers_, bool kIntraWarpgroup_, bool kPingpong_, bool kWraps_ = false>
 struct HopperConfig {
   static constexpr int kStrip = kStrip_;
   static constexpr int kConsumers = kConsumers_;
-  static constexpr bool kOverlap = kOverlap_;
-  static constexpr bool kTurns = kTurns_;
+  static constexpr bool kIntraWarpgroup = kIntraWarpgroup_;
+  static constexpr bool kPingpong = kPingpong_;
   static constexpr bool kWraps = kWraps_;
-  static constexpr int kCluster = 1;  // blocks that share tiles of keys and values
+  static constexpr int kCluster = 1;  // blocks that multicast tiles of keys and values to each other
   static constexpr int kKeys = 2 * kStrip;
   static constexpr int kTiles = kKeys / 8;  // mma tiles of 8 keys
   static constexpr int kRowTiles = kTiles / 2;
@@ -60,7 +59,7 @@ struct HopperClusterConfig : HopperConfig<kStrip_, 2, true, true> {
 template <int D, typename Config>
 struct HopperShared {
   static_assert(D == 64 || D == 80);
-  static constexpr int kSlot = kTableRows * D * 2;  // bytes of a key, value or table tile
+  static constexpr int kStageBytes = kTableRows * D * 2;  // a key, value or table tile
   static constexpr int kQueryTile = kGroupQueries * D * 2;
   static constexpr int kWidePart = 64 * 2;  // bytes a row
   static constexpr int kValueWidth = D == 64 ? 64 : 16;
@@ -74,11 +73,11 @@ struct HopperShared {
   // loads).
   static constexpr int kDistances = 2 * kTableRows;
   static constexpr int kDistanceLists = Config::kWraps ? 4 : 2;  // runs × rows of a tile
-  static constexpr int kDistanceBuffers = 2 * kDistanceLists;    // tiles in turn
+  static constexpr int kDistanceBuffers = 2 * kDistanceLists;    // two tiles alternate
 
   static constexpr int kKeysAt = 0;
-  static constexpr int kValuesAt = kKeysAt + Config::kStages * kSlot;
-  static constexpr int kQueriesAt = kValuesAt + Config::kStages * kSlot;
+  static constexpr int kValuesAt = kKeysAt + Config::kStages * kStageBytes;
+  static constexpr int kQueriesAt = kValuesAt + Config::kStages * kStageBytes;
   static constexpr int kSkewAt = kQueriesAt + Config::kConsumers * kQueryTile;
   static constexpr int kDistancesAt = kSkewAt + Config::kConsumers * kSkew * 4;
   static constexpr int kBarriersAt = kDistancesAt + Config::kConsumers * kDistanceBuffers * kDistances * 4;
@@ -93,7 +92,7 @@ struct HopperArguments {
   TensorMap q[2], k[2], rel_h[2], rel_w[2];
   TensorMap v;
   void* out;
-  int64_t out_batch, works;  // works: images · heads · q_tiles
+  int64_t out_batch, work_tiles;  // work_tiles: images · heads · q_tiles
   int out_token;
   int heads, q_tiles, q_count;  // q_tiles: pieces of the queries, each for a block or for a cluster
   int rows, columns;            // of the rectangle of keys
@@ -102,13 +101,13 @@ struct HopperArguments {
   bool has_tables, fold_manhattan, euclidean;
 };
 
-// One piece of work: `queries` queries of one head, for a block or for a cluster. The last one may have none for a cluster's
+// `queries` queries of one head, for a block or for a cluster. The last one may have none for a cluster's
 // second block, which takes part all the same.
-struct HopperWork {
+struct HopperWorkTile {
   int image = 0, head = 0, first_query = 0;
 
-  HopperWork() = default;
-  BA_SAM_HOST_DEVICE HopperWork(const HopperArguments& a, int64_t work, int queries) {
+  HopperWorkTile() = default;
+  BA_SAM_HOST_DEVICE HopperWorkTile(const HopperArguments& a, int64_t work, int queries) {
     first_query = static_cast<int>(work % a.q_tiles) * queries;
     work /= a.q_tiles;
     head = static_cast<int>(work % a.heads);

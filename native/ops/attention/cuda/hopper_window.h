@@ -1,4 +1,4 @@
-// Windowed attention for sm_90a: one piece of work is a window of 14 × 14 tokens of one head.
+// Windowed attention for sm_90a, warp-specialised: a work tile is a window of 14 × 14 tokens of one head.
 //
 // Queries, keys and values of a window arrive as boxes of 14 rows × 16 columns, straight from the fused projections: a grid
 // row is 16 rows of a tile, of which the last two belong to the next window (terms of −∞, results not stored). So the
@@ -7,9 +7,9 @@
 //   G = Q · [R_h; R_w]ᵀ (56 rows), un-skewed through shared memory → terms of 14 key rows and 16 key columns
 //   S = (row term + column term) / scale; S += Q · Kᵀ;  P = exp2(c · (S − maximum));  O = P · V
 //
-// Two warpgroups take the four tiles of 64 queries alternately: four grid rows each, the last tile two. One producer thread
-// loads keys and values one window ahead. SAM pads a partial window with zeros before its projections: such keys are real and unmasked,
-// with k = pad_k and v = pad_v. The copy engine brings zeros there, and the consumers write the pads over them.
+// Two consumer warpgroups take the four tiles of 64 queries alternately: four grid rows each, the last tile two. One producer
+// thread loads keys and values one window ahead. SAM pads a partial window with zeros before its projections: such keys are real and unmasked,
+// with k = pad_k and v = pad_v. The TMA brings zeros there, and the consumers write the pads over them.
 // Numeric hazards: as in mma_kernel.h.
 #pragma once
 
@@ -54,7 +54,7 @@ struct HopperWindowArguments {
   TensorMap v;
   const void *pad_k, *pad_v;
   void* out;
-  int64_t out_batch, works;
+  int64_t out_batch, work_tiles;
   int out_token;
   int heads, windows_across, windows;
   int grid_h, grid_w;
@@ -62,11 +62,11 @@ struct HopperWindowArguments {
   bool has_tables;
 };
 
-struct HopperWindowWork {
+struct HopperWindowWorkTile {
   int image = 0, head = 0, y = 0, x = 0;  // y, x: of the window's first token
 
-  HopperWindowWork() = default;
-  BA_SAM_HOST_DEVICE HopperWindowWork(const HopperWindowArguments& a, int64_t work) {
+  HopperWindowWorkTile() = default;
+  BA_SAM_HOST_DEVICE HopperWindowWorkTile(const HopperWindowArguments& a, int64_t work) {
     head = static_cast<int>(work % a.heads);
     work /= a.heads;
     const int window = static_cast<int>(work % a.windows);
@@ -90,42 +90,42 @@ struct HopperWindowProducer {
   const HopperWindowBarriers& barriers;
   uint8_t* shared;
 
-  __device__ void load_wide(uint8_t* to, const TensorMap (&maps)[2], uint64_t* full, const HopperWindowWork& work) {
-    tensor_load(to, maps[0], full, 0, work.head, work.x, work.y, work.image);
-    if constexpr (D == 80) tensor_load(to + Shared::kWide, maps[1], full, 64, work.head, work.x, work.y, work.image);
+  __device__ void load_wide(uint8_t* to, const TensorMap (&maps)[2], uint64_t* full, const HopperWindowWorkTile& work) {
+    tma_load(to, maps[0], full, 0, work.head, work.x, work.y, work.image);
+    if constexpr (D == 80) tma_load(to + Shared::kWide, maps[1], full, 64, work.head, work.x, work.y, work.image);
   }
 
   __device__ void run() {
     if (a.has_tables) {
-      barrier_arrive_expecting(barriers.full_table, Shared::kTableBytes);
-      tensor_load(shared + Shared::kTableAt, a.table[0], barriers.full_table, 0, 0);
+      mbarrier_arrive_expect_tx(barriers.full_table, Shared::kTableBytes);
+      tma_load(shared + Shared::kTableAt, a.table[0], barriers.full_table, 0, 0);
       if constexpr (D == 80) {
-        tensor_load(shared + Shared::kTableAt + kWindowTable * 128, a.table[1], barriers.full_table, 64, 0);
+        tma_load(shared + Shared::kTableAt + kWindowTable * 128, a.table[1], barriers.full_table, 64, 0);
       }
     }
-    RingPlace<Shared::kStages> place;
+    PipelineState<Shared::kStages> pipeline;
     uint32_t query_parity = 1;
-    for (int64_t index = blockIdx.x; index < a.works; index += gridDim.x) {
-      const HopperWindowWork work(a, index);
-      barrier_wait(barriers.empty_queries, query_parity);
+    for (int64_t index = blockIdx.x; index < a.work_tiles; index += gridDim.x) {
+      const HopperWindowWorkTile work(a, index);
+      mbarrier_wait(barriers.empty_queries, query_parity);
       query_parity ^= 1;
-      barrier_arrive_expecting(barriers.full_queries, Shared::kTile);
+      mbarrier_arrive_expect_tx(barriers.full_queries, Shared::kTile);
       load_wide(shared + Shared::kQueriesAt, a.q, barriers.full_queries, work);
 
-      uint64_t* full = barriers.full_keys + place.slot;
-      barrier_wait(barriers.empty_keys + place.slot, place.parity ^ 1);
-      barrier_arrive_expecting(full, Shared::kTile);
-      load_wide(shared + Shared::kKeysAt + place.slot * Shared::kTile, a.k, full, work);
+      uint64_t* full = barriers.full_keys + pipeline.stage;
+      mbarrier_wait(barriers.empty_keys + pipeline.stage, pipeline.parity ^ 1);
+      mbarrier_arrive_expect_tx(full, Shared::kTile);
+      load_wide(shared + Shared::kKeysAt + pipeline.stage * Shared::kTile, a.k, full, work);
 
-      full = barriers.full_values + place.slot;
-      barrier_wait(barriers.empty_values + place.slot, place.parity ^ 1);
-      barrier_arrive_expecting(full, Shared::kTile);
+      full = barriers.full_values + pipeline.stage;
+      mbarrier_wait(barriers.empty_values + pipeline.stage, pipeline.parity ^ 1);
+      mbarrier_arrive_expect_tx(full, Shared::kTile);
 #pragma unroll
       for (int part = 0; part < Shared::kValueParts; ++part) {
-        tensor_load(shared + Shared::kValuesAt + place.slot * Shared::kTile + part * Shared::kValuePart, a.v, full,
-                    part * Shared::kValueWidth, work.head, work.x, work.y, work.image);
+        tma_load(shared + Shared::kValuesAt + pipeline.stage * Shared::kTile + part * Shared::kValuePart, a.v, full,
+                 part * Shared::kValueWidth, work.head, work.x, work.y, work.image);
       }
-      place.advance();
+      pipeline.advance();
     }
   }
 };
@@ -138,8 +138,8 @@ struct HopperWindowConsumer {
   uint8_t* shared;
   int group, warp, g, t;
   float* skew;  // this warp's 16 rows
-  HopperWindowWork work;
-  RingPlace<Shared::kStages> place;
+  HopperWindowWorkTile work;
+  PipelineState<Shared::kStages> pipeline;
 
   __device__ HopperWindowConsumer(const HopperWindowArguments& arguments, const HopperWindowBarriers& all,
                                   uint8_t* memory)
@@ -153,7 +153,7 @@ struct HopperWindowConsumer {
 
   __device__ __forceinline__ void release(uint64_t* barrier) const {
     __syncwarp();
-    if (threadIdx.x % 32 == 0) barrier_arrive(barrier);
+    if (threadIdx.x % 32 == 0) mbarrier_arrive(barrier);
   }
 
   // s += (64 queries of tile `tile`) · rowsᵀ, or = where nothing was in it (kFirst); wide and rest: where the operand's two
@@ -233,12 +233,12 @@ struct HopperWindowConsumer {
     }
   }
 
-  // SAM's pad tokens into the keys and values of this slot, by all consumers.
+  // SAM's pad tokens into the keys and values of this stage, by all consumers.
   __device__ void write_pads() {
     constexpr int kPieces = D / 8;
     const int thread = static_cast<int>(threadIdx.x) - 128;
-    uint8_t* keys = shared + Shared::kKeysAt + place.slot * Shared::kTile;
-    uint8_t* values = shared + Shared::kValuesAt + place.slot * Shared::kTile;
+    uint8_t* keys = shared + Shared::kKeysAt + pipeline.stage * Shared::kTile;
+    uint8_t* values = shared + Shared::kValuesAt + pipeline.stage * Shared::kTile;
     for (int i = thread; i < kWindowKeys * kPieces; i += 256) {
       const int row = i / kPieces, piece = i % kPieces;
       const int y = row / kWindowPitch, x = row % kWindowPitch;
@@ -253,7 +253,7 @@ struct HopperWindowConsumer {
         *reinterpret_cast<uint4*>(values + piece / 2 * Shared::kValuePart + narrow_offset(row, piece % 2)) = v;
       }
     }
-    fence_for_products();
+    fence_proxy_async();
     named_barrier_sync(1, 256);
   }
 
@@ -269,7 +269,7 @@ struct HopperWindowConsumer {
   __device__ __forceinline__ void compute_tile(int tile, bool last_of_group) {
     float s[kWindowTiles][4];
     start(s, tile);
-    const uint8_t* keys = shared + Shared::kKeysAt + place.slot * Shared::kTile;
+    const uint8_t* keys = shared + Shared::kKeysAt + pipeline.stage * Shared::kTile;
     wgmma_pin(s);
     wgmma_fence();
     multiply<false>(s, tile, keys, keys + Shared::kWide);
@@ -278,7 +278,7 @@ struct HopperWindowConsumer {
     wgmma_pin(s);
     if (last_of_group) {
       release(barriers.empty_queries);
-      release(barriers.empty_keys + place.slot);
+      release(barriers.empty_keys + pipeline.stage);
     }
 
     float reciprocal[2];
@@ -316,8 +316,8 @@ struct HopperWindowConsumer {
 
     float out[D / 8][4];
     constexpr uint32_t kRowBytes = Shared::kValueWidth * 2;
-    const uint64_t v = matrix_descriptor(shared + Shared::kValuesAt + place.slot * Shared::kTile, Shared::kValuePart,
-                                         8 * kRowBytes, Shared::kValueSwizzle);
+    const uint64_t v = matrix_descriptor(shared + Shared::kValuesAt + pipeline.stage * Shared::kTile,
+                                         Shared::kValuePart, 8 * kRowBytes, Shared::kValueSwizzle);
     wgmma_fence();
     wgmma_registers_first<T>(out, p[0], v);
 #pragma unroll
@@ -325,7 +325,7 @@ struct HopperWindowConsumer {
     wgmma_commit();
     wgmma_wait<0>();
     wgmma_pin(out);
-    if (last_of_group) release(barriers.empty_values + place.slot);
+    if (last_of_group) release(barriers.empty_values + pipeline.stage);
 
     const int y = 4 * tile + warp;
 #pragma unroll
@@ -343,18 +343,18 @@ struct HopperWindowConsumer {
   }
 
   __device__ void run() {
-    if (a.has_tables) barrier_wait(barriers.full_table, 0);
+    if (a.has_tables) mbarrier_wait(barriers.full_table, 0);
     uint32_t query_parity = 0;
-    for (int64_t index = blockIdx.x; index < a.works; index += gridDim.x) {
-      work = HopperWindowWork(a, index);
-      barrier_wait(barriers.full_queries, query_parity);
+    for (int64_t index = blockIdx.x; index < a.work_tiles; index += gridDim.x) {
+      work = HopperWindowWorkTile(a, index);
+      mbarrier_wait(barriers.full_queries, query_parity);
       query_parity ^= 1;
-      barrier_wait(barriers.full_keys + place.slot, place.parity);
-      barrier_wait(barriers.full_values + place.slot, place.parity);
+      mbarrier_wait(barriers.full_keys + pipeline.stage, pipeline.parity);
+      mbarrier_wait(barriers.full_values + pipeline.stage, pipeline.parity);
       if (work.padded(a)) write_pads();
 #pragma unroll 1
       for (int pass = 0; pass < 2; ++pass) compute_tile(2 * pass + group, pass == 1);
-      place.advance();
+      pipeline.advance();
     }
   }
 };
@@ -369,26 +369,26 @@ __global__ void __launch_bounds__(384, 1) hopper_mma_window_attention(const __gr
                                          first + 3 + n, first + 3 + 2 * n, first + 3 + 3 * n};
   constexpr int kConsumerWarps = 8;
   if (threadIdx.x == 0) {
-    barrier_init(barriers.full_queries, 1);
-    barrier_init(barriers.empty_queries, kConsumerWarps);
-    barrier_init(barriers.full_table, 1);
+    mbarrier_init(barriers.full_queries, 1);
+    mbarrier_init(barriers.empty_queries, kConsumerWarps);
+    mbarrier_init(barriers.full_table, 1);
     for (int i = 0; i < n; ++i) {
-      barrier_init(barriers.full_keys + i, 1);
-      barrier_init(barriers.empty_keys + i, kConsumerWarps);
-      barrier_init(barriers.full_values + i, 1);
-      barrier_init(barriers.empty_values + i, kConsumerWarps);
+      mbarrier_init(barriers.full_keys + i, 1);
+      mbarrier_init(barriers.empty_keys + i, kConsumerWarps);
+      mbarrier_init(barriers.full_values + i, 1);
+      mbarrier_init(barriers.empty_values + i, kConsumerWarps);
     }
-    barrier_init_fence();
+    mbarrier_init_fence();
   }
   __syncthreads();
   if (threadIdx.x < 128) {
-    registers_decrease<24>();
+    setmaxnreg_dec<24>();
     if (threadIdx.x == 0) {
       HopperWindowProducer<D> producer{a, barriers, shared};
       producer.run();
     }
   } else {
-    registers_increase<240>();
+    setmaxnreg_inc<240>();
     HopperWindowConsumer<T, D> consumer(a, barriers, shared);
     consumer.run();
   }

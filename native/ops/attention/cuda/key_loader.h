@@ -23,7 +23,7 @@ struct KeyLoader {
         v(static_cast<const T*>(a.v) + batch * a.v_batch + head * D) {}
 
   // Queues the copies of the tile at `at`; the caller commits and waits.
-  __device__ void load(T* k_tile, T* v_tile, const MmaArguments& a, const BlockPlace& place,
+  __device__ void load(T* k_tile, T* v_tile, const MmaArguments& a, const BlockCoordinates& where,
                        const TileCursor& at) const {
 #pragma unroll 1
     for (int p = 0; p < kPieces; ++p) {
@@ -36,11 +36,11 @@ struct KeyLoader {
       if constexpr (TileT::kGroups < 4) {  // never windows
         offset = static_cast<int64_t>(row * a.grid_w + column) * a.kv_token;
       } else {
-        const int y = place.window_y * a.window + row, x = place.window_x * a.window + column;
+        const int y = where.window_y * a.window + row, x = where.window_x * a.window + column;
         offset = static_cast<int64_t>(y * a.grid_w + x) * a.kv_token;
         if (y >= a.grid_h || x >= a.grid_w) {
-          k_source = static_cast<const T*>(a.pad_k) + place.head * D;
-          v_source = static_cast<const T*>(a.pad_v) + place.head * D;
+          k_source = static_cast<const T*>(a.pad_k) + where.head * D;
+          v_source = static_cast<const T*>(a.pad_v) + where.head * D;
           offset = 0;
         }
       }

@@ -113,15 +113,15 @@ struct Queries {
   T* tile;  // in shared memory, this warp's rows
 
   // Read once, straight from global memory; zeros where there is no query.
-  __device__ void load(const MmaArguments& a, const BlockPlace& place, int first_query, T* shared) {
+  __device__ void load(const MmaArguments& a, const BlockCoordinates& where, int first_query, T* shared) {
     const int lane = static_cast<int>(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
-    const T* head = static_cast<const T*>(a.q) + place.batch * a.q_batch + place.head * D;
+    const T* head = static_cast<const T*>(a.q) + where.batch * a.q_batch + where.head * D;
     const uint32_t sign = a.negate_q ? 0x80008000u : 0u;
     tile = shared;
     if constexpr (TileT::kQueriesInShared) {
       for (int piece = lane; piece < TileT::kMTiles * kFragmentRows * (D / 8); piece += 32) {
         const int row = piece / (D / 8), chunk = piece % (D / 8);
-        const int64_t token = place.query_token(a, first_query + row);
+        const int64_t token = where.query_token(a, first_query + row);
         uint4 x = make_uint4(0, 0, 0, 0);
         if (token >= 0) x = *reinterpret_cast<const uint4*>(head + token * a.q_token + chunk * 8);
         *reinterpret_cast<uint4*>(tile + row * kPitch + chunk * 8) =
@@ -133,7 +133,7 @@ struct Queries {
       for (int m = 0; m < TileT::kMTiles; ++m) {
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-          const int64_t token = place.query_token(a, first_query + m * kFragmentRows + g + 8 * half);
+          const int64_t token = where.query_token(a, first_query + m * kFragmentRows + g + 8 * half);
           const T* row = head + (token < 0 ? 0 : token) * a.q_token + 2 * t;
 #pragma unroll
           for (int step = 0; step < kSteps; ++step) {
@@ -164,21 +164,21 @@ __global__ void __launch_bounds__(TileT::kThreads, blocks_per_sm<D, kBias, TileT
   constexpr int kMTiles = TileT::kMTiles, kSteps = D / 16;
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int g = lane / 4, t = lane % 4;
-  const BlockPlace place(a, blockIdx.x, TileT::kQueries);
+  const BlockCoordinates where(a, blockIdx.x, TileT::kQueries);
 
   auto* k_tiles = reinterpret_cast<T*>(dynamic_shared());
   T* v_tiles = k_tiles + 2 * Layout::kOperand;
   float* skew = reinterpret_cast<float*>(dynamic_shared() + Layout::kOperandBytes) + warp * kMTiles * Layout::kSkew;
 
-  const KeyLoader<T, D, TileT> loader(a, place.batch, place.head);
-  loader.load(k_tiles, v_tiles, a, place, TileCursor());
+  const KeyLoader<T, D, TileT> loader(a, where.batch, where.head);
+  loader.load(k_tiles, v_tiles, a, where, TileCursor());
   copy_async_commit();
 
-  const int first_query = place.first_query + warp * kFragmentRows * kMTiles;
+  const int first_query = where.first_query + warp * kFragmentRows * kMTiles;
   Queries<T, D, TileT> queries;
-  queries.load(a, place, first_query, v_tiles + 2 * Layout::kOperand + warp * kMTiles * kFragmentRows * Layout::kPitch);
+  queries.load(a, where, first_query, v_tiles + 2 * Layout::kOperand + warp * kMTiles * kFragmentRows * Layout::kPitch);
 
-  const float slope = a.slopes == nullptr ? 0.0f : a.slopes[place.head];
+  const float slope = a.slopes == nullptr ? 0.0f : a.slopes[where.head];
   TileBias<T, D, kBias, TileT> bias[kMTiles];
 #pragma unroll
   for (int m = 0; m < kMTiles; ++m) {
@@ -195,7 +195,7 @@ __global__ void __launch_bounds__(TileT::kThreads, blocks_per_sm<D, kBias, TileT
     next.advance(a.rows, TileT::kGroups, TileT::kColumns);
     if (next.column < a.columns) {
       const int other = Layout::kOperand - stage;
-      loader.load(k_tiles + other, v_tiles + other, a, place, next);
+      loader.load(k_tiles + other, v_tiles + other, a, where, next);
       copy_async_commit();
     }
 
@@ -276,13 +276,13 @@ __global__ void __launch_bounds__(TileT::kThreads, blocks_per_sm<D, kBias, TileT
     stage = Layout::kOperand - stage;
   }
 
-  T* out_head = static_cast<T*>(a.out) + place.batch * a.out_batch + place.head * D;
+  T* out_head = static_cast<T*>(a.out) + where.batch * a.out_batch + where.head * D;
 #pragma unroll
   for (int m = 0; m < kMTiles; ++m) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const float reciprocal = 1.0f / quad_sum(state[m].sum[half]);
-      const int64_t token = place.query_token(a, first_query + m * kFragmentRows + g + 8 * half);
+      const int64_t token = where.query_token(a, first_query + m * kFragmentRows + g + 8 * half);
       if (token < 0) continue;
       T* row = out_head + token * a.out_token + 2 * t;
 #pragma unroll

@@ -1,4 +1,4 @@
-// Tables of relative positions in the operands' dtype, as the copy engine brings them.
+// Tables of relative positions in the operands' dtype, as the TMA copies them.
 #include "../../../backends/cuda/elements.h"
 #include "hopper_launch.h"
 

@@ -1,4 +1,4 @@
-// Descriptions of tensors for the copy engine of sm_90.
+// Tensor maps (CUtensorMap): descriptions of tensors for the tensor memory accelerator (TMA) of sm_90.
 #pragma once
 
 #include "../../../backends/cuda/hopper.h"
@@ -20,7 +20,7 @@ struct TensorShape {
   Swizzle swizzle = Swizzle::bytes_128;
 };
 
-// Whether the driver has a copy engine's interface (CUDA 12.0 and later).
+// Whether the driver can encode tensor maps (CUDA 12.0 and later).
 bool have_tensor_maps();
 
 // Host only, about a microsecond. Throws SamError ERR_INTERNAL with everything that was asked for when the driver refuses.

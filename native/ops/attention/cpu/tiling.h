@@ -21,7 +21,7 @@ constexpr int kMaxVecs = 4;
 constexpr int kMaxTileKeys = 256;
 constexpr float kLog2E = 1.44269504088896340736f;
 
-struct Plan {
+struct Tiling {
   AttentionParams params;
   TokenView q, k, v;
   char* out;
@@ -30,7 +30,7 @@ struct Plan {
 
   // Of the instruction set.
   int rows, lanes, strip_lanes, tile_keys;
-  bool pairs;
+  bool bf16_pairs;
 
   int64_t units, heads, windows_h, windows_w;
   int64_t grid_h, grid_w;  // of the tokens; 1 x Nq without a grid
@@ -44,7 +44,7 @@ struct Plan {
   bool by_distance;  // a bias that needs a distance per pair
   float score_scale_log2;
 
-  int words;     // of one key: D floats or ceil(D / 2) pairs
+  int words;     // of one key: D floats or ceil(D / 2) pairs of bf16
   int chunks;    // ceil(words / 16)
   int d_blocks;  // ceil(D / rows)
   int64_t distance_stride;
@@ -74,9 +74,9 @@ struct Unit {
 // The functions of one instruction set and dtype.
 struct KernelTable {
   int rows, lanes, vecs, tile_keys;
-  bool pairs;
-  void (*pack_tile)(const Plan&, const Unit&, int64_t tile);
-  void (*run_strip)(const Plan&, const Unit&, int64_t strip, char* scratch);
+  bool bf16_pairs;
+  void (*pack_tile)(const Tiling&, const Unit&, int64_t tile);
+  void (*run_strip)(const Tiling&, const Unit&, int64_t strip, char* scratch);
 };
 
 KernelTable scalar_kernels(DType dtype);
@@ -96,31 +96,31 @@ struct StripLayout {
   int64_t q, q_pairs, out, scores, row_max, row_sum, rescale, rel_h, rel_w, products, floats;
 };
 
-inline StripLayout strip_layout(const Plan& plan) {
-  const int64_t lanes = plan.strip_lanes;
+inline StripLayout strip_layout(const Tiling& tiling) {
+  const int64_t lanes = tiling.strip_lanes;
   StripLayout l{};
   int64_t at = 0;
   l.q = at;  // [D][lanes] f32, unscaled
-  at += plan.params.head_dim * lanes;
+  at += tiling.params.head_dim * lanes;
   l.q_pairs = at;  // [words][lanes] bf16 pairs
-  at += plan.pairs ? plan.words * lanes : 0;
+  at += tiling.bf16_pairs ? tiling.words * lanes : 0;
   l.out = at;  // [d_blocks · rows][lanes]
-  at += static_cast<int64_t>(plan.d_blocks) * plan.rows * lanes;
+  at += static_cast<int64_t>(tiling.d_blocks) * tiling.rows * lanes;
   l.scores = at;  // [tile_keys][lanes], then probabilities in place
-  at += plan.tile_keys * lanes;
+  at += tiling.tile_keys * lanes;
   l.row_max = at;
   at += lanes;
   l.row_sum = at;
   at += lanes;
   l.rescale = at;
   at += lanes;
-  const bool biased = plan.separable || plan.by_distance;
+  const bool biased = tiling.separable || tiling.by_distance;
   l.rel_h = at;  // [key_h][lanes], times log2(e)
-  at += biased ? plan.key_h * lanes : 0;
+  at += biased ? tiling.key_h * lanes : 0;
   l.rel_w = at;  // [key_w][lanes]
-  at += biased ? plan.key_w * lanes : 0;
+  at += biased ? tiling.key_w * lanes : 0;
   l.products = at;  // [rel_rows_max][lanes]
-  at += plan.params.rel_h != nullptr ? plan.rel_rows_max * lanes : 0;
+  at += tiling.params.rel_h != nullptr ? tiling.rel_rows_max * lanes : 0;
   l.floats = at;
   return l;
 }
