@@ -158,7 +158,7 @@ def versions(check, output_of):
     return out
 
 
-# The names of kHopperSchedules (native/cuda/attention/hopper_attention.h); test/cuda/build.test.ts compares them.
+# The names of kHopperSchedules (native/ops/attention/cuda/hopper_attention.h); test/cuda/build.test.ts compares them.
 HOPPER_SCHEDULES = ('hopper', 'hopper-intra-warpgroup', 'hopper-pingpong', 'hopper-cluster', 'hopper-three-consumers')
 
 STEPS = [

@@ -11,8 +11,16 @@ export const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
  * What of native/ the backends consist of, without Node: what native tests and fuzzers link. Folders, or with a star the
  * same file or folder of every op: an op's sources are found by their names.
  */
-export const CPU_LIBRARY = ['core', 'image', 'backends/cpu', 'ops/*/rule.cpp', 'ops/*/cpu.cpp', 'ops/*/cpu'];
-export const CUDA_LIBRARY = ['core', 'backends/cuda', 'ops/*/rule.cpp', 'ops/*/cuda.cu', 'ops/*/cuda'];
+export const CPU_LIBRARY = [
+  'core',
+  'image',
+  'backends/cpu',
+  'ops',
+  'ops/*/rule.cpp',
+  'ops/*/cpu.cpp',
+  'ops/*/cpu',
+];
+export const CUDA_LIBRARY = ['core', 'backends/cuda', 'ops', 'ops/*/rule.cpp', 'ops/*/cuda.cu', 'ops/*/cuda'];
 /** The addons. */
 export const CPU_ADDON = [...CPU_LIBRARY, 'node', 'node/cpu'];
 export const CUDA_ADDON = [...CUDA_LIBRARY, 'node', 'node/cuda'];

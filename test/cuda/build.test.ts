@@ -102,7 +102,7 @@ describe.skipIf(run('python3', ['--version']).status !== 0)('scripts/gpu-check.s
 
 describe('the schedules for sm_90a', () => {
   const text = (file: string) => readFileSync(path.join(ROOT, file), 'utf8');
-  const header = text('native/cuda/attention/hopper_attention.h');
+  const header = text('native/ops/attention/cuda/hopper_attention.h');
   const table = header.match(/kHopperSchedules\[\] = \{(.*?)\n\};/s)![1]!;
   const rows = [...table.matchAll(/\{"([^"]+)", HopperSchedule::(\w+),\s+"([^"]+)"\}/g)].map(
     ([, name, schedule, purpose]) => ({ name, schedule, purpose }),

@@ -10,56 +10,14 @@
 namespace ba_sam::cpu {
 namespace {
 
-KernelPtr make(const KernelContext& c) {
-  switch (c.node.op) {
-    case Op::linear:
-      return make_linear(c);
-    case Op::layer_norm:
-      return make_layer_norm(c);
-    case Op::grid_attention:
-      return make_grid_attention(c);
-    case Op::attention:
-      return make_attention(c);
-    case Op::conv2d:
-      return make_conv2d(c);
-    case Op::conv_transpose2d:
-      return make_conv_transpose2d(c);
-    case Op::patch_embed:
-      return make_patch_embed(c);
-    case Op::add:
-      return make_add(c);
-    case Op::concat:
-      return make_concat(c);
-    case Op::slice:
-      return make_slice(c);
-    case Op::matmul:
-      return make_matmul(c);
-    case Op::transpose:
-      return make_transpose(c);
-    case Op::reshape:
-      break;  // a view: plans give it no kernel
-    case Op::cast:
-      return make_cast(c);
-    case Op::point_encoding:
-      return make_point_encoding(c);
-    case Op::grid_encoding:
-      return make_grid_encoding(c);
-    case Op::resize_positions:
-      return make_resize_positions(c);
-    case Op::resize_rel_pos:
-      return make_resize_rel_pos(c);
-    case Op::upsample_masks:
-      return make_upsample_masks(c);
-  }
-  throw SamError("ERR_INTERNAL", std::string("No CPU kernel for ") + op_info(static_cast<uint8_t>(c.node.op)).name);
-}
-
 void check_dtypes(const KernelContext& c) {
   auto check = [](DType dtype) {
     const std::string reason = unavailable_reason(dtype);
     if (!reason.empty()) throw SamError("ERR_DEVICE_UNAVAILABLE", reason);
   };
-  check(c.out().dtype);
+  for (size_t i = 0; i < c.node.outputs.size(); ++i) {
+    if (c.has_out(i)) check(c.out(i).dtype);
+  }
   for (size_t i = 0; i < c.node.inputs.size(); ++i) {
     if (c.has(i)) check(c.in(i).dtype);
   }
@@ -89,17 +47,18 @@ class TensorMemory final : public Memory {
 
 class CpuBackend final : public Backend {
  public:
-  explicit CpuBackend(int threads) : threads_(threads) {}
+  explicit CpuBackend(const BackendOptions& options) : options_(options) {}
 
   std::unique_ptr<Kernel> make_kernel(const Graph& graph, const Node& node, WeightStore& weights) override {
-    const KernelContext c{{graph, node, weights}, threads_ ? threads_ : omp_get_max_threads(), best_isa()};
+    const int threads = options_.threads ? options_.threads : omp_get_max_threads();
+    const KernelContext c{{graph, node, weights}, threads, options_.isa ? *options_.isa : best_isa()};
     check_dtypes(c);
     try {
-      return make(c);
+      return std::visit([&](const auto& op) { return cpu::make_kernel(c, op); }, node.op);
     } catch (const dnnl::error& error) {
-      throw SamError(error.status == dnnl_out_of_memory ? "ERR_OUT_OF_MEMORY" : "ERR_INTERNAL",
-                     std::string("oneDNN refused ") + op_info(static_cast<uint8_t>(node.op)).name + " to " +
-                         shape_text(c.out().shape) + ": " + error.what());
+      throw SamError(
+          error.status == dnnl_out_of_memory ? "ERR_OUT_OF_MEMORY" : "ERR_INTERNAL",
+          std::string("oneDNN refused ") + node.info().name + " to " + shape_text(c.out().shape) + ": " + error.what());
     }
   }
 
@@ -110,6 +69,9 @@ class CpuBackend final : public Backend {
   std::shared_ptr<const Memory> weight(WeightStore& weights, const std::string& name) override {
     return std::make_shared<TensorMemory>(weights.plain(name));
   }
+
+  void write(void* memory, const void* host, size_t bytes) override { std::memcpy(memory, host, bytes); }
+  void read(void* host, const void* memory, size_t bytes) override { std::memcpy(host, memory, bytes); }
 
   void run(Execution& execution, const RunControl& control) override {
     using Clock = std::chrono::steady_clock;
@@ -130,7 +92,7 @@ class CpuBackend final : public Backend {
   }
 
  private:
-  int threads_;
+  BackendOptions options_;
 };
 
 }  // namespace
@@ -141,8 +103,12 @@ std::string unavailable_reason(DType dtype) {
   return "Expected a processor with AVX-512 for dtype bf16 on the CPU but this one has none; use dtype f32";
 }
 
+std::shared_ptr<Backend> make_cpu_backend(const BackendOptions& options) {
+  return std::make_shared<CpuBackend>(options);
+}
+
 std::shared_ptr<Backend> make_cpu_backend(int threads) {
-  return std::make_shared<CpuBackend>(threads);
+  return make_cpu_backend(BackendOptions{threads, {}});
 }
 
 }  // namespace ba_sam::cpu

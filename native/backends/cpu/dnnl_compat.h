@@ -6,8 +6,8 @@
 
 #include <dnnl.hpp>
 
-#include "../../core/ops.h"
 #include "../../core/tensor.h"
+#include "../../ops/op.h"
 
 namespace ba_sam::cpu {
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "../../core/ops.h"
+#include "../../ops/op.h"
 #include "primitives.h"
 #include "runtime.h"
 

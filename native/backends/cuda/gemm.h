@@ -13,7 +13,7 @@
 #include <memory>
 #include <unordered_map>
 
-#include "../../core/ops.h"
+#include "../../ops/op.h"
 #include "cublaslt.h"
 #include "memory.h"
 

@@ -72,9 +72,8 @@ Tiling make_tiling(const AttentionParams& p, int threads, const KernelTable& ker
   const int64_t unit_queries =
       p.window > 0 ? std::min(p.window, tiling.grid_h) * std::min(p.window, tiling.grid_w) : p.q_tokens;
   tiling.unit_strips = ceil_div(unit_queries, tiling.strip_lanes);
-  tiling.by_distance =
-      p.slopes != nullptr && (p.metric == DistanceMetric::euclidean || p.metric == DistanceMetric::chebyshev);
-  tiling.separable = p.rel_h != nullptr || (p.slopes != nullptr && p.metric == DistanceMetric::manhattan);
+  tiling.by_distance = p.metric == DistanceMetric::euclidean || p.metric == DistanceMetric::chebyshev;
+  tiling.separable = p.has_rel_pos || p.metric == DistanceMetric::manhattan;
   tiling.column_order = (tiling.separable || tiling.by_distance) && tiling.key_w % tiling.rows == 0;
   tiling.score_scale_log2 = static_cast<float>(static_cast<double>(p.scale) * 1.4426950408889634074);
 
@@ -96,9 +95,9 @@ Tiling make_tiling(const AttentionParams& p, int threads, const KernelTable& ker
   if (tiling.by_distance) at += part_bytes(tiling.key_h * tiling.distance_stride);
   const int64_t rel_row_floats = int64_t{tiling.chunks} * kChunkWords;
   tiling.rel_h_offset = at;
-  if (p.rel_h != nullptr) at += part_bytes(round_up(2 * tiling.key_h - 1, tiling.rows) * rel_row_floats);
+  if (p.has_rel_pos) at += part_bytes(round_up(2 * tiling.key_h - 1, tiling.rows) * rel_row_floats);
   tiling.rel_w_offset = at;
-  if (p.rel_w != nullptr) at += part_bytes(round_up(2 * tiling.key_w - 1, tiling.rows) * rel_row_floats);
+  if (p.has_rel_pos) at += part_bytes(round_up(2 * tiling.key_w - 1, tiling.rows) * rel_row_floats);
   // A strip that wraps around a grid row has queries at both ends of it and needs the whole table.
   tiling.rel_rows_max = 2 * std::max(tiling.key_h, tiling.key_w) - 1 + tiling.rows;
   tiling.packs_offset = at;
@@ -177,23 +176,15 @@ size_t attention_workspace_bytes(const AttentionParams& params, int threads, Isa
   return static_cast<size_t>(make_tiling(params, threads, kernels_for(params.dtype, isa)).total_bytes);
 }
 
-void attention_forward(void* out, int64_t out_batch_stride, int64_t out_token_stride, const TokenView& q,
-                       const TokenView& k, const TokenView& v, const AttentionParams& params, void* workspace,
-                       int threads, Isa isa, const std::atomic<bool>* cancel) {
+void attention_forward(const AttentionParams& params, int threads, Isa isa, const std::atomic<bool>* cancel) {
   const KernelTable kernels = kernels_for(params.dtype, isa);
   Tiling tiling = make_tiling(params, threads, kernels);
-  tiling.q = q;
-  tiling.k = k;
-  tiling.v = v;
-  tiling.out = static_cast<char*>(out);
-  tiling.out_batch_stride = out_batch_stride;
-  tiling.out_token_stride = out_token_stride;
-  tiling.workspace = static_cast<char*>(workspace);
+  tiling.workspace = static_cast<char*>(params.workspace);
 
   const int64_t tiles = ceil_div(tiling.unit_keys, tiling.tile_keys);
   const int64_t distance_rows = tiling.by_distance ? tiling.key_h : 0;
-  const int64_t rel_rows_h = params.rel_h != nullptr ? round_up(2 * tiling.key_h - 1, tiling.rows) : 0;
-  const int64_t rel_rows_w = params.rel_w != nullptr ? round_up(2 * tiling.key_w - 1, tiling.rows) : 0;
+  const int64_t rel_rows_h = params.has_rel_pos ? round_up(2 * tiling.key_h - 1, tiling.rows) : 0;
+  const int64_t rel_rows_w = params.has_rel_pos ? round_up(2 * tiling.key_w - 1, tiling.rows) : 0;
   const int64_t unit_bytes = part_bytes(tiling.key_floats) + part_bytes(tiling.value_floats);
   const auto cancelled = [cancel] { return cancel != nullptr && cancel->load(std::memory_order_relaxed); };
 

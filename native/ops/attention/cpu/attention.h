@@ -1,5 +1,5 @@
 // Fused attention with SAM's decomposed relative positions and BA-SAM's scale and distance penalty, on the CPU.
-// core/attention_params.h has the formula.
+// ../params.h has the formula.
 //
 // An online softmax over key tiles; the biases are added inside the tile. No [N, N] buffer exists: the workspace
 // is O(N · (Gh + Gw)) at most.
@@ -9,7 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "../../../core/attention_params.h"
+#include "../params.h"
 
 namespace ba_sam::cpu {
 
@@ -21,14 +21,12 @@ Isa best_isa();
 const char* isa_name(Isa isa);
 bool isa_supported(Isa isa);
 
-// Bytes that attention_forward needs at `workspace` (64-byte aligned) with this many threads.
+// Bytes that attention_forward needs at params.workspace (64-byte aligned) with this many threads.
 size_t attention_workspace_bytes(const AttentionParams& params, int threads, Isa isa);
 
-// out: element (b, token, head, d) at out[b·out_batch_stride + token·out_token_stride + head·D + d], dtype as q.
-// Runs on an OpenMP team of `threads`; never allocates. Deterministic: a query's result does not depend on the
-// number of threads. When *cancel becomes true it returns early and leaves `out` unspecified. cancel may be null.
-void attention_forward(void* out, int64_t out_batch_stride, int64_t out_token_stride, const TokenView& q,
-                       const TokenView& k, const TokenView& v, const AttentionParams& params, void* workspace,
-                       int threads, Isa isa, const std::atomic<bool>* cancel);
+// Everything but threads and isa is in the struct. Runs on an OpenMP team of `threads`; never allocates. Deterministic: a
+// query's result does not depend on the number of threads. When *cancel becomes true it returns early and leaves its
+// outputs unspecified. cancel may be null.
+void attention_forward(const AttentionParams& params, int threads, Isa isa, const std::atomic<bool>* cancel);
 
 }  // namespace ba_sam::cpu

@@ -74,8 +74,8 @@ struct KeyWalk {
     } else {
       // Without a grid y is 0: the keys are one row.
       const int64_t token = grid_y * tiling.grid_w + grid_x;
-      *k = token_row<In>(tiling.k, unit.batch, token, unit.head, p.head_dim);
-      *v = token_row<In>(tiling.v, unit.batch, token, unit.head, p.head_dim);
+      *k = token_row<In>(p.k, unit.batch, token, unit.head, p.head_dim);
+      *v = token_row<In>(p.v, unit.batch, token, unit.head, p.head_dim);
     }
     x++;
     if (tiling.column_order) {

@@ -58,9 +58,9 @@ void run_strip_vecs(const Tiling& tiling, const Unit& unit, int64_t strip, char*
     const int64_t query = lesser(first_query + i, queries - 1);
     const int64_t y = query / unit.query_w, x = query % unit.query_w;
     const int64_t token = (unit.origin_y + y) * tiling.grid_w + unit.origin_x + x;
-    q_rows[i] = token_row<In>(tiling.q, unit.batch, token, unit.head, p.head_dim);
-    out_rows[i] = reinterpret_cast<In*>(tiling.out) + unit.batch * tiling.out_batch_stride +
-                  token * tiling.out_token_stride + unit.head * p.head_dim;
+    q_rows[i] = token_row<In>(p.q, unit.batch, token, unit.head, p.head_dim);
+    out_rows[i] = static_cast<In*>(p.out.data) + unit.batch * p.out.batch_stride + token * p.out.token_stride +
+                  unit.head * p.head_dim;
     prefetch_row(q_rows[i], head_dim);
     bias.lane_y[i] = static_cast<int32_t>(y);
     bias.lane_x[i] = static_cast<int32_t>(x);
@@ -79,12 +79,12 @@ void run_strip_vecs(const Tiling& tiling, const Unit& unit, int64_t strip, char*
   }
 
   if constexpr (kBias != Bias::none) {
-    const float slope = p.slopes != nullptr ? p.slopes[unit.head] : 0.0f;
+    const float slope = p.metric != DistanceMetric::none ? p.slopes[unit.head] : 0.0f;
     const float separable_slope = p.metric == DistanceMetric::manhattan ? slope : 0.0f;
     const float* panels_h =
-        p.rel_h != nullptr ? reinterpret_cast<const float*>(tiling.workspace + tiling.rel_h_offset) : nullptr;
+        p.has_rel_pos ? reinterpret_cast<const float*>(tiling.workspace + tiling.rel_h_offset) : nullptr;
     const float* panels_w =
-        p.rel_w != nullptr ? reinterpret_cast<const float*>(tiling.workspace + tiling.rel_w_offset) : nullptr;
+        p.has_rel_pos ? reinterpret_cast<const float*>(tiling.workspace + tiling.rel_w_offset) : nullptr;
     strip_bias_axis<T, kVecs>(f + at.rel_h, f + at.products, tiling, panels_h, q_words, bias.lane_y, tiling.key_h,
                               separable_slope);
     strip_bias_axis<T, kVecs>(f + at.rel_w, f + at.products, tiling, panels_w, q_words, bias.lane_x, tiling.key_w,
@@ -119,6 +119,14 @@ void run_strip_vecs(const Tiling& tiling, const Unit& unit, int64_t strip, char*
     softmax_tile<T, kVecs>(f + at.scores, f + at.row_max, f + at.row_sum, f + at.rescale, count, first);
     value_tile<T, kVecs>(f + at.out, f + at.rescale, unit.values + (T::kBf16Pairs ? key / 2 : key) * value_width,
                          f + at.scores, T::kBf16Pairs ? (count + 1) / 2 : count, tiling.d_blocks, first);
+  }
+  if (p.log_sum_exp != nullptr) {
+    float* lse = p.log_sum_exp + (unit.batch * p.heads + unit.head) * p.q_tokens;
+    // Scores are in base 2: ln Σ exp(logit) = ln 2 · maximum + ln Σ 2^(score − maximum).
+    for (int i = 0; i < lanes; i++) {
+      const int64_t token = (unit.origin_y + bias.lane_y[i]) * tiling.grid_w + unit.origin_x + bias.lane_x[i];
+      lse[token] = kLn2 * f[at.row_max + i] + std::log(f[at.row_sum + i]);
+    }
   }
   store_output<T, kVecs>(out_rows, f + at.out, f + at.row_sum, lanes, head_dim);
 }

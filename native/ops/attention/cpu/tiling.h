@@ -20,13 +20,11 @@ constexpr int kMaxStripLanes = 64;
 constexpr int kMaxVecs = 4;
 constexpr int kMaxTileKeys = 256;
 constexpr float kLog2E = 1.44269504088896340736f;
+constexpr float kLn2 = 0.69314718055994530942f;
 
 struct Tiling {
   AttentionParams params;
-  TokenView q, k, v;
-  char* out;
-  int64_t out_batch_stride, out_token_stride;
-  char* workspace;
+  char* workspace;  // params.workspace
 
   // Of the instruction set.
   int rows, lanes, strip_lanes, tile_keys;
@@ -120,7 +118,7 @@ inline StripLayout strip_layout(const Tiling& tiling) {
   l.rel_w = at;  // [key_w][lanes]
   at += biased ? tiling.key_w * lanes : 0;
   l.products = at;  // [rel_rows_max][lanes]
-  at += tiling.params.rel_h != nullptr ? tiling.rel_rows_max * lanes : 0;
+  at += tiling.params.has_rel_pos ? tiling.rel_rows_max * lanes : 0;
   l.floats = at;
   return l;
 }

@@ -1,14 +1,14 @@
-// linear with operands of e4m3 (../core/f8.h), for what that does to results: the same rounding as on a CUDA device, then
+// linear with operands of e4m3 (core/f8.h), for what that does to results: the same rounding as on a CUDA device, then
 // the product in the dtype of x, which holds every e4m3 times a power of two. Slower than without: processors have no such
 // products.
+#include "../../../core/f8.h"
+
 #include <algorithm>
 #include <cstring>
 #include <vector>
 
-#include "../../core/bf16.h"
-#include "../../core/f8.h"
-#include "backend.h"
-#include "product.h"
+#include "../../../core/bf16.h"
+#include "linear.h"
 
 namespace ba_sam::cpu {
 namespace {
@@ -104,7 +104,7 @@ std::shared_ptr<const PackedWeights> rounded_linear(const KernelContext& c, int6
 
 class LinearF8 final : public Kernel {
  public:
-  explicit LinearF8(const KernelContext& c)
+  LinearF8(const KernelContext& c, const LinearOp& op)
       : rows_(rows_of(c.in(0).shape)),
         n_(c.in(1).shape[0]),
         k_(c.in(1).shape[1]),
@@ -115,8 +115,8 @@ class LinearF8 final : public Kernel {
     const auto weights = rounded_linear(c, n_, k_);
     for (const int64_t rows : {std::min(rows_, kPartRows), rows_ % kPartRows}) {
       if (rows == 0) continue;
-      parts_.push_back(std::make_unique<Product>(rows, in_dtype_, out_dtype_, weights, c.has(2),
-                                                 static_cast<Activation>(c.integer(0)), residual_));
+      parts_.push_back(
+          std::make_unique<Product>(rows, in_dtype_, out_dtype_, weights, c.has(2), op.activation, residual_));
     }
   }
   bool owns_weight(size_t input) const override { return input == 1; }
@@ -127,8 +127,8 @@ class LinearF8 final : public Kernel {
   }
 
   void run(const KernelIo& io) override {
-    if (residual_ && io.in[3] != io.out) {
-      copy_parallel(io.out, io.in[3], static_cast<size_t>(rows_ * n_) * dtype_bytes(out_dtype_), threads_);
+    if (residual_ && io.in[3] != io.out[0]) {
+      copy_parallel(io.out[0], io.in[3], static_cast<size_t>(rows_ * n_) * dtype_bytes(out_dtype_), threads_);
     }
     for (int64_t row = 0; row < rows_; row += kPartRows) {
       const int64_t rows = std::min(kPartRows, rows_ - row);
@@ -137,8 +137,8 @@ class LinearF8 final : public Kernel {
       };
       round_rows(io.scratch, static_cast<const uint8_t*>(io.in[0]) + at(k_, in_dtype_), in_dtype_, rows, k_, threads_);
       Product& product = rows == kPartRows ? *parts_.front() : *parts_.back();
-      product.run(static_cast<uint8_t*>(io.out) + at(n_, out_dtype_), io.scratch, static_cast<const float*>(io.in[2]),
-                  io.scratch + rounded_bytes());
+      product.run(static_cast<uint8_t*>(io.out[0]) + at(n_, out_dtype_), io.scratch,
+                  static_cast<const float*>(io.in[2]), io.scratch + rounded_bytes());
     }
   }
 
@@ -156,8 +156,8 @@ class LinearF8 final : public Kernel {
 
 }  // namespace
 
-KernelPtr make_linear_f8(const KernelContext& c) {
-  return std::make_unique<LinearF8>(c);
+KernelPtr make_linear_f8(const KernelContext& c, const LinearOp& op) {
+  return std::make_unique<LinearF8>(c, op);
 }
 
 }  // namespace ba_sam::cpu
