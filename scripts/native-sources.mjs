@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 export const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 
 /**
- * What of native/ the backends consist of, without Node: what native tests and fuzzers link. Folders, or with a star the
+ * What of native/ the backends consist of, without Node. Folders, or with a star the
  * same file or folder of every op: an op's sources are found by their names.
  */
 export const CPU_LIBRARY = [
@@ -21,11 +21,13 @@ export const CPU_LIBRARY = [
   'ops/*/cpu',
 ];
 export const CUDA_LIBRARY = ['core', 'backends/cuda', 'ops', 'ops/*/rule.cpp', 'ops/*/cuda.cu', 'ops/*/cuda'];
+/** What native tests and fuzzers link besides a backend: loops, graphs and broken graphs of every op. */
+export const TEST_LIBRARY = ['ops/*/cases.cpp'];
 /** The addons. */
 export const CPU_ADDON = [...CPU_LIBRARY, 'node', 'node/cpu'];
 export const CUDA_ADDON = [...CUDA_LIBRARY, 'node', 'node/cuda'];
 
-const LISTS = { CPU_LIBRARY, CUDA_LIBRARY, CPU_ADDON, CUDA_ADDON };
+const LISTS = { CPU_LIBRARY, CUDA_LIBRARY, TEST_LIBRARY, CPU_ADDON, CUDA_ADDON };
 
 /** The sources of folders and patterns, relative to the repository. */
 export function nativeSources(places) {

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { findOneDnn } from './find-onednn.mjs';
 import { compile, link, run } from './native-compile.mjs';
-import { CPU_LIBRARY, nativeSources, root } from './native-sources.mjs';
+import { CPU_LIBRARY, nativeSources, root, TEST_LIBRARY } from './native-sources.mjs';
 
 const COMMON = ['-std=c++17', '-fopenmp', '-Wall', '-Wextra', '-Wno-maybe-uninitialized'];
 /**
@@ -41,7 +41,7 @@ export async function buildLibrary(variant) {
   const cxx = process.env.CXX ?? 'g++';
   const folder = path.join(root, 'build/native-tests', variant);
   const options = { folder, cxx, flags: [...COMMON, ...compileFlags, `-I${oneDnn.include}`] };
-  const objects = await compile({ ...options, sources: nativeSources(CPU_LIBRARY) });
+  const objects = await compile({ ...options, sources: nativeSources([...CPU_LIBRARY, ...TEST_LIBRARY]) });
   return { ...options, objects, linkFlags: ['-fopenmp', ...linkFlags, ...oneDnn.linkFlags] };
 }
 
