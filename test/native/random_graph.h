@@ -31,6 +31,18 @@ class GraphMaker {
     std::visit([&](const auto& s) { append_random(*this, s); }, make_op(op));
   }
 
+  // Whether v is a weight or a view of one, which no graph may have as output.
+  bool rooted_in_weight(uint32_t v) const {
+    for (;;) {
+      const auto step = std::find_if(spec.nodes.begin(), spec.nodes.end(), [&](const auto& n) {
+        return std::find(n.outputs.begin(), n.outputs.end(), v) != n.outputs.end();
+      });
+      if (step == spec.nodes.end()) return at(v).kind == static_cast<uint8_t>(ValueKind::weight);
+      if (!info_of(make_op(step->op)).is_view) return false;
+      v = step->inputs[0];
+    }
+  }
+
   GraphSpec spec;
   Random& random;
 
@@ -90,17 +102,6 @@ class GraphMaker {
     const ValueKind kinds[] = {ValueKind::input, ValueKind::weight, ValueKind::parameter};
     const uint32_t from = spec.value(kinds[below(3)], shape, any_dtype());
     return spec.node(CastOp{}, {from}, std::move(shape), type);
-  }
-
-  bool rooted_in_weight(uint32_t v) const {
-    for (;;) {
-      const auto step = std::find_if(spec.nodes.begin(), spec.nodes.end(), [&](const auto& n) {
-        return std::find(n.outputs.begin(), n.outputs.end(), v) != n.outputs.end();
-      });
-      if (step == spec.nodes.end()) return at(v).kind == static_cast<uint8_t>(ValueKind::weight);
-      if (!info_of(make_op(step->op)).is_view) return false;
-      v = step->inputs[0];
-    }
   }
 
   std::vector<DType> halves_;

@@ -37,6 +37,7 @@ class StagingBackend final : public Backend {
 
   std::shared_ptr<Memory> allocate(size_t bytes, const char* what) override {
     if (bytes == 0) log_->fail(std::string("no bytes for ") + what);
+    if (bytes > kMaxBytes) throw SamError("ERR_OUT_OF_MEMORY", std::string("No memory for ") + what);
     return std::make_shared<Block>(shared_, log_, bytes, what);
   }
 
@@ -88,6 +89,8 @@ class StagingBackend final : public Backend {
   }
 
  private:
+  static constexpr size_t kMaxBytes = size_t{1} << 30;  // of one block
+
   // Freed blocks are kept, overwritten: no address is ever used twice, and what is read too late is seen.
   struct Shared {
     std::map<const uint8_t*, size_t> live;
