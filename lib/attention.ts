@@ -6,7 +6,7 @@ import { invalidArgument } from './errors';
 import { METRICS } from './graph/ops';
 import { trackNative } from './graph/session';
 import { cudaAddon, native } from './native';
-import { abortSignal, float32Array, isTypedArray, parse } from './validate';
+import { abortSignal, float32Array, isTypedArray, parse } from './options/validate';
 
 export interface AttentionOptions {
   /** H. */

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Embedding } from './embedding';
 import { SamError } from './errors';
 import { LABEL } from './model/prompt-encoder';
-import { float32Array, parse } from './validate';
+import { float32Array, parse } from './options/validate';
 
 /** A point in pixels of the photograph; label 1 (default) is foreground, 0 background. */
 export type PromptPoint = readonly [x: number, y: number, label?: 0 | 1];

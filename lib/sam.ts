@@ -22,9 +22,9 @@ import type { ImageInput } from './image/types';
 import { imageEncoder } from './model/image-encoder';
 import { type ComputeDType, weightDType } from './model/weights';
 import { native } from './native';
+import { abortSignal, callback, isTypedArray, parse } from './options/validate';
 import { MaskPredictor, type Prediction } from './prediction';
 import { type Prompt, promptTokens } from './prompts';
-import { abortSignal, callback, isTypedArray, parse } from './validate';
 
 /** Path of the small model that comes with the package (6 blocks, trained at 256 × 256 px). */
 export const BUNDLED_MODEL = path.join(path.dirname(__dirname), 'models', 'sam-nano.safetensors');

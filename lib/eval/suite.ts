@@ -4,7 +4,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import { SamError } from '../errors';
 import { ioReason } from '../image/load';
-import { parse } from '../validate';
+import { parse } from '../options/validate';
 import { DATASET_NAMES } from './datasets';
 import { journalPath, type PreparedEvaluation, prepareEvaluation, runEvaluation } from './evaluate';
 import { type EvaluateOptions, type EvaluationProgress, optionShape } from './options';

@@ -1,7 +1,7 @@
 // Datasets as people have them on disk, opened by name. docs/datasets.md draws the folders of each.
 import { z } from 'zod';
 import { describe, invalidArgument, SamError } from '../../errors';
-import { parse } from '../../validate';
+import { parse } from '../../options/validate';
 import type { Dataset } from '../types';
 import { openCoco } from './coco';
 import { readFolder } from './files';

@@ -1,7 +1,7 @@
 // The metrics by name, and several at once on one image.
 import { z } from 'zod';
 import { invalidArgument } from '../../errors';
-import { parse } from '../../validate';
+import { parse } from '../../options/validate';
 import type { BinaryMask, SoftMask } from '../types';
 import type { AccumulatorState } from './accumulator';
 import { BoundaryIouMetric } from './boundary-iou';

@@ -1,6 +1,6 @@
 // Option objects checked by zod, with errors in this package's words.
 import { z } from 'zod';
-import { describe, SamError } from './errors';
+import { describe, SamError } from '../errors';
 
 /** Whether a value is a typed array of this name, whichever realm made it: `instanceof` fails under Jest and vm contexts. */
 export function isTypedArray(value: unknown, name: string): boolean {
