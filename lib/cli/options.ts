@@ -1,9 +1,9 @@
 // The options that encode and segment share, parsed strictly and checked before a model is loaded.
 import { type Command, Option } from 'commander';
-import type { BaSamSettings } from '../ba-sam';
 import { MAX_LONGEST_SIDE } from '../image/resize';
 import type { ComputeDType } from '../model/weights';
-import type { LoadOptions } from '../sam';
+import type { LoadOptions } from '../options/sam';
+import type { BaSamSettings } from '../options/settings';
 import { badValue, UsageError } from './errors';
 
 /** Options as commander hands them over: text, or what a parser below made of it. */

@@ -1,11 +1,11 @@
 // What an evaluation can be asked for, with every default, checked before anything is opened.
 import path from 'node:path';
 import { z } from 'zod';
-import { type DistancePenalty, settingsShape, ZERO_SHOT } from '../ba-sam';
 import type { Device } from '../device';
 import { invalidArgument, SamError } from '../errors';
 import { MAX_LONGEST_SIDE } from '../image/resize';
 import type { ComputeDType } from '../model/weights';
+import { type DistancePenalty, settingsShape, ZERO_SHOT } from '../options/settings';
 import { abortSignal, callback, parse } from '../options/validate';
 import { BUNDLED_MODEL } from '../sam';
 import { DATASET_NAMES, type DatasetName } from './datasets';
@@ -144,7 +144,7 @@ const optionsSchema = z.strictObject({
   resume: z.boolean().optional(),
   workers: z.int().min(1).max(MAX_WORKERS).optional(),
   signal: abortSignal.optional(),
-  onProgress: callback.optional(),
+  onProgress: callback<EvaluationProgress>().optional(),
 });
 
 /**

@@ -1,7 +1,8 @@
 // What is compared: BA-SAM's settings by name, at sizes that each must be defined for.
-import { type BaSamSettings, type DistancePenalty, globalScale, resolveSettings, ZERO_SHOT } from '../ba-sam';
+import { globalScale, resolveSettings } from '../ba-sam';
 import type { SamConfig } from '../config';
 import { SamError } from '../errors';
+import { type BaSamSettings, type DistancePenalty, ZERO_SHOT } from '../options/settings';
 
 /**
  * The attention settings that an evaluation compares, by name:
