@@ -1,8 +1,8 @@
 // One attention layer as the image encoder runs it, timed as the encoder's ops are: the kernel alone.
-import { alibiSlopes } from '../ba-sam';
 import { Graph } from '../graph/graph';
 import { cast, gridAttention, linear, reshape, slice } from '../graph/ops';
 import { Session } from '../graph/session';
+import { DEFAULT_SLOPE } from '../options/settings';
 import { type AttentionBiases, type AttentionCase, distanceOf } from './cases';
 import { beside, type Rates, type RowConditions, rates } from './conditions';
 import type { Peaks } from './memory';
@@ -82,7 +82,7 @@ function build(layer: AttentionCase, biases: AttentionBiases): Graph {
       relPosH: graph.weight('rel_pos_h', [rowsH, headDim]),
       relPosW: graph.weight('rel_pos_w', [rowsW, headDim]),
     }),
-    ...(distance && { metric: distance, slopes: alibiSlopes(heads) }),
+    ...(distance && { metric: distance, slopes: new Array(heads).fill(DEFAULT_SLOPE) }),
   });
   graph.output(slice(reshape(out, [1, h * w, channels]), 0, 1));
   return graph;
