@@ -1,0 +1,36 @@
+// The flags of every command that has options of the library. Apart from main.ts, because schemas take a while to load.
+import type { Command } from 'commander';
+import type { z } from 'zod';
+import { BENCHMARKS } from '../bench/cases';
+import { benchShape, caseShapes } from '../options/bench';
+import { encodeCommandShape, evaluateCommandShape, segmentCommandShape } from '../options/commands';
+import { addFlags } from './flags';
+
+const FLAGS: Readonly<Record<string, (command: Command) => void>> = {
+  encode: (command) => addFlags(command, encodeCommandShape),
+  segment: (command) => addFlags(command, segmentCommandShape),
+  evaluate: (command) => addFlags(command, evaluateCommandShape),
+  bench: (command) => {
+    addFlags(command, benchShape);
+    for (const [owners, shape] of casesByOwners()) addFlags(command.optionsGroup(`${owners}:`), shape);
+  },
+};
+
+/** Adds its flags to a command of the tool. */
+export function addCommandFlags(command: Command): void {
+  FLAGS[command.name()]?.(command);
+}
+
+/** The options of single benchmarks under headings such as `Attention and encoder`. */
+function casesByOwners() {
+  const names = new Set(BENCHMARKS.flatMap((benchmark) => Object.keys(caseShapes[benchmark])));
+  const groups = new Map<string, z.ZodRawShape>();
+  for (const name of names) {
+    const owners = BENCHMARKS.filter((benchmark) => name in caseShapes[benchmark]);
+    const text = owners.join(' and ');
+    const title = text[0].toUpperCase() + text.slice(1);
+    const shape: z.ZodRawShape = caseShapes[owners[0]];
+    groups.set(title, { ...groups.get(title), [name]: shape[name] });
+  }
+  return groups;
+}
