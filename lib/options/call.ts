@@ -7,7 +7,7 @@ export const callShape = {
   /** Aborting rejects with the signal's reason. */
   signal: abortSignal.optional(),
   /** Called with a fraction between 0 and 1. */
-  onProgress: callback<number>().optional(),
+  onProgress: callback<[fraction: number]>().optional(),
 };
 
 /** Cancelling and progress of one call. */
@@ -15,5 +15,5 @@ export interface CallOptions extends OptionsOf<typeof callShape> {}
 
 export const profileShape = {
   /** Called with the time of every node after each graph of the call. */
-  onProfile: callback<readonly ProfileRow[]>().optional(),
+  onProfile: callback<[rows: readonly ProfileRow[]]>().optional(),
 };

@@ -186,8 +186,8 @@ export const datasetShape = {
 const watchShape = {
   /** Aborting rejects with the signal's reason; finished rows are kept for `resume`. */
   signal: abortSignal.optional(),
-  /** Called with every finished row. */
-  onProgress: callback<EvaluationProgress>().optional(),
+  /** Told how far the evaluation is: at first, and with every row that is finished. */
+  onProgress: callback<[progress: EvaluationProgress]>().optional(),
 };
 
 export const evaluateSchema = z.strictObject({

@@ -43,6 +43,7 @@ export const promptBox: z.ZodType<PromptBox, PromptBox> = readAs(
 );
 
 const promptShape = {
+  /** All of them belong to one object. */
   points: z.array(promptPoint).readonly().optional(),
   /** Corners in pixels of the photograph, x0 < x1 and y0 < y1. */
   box: promptBox.optional(),

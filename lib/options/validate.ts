@@ -7,9 +7,9 @@ export function isTypedArray(value: unknown, name: string): boolean {
   return ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === `[object ${name}]`;
 }
 
-/** A function of one argument. */
-export const callback = <T>() =>
-  z.custom<(value: T) => void>((value) => typeof value === 'function', { error: 'Expected function' });
+/** A function that gets `A` and whose result nobody looks at. */
+export const callback = <A extends unknown[]>() =>
+  z.custom<(...args: A) => void>((value) => typeof value === 'function', { error: 'Expected function' });
 export const abortSignal = z.custom<AbortSignal>(
   (value) => typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value,
   { error: 'Expected AbortSignal' },
