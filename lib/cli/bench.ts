@@ -1,6 +1,5 @@
 // `ba-sam bench …`: tables on stdout, progress on stderr, results as JSON.
 import path from 'node:path';
-import type { z } from 'zod';
 import {
   attentionCases,
   BENCHMARKS,
@@ -16,7 +15,7 @@ import { benchmarkTable, opTable } from '../bench/table';
 import type { Repeats } from '../bench/timing';
 import { deviceName, type ResolvedDevice, resolveCompute, resolveDevice } from '../device';
 import { native } from '../native';
-import { benchShape, caseShapes } from '../options/bench';
+import { benchShape, caseOption, caseOwners, caseShapes } from '../options/bench';
 import type { ComputeDType } from '../options/compute';
 import { spellingOf } from '../options/option';
 import { badText } from '../options/text';
@@ -80,14 +79,11 @@ function benchmarkNamed(name: string): Benchmark {
 
 /** An option of one benchmark must not be given to another. */
 function checkOwners(only: Benchmark | undefined, texts: Texts): void {
-  const names = new Set(BENCHMARKS.flatMap((benchmark) => Object.keys(caseShapes[benchmark])));
-  for (const name of names) {
+  for (const [name, owners] of caseOwners()) {
     if (texts[name] === undefined) continue;
-    const owners = BENCHMARKS.filter((benchmark) => name in caseShapes[benchmark]);
     if (only === undefined ? SHARED.includes(name) : owners.includes(only)) continue;
-    const shape: z.ZodRawShape = caseShapes[owners[0]];
     throw new UsageError(
-      `Expected ${owners.join(' or ')} together with ${flagName(spellingOf(shape[name])!)} but received ` +
+      `Expected ${owners.join(' or ')} together with ${flagName(spellingOf(caseOption(name, owners))!)} but received ` +
         `${only ?? 'no benchmark'}`,
     );
   }

@@ -1,8 +1,7 @@
 // The flags of every command that has options of the library. Apart from main.ts, because schemas take a while to load.
 import type { Command } from 'commander';
 import type { z } from 'zod';
-import { BENCHMARKS } from '../bench/cases';
-import { benchShape, caseShapes } from '../options/bench';
+import { benchShape, caseOption, caseOwners } from '../options/bench';
 import { encodeCommandShape, evaluateCommandShape, segmentCommandShape } from '../options/commands';
 import { addFlags } from './flags';
 
@@ -22,15 +21,12 @@ export function addCommandFlags(command: Command): void {
 }
 
 /** The options of single benchmarks under headings such as `Attention and encoder`. */
-function casesByOwners() {
-  const names = new Set(BENCHMARKS.flatMap((benchmark) => Object.keys(caseShapes[benchmark])));
-  const groups = new Map<string, z.ZodRawShape>();
-  for (const name of names) {
-    const owners = BENCHMARKS.filter((benchmark) => name in caseShapes[benchmark]);
+function casesByOwners(): ReadonlyMap<string, z.core.$ZodShape> {
+  const groups = new Map<string, z.core.$ZodShape>();
+  for (const [name, owners] of caseOwners()) {
     const text = owners.join(' and ');
     const title = text[0].toUpperCase() + text.slice(1);
-    const shape: z.ZodRawShape = caseShapes[owners[0]];
-    groups.set(title, { ...groups.get(title), [name]: shape[name] });
+    groups.set(title, { ...groups.get(title), [name]: caseOption(name, owners) });
   }
   return groups;
 }

@@ -22,7 +22,7 @@ export type Texts = Readonly<Record<string, string | readonly string[] | boolean
  *
  * @param part the shape is that of an option that may be absent as a whole
  */
-export function addFlags(command: Command, shape: z.ZodRawShape, part = false): Command {
+export function addFlags(command: Command, shape: z.core.$ZodShape, part = false): Command {
   for (const schema of Object.values(shape)) {
     const spelling = spellingOf(schema);
     const inner = bare(schema);

@@ -1,6 +1,6 @@
 // The options of `ba-sam bench`: of all benchmarks, and of each.
 import { z } from 'zod';
-import { ATTENTION_BIASES, type Benchmark, ENCODER_BIASES, PROMPTS } from '../bench/cases';
+import { ATTENTION_BIASES, BENCHMARKS, type Benchmark, ENCODER_BIASES, PROMPTS } from '../bench/cases';
 import { MODEL_NAMES } from '../bench/models';
 import { MAX_LONGEST_SIDE } from '../image/resize';
 import { computeShape, dtype } from './compute';
@@ -106,6 +106,20 @@ export const caseShapes = {
     profile,
   },
 } satisfies Record<Benchmark, z.ZodRawShape>;
+
+/** The names of all options of single benchmarks, each with the benchmarks that have it. */
+export function caseOwners(): ReadonlyMap<string, readonly Benchmark[]> {
+  const names = new Set(BENCHMARKS.flatMap((benchmark) => Object.keys(caseShapes[benchmark])));
+  return new Map(
+    [...names].map((name) => [name, BENCHMARKS.filter((benchmark) => name in caseShapes[benchmark])]),
+  );
+}
+
+/** The type of an option of single benchmarks, as its first owner has it. */
+export function caseOption(name: string, owners: readonly Benchmark[]): z.core.$ZodType {
+  const shape: z.ZodRawShape = caseShapes[owners[0]];
+  return shape[name];
+}
 
 type RowsOf<S extends z.ZodRawShape> = Partial<z.output<z.ZodObject<S>>>;
 

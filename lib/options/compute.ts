@@ -11,22 +11,18 @@ export const DEVICES = 'auto, cpu, cuda or cuda:<index>';
 
 const isDevice = (value: unknown): value is Device => typeof value === 'string' && DEVICE_PATTERN.test(value);
 
-/** One of the devices, by name; whether it is there is another question. */
-export const deviceName = readAs(
-  z.custom<Device>(isDevice, { error: `Expected ${DEVICES}` }),
-  (text, name) => {
-    if (!isDevice(text)) throw badText(name, DEVICES, text);
-    return text;
-  },
-);
+function readDevice(text: string, name: string): Device {
+  if (!isDevice(text)) throw badText(name, DEVICES, text);
+  return text;
+}
 
-// A text here: resolveDevice refuses what is no device, in the same words wherever a device is named.
+/** One of the devices, by name; whether it is there is another question. */
+export const knownDevice = readAs(z.custom<Device>(isDevice, { error: `Expected ${DEVICES}` }), readDevice);
+
+// Any text here: resolveDevice refuses what is no device, in the same words wherever a device is named.
 const device = readAs(
   z.custom<Device>((value) => typeof value === 'string', { error: 'Expected string' }),
-  (text, name) => {
-    if (!isDevice(text)) throw badText(name, DEVICES, text);
-    return text;
-  },
+  readDevice,
 );
 
 export const dtype = z.enum(['f32', 'bf16', 'f16']);

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { Dataset } from '../eval/types';
 import { MAX_LONGEST_SIDE } from '../image/resize';
-import { computeShape, type Device, deviceName } from './compute';
+import { computeShape, type Device, knownDevice } from './compute';
 import { padShape } from './input';
 import { type OptionsOf, spelled } from './option';
 import { distance, ZERO_SHOT } from './settings';
@@ -140,7 +140,7 @@ export const modelShape = {
   model: spelled(filePath, '--model <file>', 'checkpoint (default: the small bundled model)').optional(),
   /** One device, or several for the workers to take in turn. Default `auto`. */
   device: spelled(
-    z.union([deviceName, distinct(deviceName)], {
+    z.union([knownDevice, distinct(knownDevice)], {
       error: 'Expected auto, cpu, cuda, cuda:<index> or several of them',
     }),
     '--device <list>',
