@@ -6,7 +6,7 @@ import { invalidArgument } from './errors';
 import { Graph } from './graph/graph';
 import { Session } from './graph/session';
 import { attention as attentionOp, METRICS, type Metric } from './ops';
-import { abortSignal, float32Array, isTypedArray, parse } from './validate';
+import { abortSignal, float32Array, isTypedArray, parse } from './options/validate';
 
 export interface AttentionOptions {
   /** H. */

@@ -1,67 +1,12 @@
-// BA-SAM's settings: what the user may say, and what the attention is told for one token grid.
+// BA-SAM's settings, checked against a model: what the attention is told for one token grid.
 // Source: Song et al., "BA-SAM: Scalable Bias-Mode Attention Mask for SAM", CVPR 2024, section 3; the authors' code for
 // `released-code`.
 import { z } from 'zod';
 import type { SamConfig } from './config';
 import { SamError } from './errors';
-import { METRICS, type Metric } from './ops';
-import { parse } from './validate';
-
-/** The distance penalty (bias-mode attention mask), added to the logits of global attention as −slope · distance. */
-export interface DistancePenalty {
-  /** How distance on the token grid is measured. */
-  metric: 'manhattan' | 'euclidean' | 'chebyshev';
-  /** One slope for all heads, one per head, or `alibi`: 2^(−8i/H) for head i = 1 … H. At least 0. */
-  slopes: number | readonly number[] | 'alibi';
-  /** Distance in tokens, per axis, that costs nothing. Default 0. */
-  start?: number;
-}
-
-/** BA-SAM's settings. All off (the default) is plain SAM. */
-export interface BaSamSettings {
-  /**
-   * `paper` (default): length scale and distance penalty as set here. `released-code`: what the authors' repository
-   * computes instead: the factor ln(k²·4096) / ln 4096 with k = ⌊longest side / 1024⌋, and no distance penalty. The
-   * numbers of the two modes are not comparable.
-   */
-  mode?: 'paper' | 'released-code';
-  /** The new scaling factor ln(N) / ln(n0) on q·k in global attention. Default false. */
-  lengthScale?: boolean;
-  /** The distance penalty; absent = none. */
-  distance?: DistancePenalty;
-}
-
-/**
- * Settings for a model that was trained without any of them, at other sizes than the trained one: what came out best in
- * docs/resolution-study.md for the bundled model. Another model may want other slopes; `ba-sam evaluate` compares.
- *
- * @example
- *   await sam.encode('photo.jpg', { longestSide: 2048, ...ZERO_SHOT });
- */
-export const ZERO_SHOT = {
-  lengthScale: true,
-  distance: { metric: 'euclidean', slopes: 0.1, start: 0 },
-} as const satisfies BaSamSettings;
-
-// Beyond this, slope · distance overflows f32 and the attention would give NaN.
-const MAX_PENALTY = 1e30;
-const slope = z.number().min(0).max(MAX_PENALTY);
-const METRIC_NAMES = METRICS.filter((name) => name !== 'none') as Exclude<Metric, 'none'>[];
-
-/** Shape of {@link BaSamSettings}, to be spread into the option objects that carry it. */
-export const settingsShape = {
-  mode: z.enum(['paper', 'released-code']).optional(),
-  lengthScale: z.boolean().optional(),
-  distance: z
-    .strictObject({
-      metric: z.enum(METRIC_NAMES),
-      slopes: z.union([slope, z.array(slope).min(1).readonly(), z.literal('alibi')], {
-        error: 'Expected a number of at least 0, an array of them (one per head) or "alibi"',
-      }),
-      start: z.number().min(0).max(MAX_PENALTY).optional(),
-    })
-    .optional(),
-};
+import type { Metric } from './ops';
+import { type BaSamSettings, checkMode, type FullPenalty, settingsShape } from './options/settings';
+import { parse } from './options/validate';
 
 /** Settings with every default filled in and slopes for every head. */
 export interface ResolvedSettings {
@@ -80,30 +25,15 @@ export interface ResolvedSettings {
  * @throws SamError ERR_INVALID_ARGUMENT: wrong number of slopes, a distance penalty in `released-code` mode, …
  */
 export function resolveSettings(settings: BaSamSettings, config: Pick<SamConfig, 'heads'>): ResolvedSettings {
-  const {
-    mode = 'paper',
-    lengthScale = false,
-    distance,
-  } = parse(z.strictObject(settingsShape), settings, 'settings');
-  if (mode === 'released-code') {
-    if (distance) {
-      throw new SamError(
-        'ERR_INVALID_ARGUMENT',
-        'Expected no distance penalty in mode released-code: the released code has none; use mode paper',
-      );
-    }
-    return { mode, lengthScale: true, distance: null };
-  }
+  const { mode, lengthScale, distance } = parse(z.strictObject(settingsShape), settings, 'settings');
+  checkMode({ mode, distance });
+  if (mode === 'released-code') return { mode, lengthScale: true, distance: null };
   if (!distance) return { mode, lengthScale, distance: null };
-  const { metric, start = 0 } = distance;
-  return {
-    mode,
-    lengthScale,
-    distance: { metric, slopes: headSlopes(distance.slopes, config.heads), start },
-  };
+  const { metric, slopes, start } = distance;
+  return { mode, lengthScale, distance: { metric, slopes: headSlopes(slopes, config.heads), start } };
 }
 
-function headSlopes(slopes: DistancePenalty['slopes'], heads: number): readonly number[] {
+function headSlopes(slopes: FullPenalty['slopes'], heads: number): readonly number[] {
   if (slopes === 'alibi') return alibiSlopes(heads);
   if (typeof slopes === 'number') return new Array<number>(heads).fill(slopes);
   if (slopes.length !== heads) {

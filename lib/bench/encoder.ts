@@ -25,7 +25,6 @@ export interface EncoderMeasures extends Times, Omit<Rates, 'share'>, Peaks {
   readonly ops_ms: Readonly<Record<string, number>>;
 }
 
-const SLOPE = 0.02;
 /** CUDA: the first runs fold constants and capture a graph. */
 const WARM_UP = 3;
 
@@ -68,7 +67,7 @@ async function timeEncoder(
   const session = new Session({ device });
   try {
     await setRandomWeights(session, config, dtype);
-    const distance = biases === 'plain' ? undefined : { metric: biases, slopes: SLOPE };
+    const distance = biases === 'plain' ? undefined : { metric: biases };
     const settings = resolveSettings({ lengthScale: biases !== 'plain', distance }, config);
     const side = size / config.patch;
     const grid = { h: side, w: side };

@@ -5,11 +5,11 @@ const ENCODERS = {
   'vit-b': { width: 768, depth: 12, heads: 12, globalBlocks: [2, 5, 8, 11] },
   'vit-l': { width: 1024, depth: 24, heads: 16, globalBlocks: [5, 11, 17, 23] },
   'vit-h': { width: 1280, depth: 32, heads: 16, globalBlocks: [7, 15, 23, 31] },
-} as const;
+} as const satisfies Record<ModelName, unknown>;
 
 /** SAM's models, by the name of their image encoder. */
-export type ModelName = keyof typeof ENCODERS;
-export const MODEL_NAMES = Object.keys(ENCODERS) as ModelName[];
+export const MODEL_NAMES = ['vit-b', 'vit-l', 'vit-h'] as const;
+export type ModelName = (typeof MODEL_NAMES)[number];
 
 /** The mask decoder of all three. */
 export const SAM_DECODER: SamDecoderConfig = {

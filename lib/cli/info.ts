@@ -8,6 +8,8 @@ import { openSamCheckpoint } from '../checkpoint/keys';
 import { inferConfig, type SamConfig } from '../config';
 import { backends } from '../device';
 import { cudaStatus, nativeStatus } from '../native';
+import { readText } from '../options/text';
+import { filePath } from '../options/validate';
 import { singleLine } from './errors';
 
 /** Extensions that a kernel of this package or of oneDNN can use, as Linux names them. */
@@ -16,6 +18,7 @@ const FEATURE =
 
 /** @throws SamError when MODEL cannot be read or is no SAM */
 export async function info(model: string | undefined, options: { json?: boolean }): Promise<void> {
+  if (model !== undefined) readText(filePath, model, 'MODEL');
   const { version } = JSON.parse(
     readFileSync(path.join(path.dirname(path.dirname(__dirname)), 'package.json'), 'utf8'),
   ) as { version: string };

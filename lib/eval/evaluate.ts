@@ -6,16 +6,24 @@ import path from 'node:path';
 import { deviceName, resolveCompute } from '../device';
 import { SamError } from '../errors';
 import { native } from '../native';
+import {
+  type CheckedOptions,
+  type DatasetName,
+  EVALUATION_METRICS,
+  type EvaluateOptions,
+  type EvaluationMetric,
+  type PromptKind,
+} from '../options/evaluate';
 import { Sam } from '../sam';
-import { type DatasetName, openDataset } from './datasets';
+import { openDataset } from './datasets';
 import { fileHash, modelConfig } from './model';
-import { type CheckedOptions, checkOptions, type EvaluateOptions } from './options';
-import { needsTruth, type PromptKind } from './prompts';
+import { checkOptions } from './options';
+import { needsTruth } from './prompts';
 import { checkFolder, type EvaluationResult, summarize, VERSION, writeReport } from './report';
 import { type Failure, type Fingerprint, Journal, type Row } from './resume';
 import { type Plan, RowMaker } from './rows';
 import { cellsOf, checkCells } from './settings';
-import { defaultMetrics, EVALUATION_METRICS, type EvaluationMetric, type MetricChoice } from './tally';
+import { defaultMetrics, type MetricChoice } from './tally';
 import type { Dataset, Sample } from './types';
 import { type Job, runWorkers } from './workers';
 
@@ -57,11 +65,11 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluationResu
  */
 export async function prepareEvaluation(given: EvaluateOptions): Promise<PreparedEvaluation> {
   const options = checkOptions(given);
-  const { out, resume, penalty, dtype, tf32, f8 } = options;
+  const { out, resume, distance, dtype, tf32, f8 } = options;
   const compute = options.device.map((device) => resolveCompute({ device, dtype, tf32, f8 }));
   const config = await modelConfig(options.model);
   const cells = cellsOf(options.sizes ?? [config.trainedSide_px], options.attention);
-  checkCells(cells, config, penalty);
+  checkCells(cells, config, distance);
   await checkFolder(out);
 
   const dataset = await openOrTake(options);
@@ -74,7 +82,7 @@ export async function prepareEvaluation(given: EvaluateOptions): Promise<Prepare
   };
   checkFit(dataset, instances, options.prompt, metrics);
   const { pad, prompt, grid, combine, multimask } = options;
-  const plan: Plan = { cells, penalty, pad, prompt, grid, combine, multimask, metrics };
+  const plan: Plan = { cells, distance, pad, prompt, grid, combine, multimask, metrics };
 
   const kinds = new Set(compute.map(({ device }) => device.kind));
   const device =
@@ -93,7 +101,7 @@ export async function prepareEvaluation(given: EvaluateOptions): Promise<Prepare
     dtype: `${tf32 ? 'tf32' : dtype}${f8 ? ' with f8' : ''}`,
     sizes: [...new Set(cells.map(({ size }) => size))],
     attention: options.attention,
-    penalty: options.attention.includes('paper') ? penalty : null,
+    distance: options.attention.includes('length-scale+distance') ? distance : null,
     pad,
     prompt,
     grid: prompt === 'grid' ? { points: grid, combine } : null,

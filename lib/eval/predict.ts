@@ -3,16 +3,10 @@ import type { Embedding } from '../embedding';
 import { Graph } from '../graph/graph';
 import { Session } from '../graph/session';
 import { upsampleMasks } from '../ops';
+import type { Combination } from '../options/evaluate';
 import type { Prompt } from '../prompts';
 import type { Mask, Sam } from '../sam';
 import type { BinaryMask, SoftMask } from './types';
-
-/**
- * How the masks of several prompts become one prediction: `best` takes the mask with the highest predicted IoU (the
- * first of equals), `union` the largest logit of every pixel.
- */
-export const COMBINATIONS = ['best', 'union'] as const;
-export type Combination = (typeof COMBINATIONS)[number];
 
 /** Logits [height, width] of the image's size, f32, and the model's own estimate of the IoU. */
 export interface ScoredLogits {

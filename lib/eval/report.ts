@@ -199,7 +199,7 @@ async function* jsonLines(
 ): AsyncGenerator<string> {
   const { version, ...settings } = fingerprint;
   const attention = Object.fromEntries(
-    options.attention.map((name) => [name, attentionSettings(name, options.penalty)]),
+    options.attention.map((name) => [name, attentionSettings(name, options.distance)]),
   );
   const head = {
     format: FORMAT,

@@ -1,13 +1,14 @@
 // One image of an evaluation: read once, encoded once per size and setting, asked, measured.
-import type { DistancePenalty } from '../ba-sam';
 import { SamError } from '../errors';
 import { decodeImage } from '../image/load';
 import type { RgbImage } from '../image/types';
+import type { Combination, PromptKind } from '../options/evaluate';
+import type { DistancePenalty } from '../options/settings';
 import type { Prompt } from '../prompts';
 import type { Sam } from '../sam';
 import type { Detection } from './metrics';
-import { binaryMask, type Combination, Predictor, softMask } from './predict';
-import { blindPrompts, needsTruth, type PromptKind, truthPrompt } from './prompts';
+import { binaryMask, Predictor, softMask } from './predict';
+import { blindPrompts, needsTruth, truthPrompt } from './prompts';
 import type { Failure, Row } from './resume';
 import { attentionSettings, type Cell } from './settings';
 import { type MetricChoice, Tally, type Values } from './tally';
@@ -16,7 +17,7 @@ import type { BinaryMask, Instance, Sample } from './types';
 /** What is done with every image; plain JSON, so that workers can be told. */
 export interface Plan {
   readonly cells: readonly Cell[];
-  readonly penalty: DistancePenalty;
+  readonly distance: DistancePenalty;
   readonly pad: boolean;
   readonly prompt: PromptKind;
   /** Points per side of the prompt `grid`. */
@@ -119,10 +120,10 @@ export class RowMaker {
     { size, attention }: Cell,
     signal: AbortSignal | undefined,
   ): Promise<Values> {
-    const { pad, penalty, combine } = this.plan;
+    const { pad, distance, combine } = this.plan;
     const { prompts } = question;
     const encode = async () => {
-      const settings = attentionSettings(attention, penalty);
+      const settings = attentionSettings(attention, distance);
       return this.sam.encode({ ...image, channels: 3 }, { ...settings, longestSide: size, pad, signal });
     };
     if ('truth' in question) {

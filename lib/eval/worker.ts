@@ -3,8 +3,9 @@
 import type { Device } from '../device';
 import { SamError, type SamErrorCode } from '../errors';
 import type { ComputeDType } from '../model/weights';
+import type { DatasetName } from '../options/evaluate';
 import { Sam } from '../sam';
-import { type DatasetName, openDataset } from './datasets';
+import { openDataset } from './datasets';
 import type { Failure, Row } from './resume';
 import { type Plan, RowMaker } from './rows';
 import type { Sample } from './types';

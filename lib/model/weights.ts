@@ -1,8 +1,8 @@
 // Which weights a module asks for, and the dtype that each is kept in.
 import type { DType, Graph, Shape, Value } from '../graph/graph';
+import type { ComputeDType } from '../options/compute';
 
-/** Dtypes that a model can compute in on some device. */
-export type ComputeDType = 'f32' | 'bf16' | 'f16';
+export type { ComputeDType };
 
 /**
  * The dtype a weight is kept in. Matrices and convolutions of the image encoder follow the compute dtype; vectors,

@@ -1,7 +1,7 @@
 // COCO's average precision and recall of masks, as pycocotools computes them (cocoeval.py).
 import { z } from 'zod';
 import { invalidArgument, SamError } from '../../errors';
-import { parse } from '../../validate';
+import { parse } from '../../options/validate';
 import type { BinaryMask, Instance } from '../types';
 import {
   AREA_RANGES,

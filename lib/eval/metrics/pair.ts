@@ -1,6 +1,6 @@
 // One image's prediction beside its ground truth, and what several metrics need of the two: computed once, on demand.
 import { invalidArgument, SamError } from '../../errors';
-import { isTypedArray } from '../../validate';
+import { isTypedArray } from '../../options/validate';
 import type { BinaryMask, SoftMask } from '../types';
 import { sumRectangle } from './pairwise-sum';
 

@@ -9,8 +9,6 @@ import {
   HceMetric,
   IouMetric,
   MaeMetric,
-  METRIC_NAMES,
-  type MetricName,
   SMeasureMetric,
   WeightedFMeasureMetric,
 } from '../../../lib/eval/metrics';
@@ -19,6 +17,7 @@ import { Pair } from '../../../lib/eval/metrics/pair';
 import { countControlPoints } from '../../../lib/eval/metrics/polyline';
 import { roundHalfEven } from '../../../lib/eval/metrics/s-measure';
 import type { BinaryMask, Instance, SoftMask } from '../../../lib/eval/types';
+import { METRIC_NAMES, type MetricName } from '../../../lib/options/evaluate';
 import { expectThrownSamError } from '../../image/helpers';
 import { disc, drawCoco, drawLevels, drawMask, toSoft } from './draw';
 
