@@ -21,7 +21,12 @@ const TYPES = {
   ChannelOrder: 'ChannelOrder',
 };
 
-/** @returns {{ name: string, wire: string, file: string, attributes: { name: string, type: string, optional: boolean }[] }[]} */
+/**
+ * The list of ops: `name` is that of the folder, `wire` that of the graph and the function, `file` that of the TypeScript.
+ *
+ * @returns {{ name: string, wire: string, file: string, isView: boolean,
+ *   attributes: { name: string, type: string, optional: boolean }[] }[]}
+ */
 export function readOps() {
   const text = readFileSync(path.join(root, LIST), 'utf8').replace(/^\s*(\/\/|#).*$/gm, '');
   return [...text.matchAll(/\b(?:VIEW_)?OP\((\w+), "(\w+)", \w+\)([\s\S]*?)\bEND_OP\b/g)].map(

@@ -12,8 +12,18 @@ import type { EncoderCase } from './cases';
 import { beside, type Rates, type RowConditions, rates } from './conditions';
 import type { Peaks } from './memory';
 import { encoderOnly, samConfig } from './models';
-import { encoderOperations } from './operations';
-import { digits, inTurns, median, opTimes, type Repeats, type Times, timesOf, total, wall } from './timing';
+import {
+  digits,
+  flopsOf,
+  inTurns,
+  median,
+  opTimes,
+  type Repeats,
+  type Times,
+  timesOf,
+  total,
+  wall,
+} from './timing';
 import { random, setRandomWeights } from './weights';
 
 /** Columns of a row besides those that name it. */
@@ -32,15 +42,13 @@ export async function measureEncoder(
   encoder: EncoderCase,
   conditions: RowConditions,
 ): Promise<EncoderMeasures> {
-  const config = encoderOnly(samConfig(encoder.model));
   const { measured, peaks, gemm_gflops } = await beside(encoder.dtype, conditions, () =>
     timeEncoder(encoder, conditions),
   );
   const { profiles, walls, transfers } = measured;
   const onDevice = profiles.map(total);
   const times = timesOf(walls ?? onDevice);
-  const tokens = (encoder.size / config.patch) ** 2;
-  const { share, ...rate } = rates(encoderOperations(config, tokens), times.ms, gemm_gflops);
+  const { share, ...rate } = rates(flopsOf(profiles), times.ms, gemm_gflops);
   return {
     ...times,
     ...(walls && { device_ms: digits(median(onDevice)) }),

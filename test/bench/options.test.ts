@@ -225,9 +225,9 @@ describe('numbers', () => {
 
   it('per op are medians of sums, the longest first', () => {
     const profile = (add: number, linear: number): ProfileRow[] => [
-      { op: 'add', milliseconds: add },
-      { op: 'linear', milliseconds: linear },
-      { op: 'add', milliseconds: 1 },
+      { op: 'add', milliseconds: add, flops: 0 },
+      { op: 'linear', milliseconds: linear, flops: 0 },
+      { op: 'add', milliseconds: 1, flops: 0 },
     ];
     const times = opTimes([profile(1, 10), profile(3, 30), profile(2, 20)]);
     expect(Object.entries(times)).toEqual([
