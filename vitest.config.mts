@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
+    include: ['test/**/*.test.ts', 'tools/**/*.test.ts'],
     // Native code holds a process-wide compute thread: one process per file keeps files independent,
     // and one file at a time keeps two-core machines from timing out.
     pool: 'forks',

@@ -1,4 +1,4 @@
-// Builds CUDA sources for the host emulation (test/cuda/emulation) with an ordinary C++ compiler.
+// Builds CUDA sources for the host emulation (tools/cuda-emulation) with an ordinary C++ compiler.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,7 +6,8 @@ import { compile, link, run } from './native-compile.mjs';
 import { root } from './native-sources.mjs';
 import { SANITIZER_ENV, VARIANTS } from './native-tests.mjs';
 
-const FOLDER = 'test/cuda/emulation';
+const FOLDER = 'tools/cuda-emulation';
+const TESTS = `${FOLDER}/test`;
 
 /** With these fmaf() is an instruction instead of a call: half of the time of some kernels. The results are the same. */
 function multiplyAddFlags() {
@@ -24,7 +25,7 @@ export const EMULATION_FLAGS = [
   `-I${FOLDER}`,
   '-ffp-contract=off',
   ...multiplyAddFlags(),
-  '-fsanitize=alignment', // test/cuda/emulation/alignment.cpp; needs no library
+  '-fsanitize=alignment', // tools/cuda-emulation/alignment.cpp; needs no library
   '-Wno-unknown-pragmas', // #pragma unroll
 ];
 
@@ -34,7 +35,7 @@ export const EMULATION_LINK_FLAGS = ['-pthread', '-ldl'];
 /** The emulated runtime: to be compiled with EMULATION_FLAGS and linked with what uses it. */
 export function emulationSources() {
   return readdirSync(path.join(root, FOLDER))
-    .filter((name) => name.endsWith('.cpp') && !name.endsWith('_test.cpp'))
+    .filter((name) => name.endsWith('.cpp'))
     .sort()
     .map((name) => `${FOLDER}/${name}`);
 }
@@ -63,7 +64,7 @@ export async function buildFakeCublasLt({ folder, cxx = process.env.CXX ?? 'g++'
 
 /** Of the emulation itself; tests of the backend that run in it are elsewhere. */
 export function emulationTestNames() {
-  return readdirSync(path.join(root, FOLDER))
+  return readdirSync(path.join(root, TESTS))
     .filter((name) => name.endsWith('_test.cpp'))
     .map((name) => name.slice(0, -'.cpp'.length))
     .sort();
@@ -74,7 +75,7 @@ export async function runEmulationTest(name, variant = 'plain') {
   const cxx = process.env.CXX ?? 'g++';
   const { compile: variantFlags, link: variantLinkFlags } = VARIANTS[variant];
   const folder = path.join(root, 'build/cuda-emulation', variant);
-  const sources = [...emulationSources(), `${FOLDER}/${name}.cpp`];
+  const sources = [...emulationSources(), `${TESTS}/${name}.cpp`];
   if (name === 'cublaslt_test') sources.push('native/cuda/cublaslt.cpp'); // its users' side
   const flags = ['-std=c++17', '-Wall', '-Wextra', ...EMULATION_FLAGS, ...variantFlags];
   const objects = await compile({ sources, folder, cxx, flags });

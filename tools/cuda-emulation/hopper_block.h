@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "../../../native/cuda/hopper.h"
+#include "../../native/cuda/hopper.h"
 #include "block_runner.h"
 
 namespace ba_sam::emulation {

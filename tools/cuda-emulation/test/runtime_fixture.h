@@ -4,7 +4,7 @@
 #include <string>
 
 #include "../../../native/cuda/primitives.h"
-#include "../../native/support.h"
+#include "../../../test/native/support.h"
 #include "emulation.h"
 
 namespace ba_sam::test {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "../../../native/cuda/primitives.h"
-#include "../../native/support.h"
+#include "../../../test/native/support.h"
 #include "emulation.h"
 
 namespace ba_sam::test {

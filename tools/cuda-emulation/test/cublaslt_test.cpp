@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "../../../native/cuda/primitives.h"
-#include "../../native/support.h"
+#include "../../../test/native/support.h"
 #include "emulation.h"
 
 namespace {
