@@ -4,7 +4,7 @@ import { constants } from 'node:fs';
 import { access, chmod, realpath, rename, stat, unlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { SamError } from '../errors';
-import { ioReason } from '../image/load';
+import { ioReason } from '../files/reason';
 import { assertWritable } from '../image/output';
 import { badValue, UsageError } from './errors';
 

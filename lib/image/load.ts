@@ -3,6 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import sharp, { type OutputInfo } from 'sharp';
 import { describe, invalidArgument, SamError } from '../errors';
+import { ioReason } from '../files/reason';
 import type { ImageInput, RawImage, RgbImage } from './types';
 
 /** Options of {@link decodeImage}. */
@@ -78,30 +79,6 @@ export async function readImageFile(path: string): Promise<Uint8Array> {
   } catch (cause) {
     if (cause instanceof SamError) throw cause;
     throw new SamError('ERR_IO', `Cannot read ${path}: ${ioReason(cause)}`, { cause });
-  }
-}
-
-/** The reason behind a failed file operation, in words. */
-export function ioReason(cause: unknown): string {
-  const { code, message } = cause as NodeJS.ErrnoException;
-  switch (code) {
-    case 'ENOENT':
-      return 'no such file or directory';
-    case 'EACCES':
-    case 'EPERM':
-      return 'permission denied';
-    case 'ENOTDIR':
-      return 'a part of the path is not a directory';
-    case 'EISDIR':
-      return 'it is a directory';
-    case 'EROFS':
-      return 'the file system is read-only';
-    case 'ENOSPC':
-      return 'no space left on the device';
-    case 'ERR_FS_FILE_TOO_LARGE':
-      return 'it is larger than 2 GiB';
-    default:
-      return message ?? String(cause);
   }
 }
 

@@ -4,7 +4,7 @@ import { access, stat } from 'node:fs/promises';
 import { dirname, extname } from 'node:path';
 import sharp, { type Sharp } from 'sharp';
 import { invalidArgument, SamError } from '../errors';
-import { ioReason } from './load';
+import { ioReason } from '../files/reason';
 import { checkMask } from './rle';
 import type { RgbImage } from './types';
 

@@ -4,7 +4,7 @@
 import { constants, type FileHandle, open, stat } from 'node:fs/promises';
 import { TimeSlice } from '../../checkpoint/file';
 import { SamError } from '../../errors';
-import { ioReason } from '../../image/load';
+import { ioReason } from '../../files/reason';
 import type { Instance, Problem } from '../types';
 import { type CocoImage, fields, integer, readAnnotation, readImage, toInstance } from './coco-records';
 import { AnnotationTable, IdSet, type Ranges } from './coco-table';

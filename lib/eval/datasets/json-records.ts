@@ -3,7 +3,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { TimeSlice } from '../../checkpoint/file';
 import { SamError } from '../../errors';
-import { ioReason } from '../../image/load';
+import { ioReason } from '../../files/reason';
 
 /** Longest element of a list, or other value, in bytes: one JSON.parse stays below some 50 ms. */
 const MAX_RECORD_BYTES = 4 * 1024 * 1024;
