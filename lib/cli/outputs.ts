@@ -5,7 +5,7 @@ import { access, chmod, realpath, rename, stat, unlink, writeFile } from 'node:f
 import path from 'node:path';
 import { SamError } from '../errors';
 import { ioReason } from '../files/reason';
-import { assertWritable } from '../image/output';
+import { assertWritable } from '../files/writable';
 import { badValue, UsageError } from './errors';
 
 /** A path and the option or argument that named it. */

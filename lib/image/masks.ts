@@ -6,7 +6,7 @@ import { outputFormat, writeImage } from './output';
 import { checkMask } from './rle';
 import type { RgbImage } from './types';
 
-export { assertWritable, outputFormat, writeImage, writeMaskPng } from './output';
+export { outputFormat, writeImage, writeMaskPng } from './output';
 
 /** Red, green, blue: 0 … 255. */
 export type Color = readonly [number, number, number];
