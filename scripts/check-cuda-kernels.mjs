@@ -15,7 +15,7 @@ import { parseArgs } from 'node:util';
 import { countOpcodes } from './cuda-opcodes.mjs';
 import { ARCHITECTURES, chosenArchitectures, findCudaToolkit, nvccOptions } from './cuda-toolkit.mjs';
 import { run } from './native-compile.mjs';
-import { CUDA_LIBRARY, nativeSources, root } from './native-sources.mjs';
+import { nativeSources, root } from './native-sources.mjs';
 
 const BASELINE = path.join(root, 'bench/results/cuda-registers.json');
 const CACHE = path.join(root, 'build/cuda-kernels');
@@ -216,7 +216,7 @@ function finish(counts) {
 }
 
 async function check() {
-  const sources = args.source ?? nativeSources(CUDA_LIBRARY).filter((file) => file.endsWith('.cu'));
+  const sources = args.source ?? nativeSources('cuda-library').filter((file) => file.endsWith('.cu'));
   const toolkit = findCudaToolkit();
   if (toolkit.reason) {
     console.log(`${toolkit.reason} CUDA kernels are not checked.`);

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { findOneDnn } from './find-onednn.mjs';
 import { compile, link } from './native-compile.mjs';
-import { CPU_LIBRARY, nativeSources, root } from './native-sources.mjs';
+import { buildOption, nativeSources, root } from './native-sources.mjs';
 import { runTest } from './native-tests.mjs';
 
 const oneDnn = findOneDnn();
@@ -21,20 +21,12 @@ if (!(Number(version) >= 3)) {
 
 const folder = path.join(root, 'build/onednn3');
 const cxx = process.env.CXX ?? 'g++';
-const flags = [
-  '-std=c++17',
-  '-fopenmp',
-  '-O1',
-  '-Wall',
-  '-Wextra',
-  '-Wno-maybe-uninitialized',
-  `-I${oneDnn.include}`,
-];
-const sources = [...nativeSources(CPU_LIBRARY), 'test/native/plan_test.cpp'];
+const flags = [...buildOption('compile'), ...buildOption('cpu-compile'), '-O1', `-I${oneDnn.include}`];
+const sources = [...nativeSources('cpu-library'), 'test/native/plan_test.cpp'];
 const objects = await compile({ sources, folder, cxx, flags });
 const program = path.join(folder, 'plan_test');
 // A library made for a newer glibc may ask for symbols that only its own system has.
-const linkFlags = ['-fopenmp', '-Wl,--allow-shlib-undefined', ...oneDnn.linkFlags];
+const linkFlags = [...buildOption('cpu-link'), '-Wl,--allow-shlib-undefined', ...oneDnn.linkFlags];
 await link({ objects, program, cxx, flags: linkFlags });
 console.log(program);
 if (!process.argv.includes('--build-only')) console.log((await runTest(program)).output.trim());

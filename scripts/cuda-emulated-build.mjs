@@ -4,12 +4,14 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { EMULATION_FLAGS, EMULATION_LINK_FLAGS, emulationSources } from './cuda-emulation.mjs';
 import { compile, link } from './native-compile.mjs';
-import { CUDA_ADDON, nativeSources, root } from './native-sources.mjs';
+import { buildOption, nativeSources, root } from './native-sources.mjs';
 
 const cxx = process.env.CXX ?? 'g++';
 /** Of every source, -x c++ because .cu says nothing to g++. */
 export const EMULATED_FLAGS = [
-  ...['-std=c++17', '-O2', '-fPIC', '-fvisibility=hidden', '-Wall', '-Wextra', ...EMULATION_FLAGS],
+  ...buildOption('compile'),
+  ...['-O2', '-fPIC', '-fvisibility=hidden'],
+  ...EMULATION_FLAGS,
   ...['-x', 'c++'],
 ];
 
@@ -29,11 +31,7 @@ export async function buildEmulatedAttention(folder = 'build-cuda-emulated') {
   const out = path.resolve(root, folder);
   const library = path.join(out, 'Release/libba_sam_attention_emulated.so');
   mkdirSync(path.dirname(library), { recursive: true });
-  const sources = [
-    ...nativeSources(['cuda/attention']),
-    ...['native/cuda/runtime.cpp', 'native/cuda/c_api.cpp'],
-    ...emulationSources(),
-  ];
+  const sources = [...nativeSources('cuda-attention', 'cuda-attention-interface'), ...emulationSources()];
   const objects = await objectsOf(path.join(out, 'objects'), EMULATED_FLAGS, sources);
   await link({
     objects,
@@ -50,11 +48,11 @@ export async function buildEmulatedAddon(folder = 'build-cuda-emulated') {
   const addon = path.join(out, 'Release/ba_sam_cuda.node');
   mkdirSync(path.dirname(addon), { recursive: true });
   const nodeFlags = [
-    ...['-DNAPI_VERSION=8', '-DNODE_ADDON_API_CPP_EXCEPTIONS', '-DNODE_ADDON_API_DISABLE_DEPRECATED'],
+    ...buildOption('addon-defines').map((name) => `-D${name}`),
     ...['node-addon-api', 'node-api-headers/include'].map((name) => `-Inode_modules/${name}`),
     '-Wno-cast-function-type',
   ];
-  const sources = nativeSources(CUDA_ADDON);
+  const sources = nativeSources('cuda-addon');
   const glue = sources.filter((file) => file.startsWith('native/node/'));
   const rest = sources.filter((file) => !glue.includes(file));
   const objects = [

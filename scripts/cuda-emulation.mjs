@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { compile, link, run } from './native-compile.mjs';
-import { root } from './native-sources.mjs';
+import { buildOption, root } from './native-sources.mjs';
 import { SANITIZER_ENV, VARIANTS } from './native-tests.mjs';
 
 const FOLDER = 'tools/cuda-emulation';
@@ -50,7 +50,7 @@ export async function buildFakeCublasLt({ folder, cxx = process.env.CXX ?? 'g++'
     .filter((name) => name.endsWith('.cpp'))
     .sort()
     .map((name) => `${FOLDER}/cublaslt/${name}`);
-  const own = ['-std=c++17', '-Wall', '-Wextra', '-fPIC', '-fvisibility=hidden', `-I${FOLDER}`];
+  const own = [...buildOption('compile'), '-fPIC', '-fvisibility=hidden', `-I${FOLDER}`];
   const objects = await compile({
     sources,
     folder: path.resolve(root, folder, 'cublaslt'),
@@ -77,7 +77,7 @@ export async function runEmulationTest(name, variant = 'plain') {
   const folder = path.join(root, 'build/cuda-emulation', variant);
   const sources = [...emulationSources(), `${TESTS}/${name}.cpp`];
   if (name === 'cublaslt_test') sources.push('native/cuda/cublaslt.cpp'); // its users' side
-  const flags = ['-std=c++17', '-Wall', '-Wextra', ...EMULATION_FLAGS, ...variantFlags];
+  const flags = [...buildOption('compile'), ...EMULATION_FLAGS, ...variantFlags];
   const objects = await compile({ sources, folder, cxx, flags });
   const program = path.join(folder, name);
   // -rdynamic: messages can name kernels.

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { EMULATED_FLAGS } from './cuda-emulated-build.mjs';
 import { buildFakeCublasLt, EMULATION_LINK_FLAGS, emulationSources } from './cuda-emulation.mjs';
 import { compile, link, run } from './native-compile.mjs';
-import { CUDA_LIBRARY, nativeSources, root } from './native-sources.mjs';
+import { nativeSources, root } from './native-sources.mjs';
 import { SANITIZER_ENV } from './native-tests.mjs';
 
 const cxx = process.env.CXX ?? 'g++';
@@ -33,7 +33,7 @@ export function cudaTests() {
 export async function buildEmulatedLibrary(variant = 'plain') {
   const { folder, flags } = VARIANTS[variant];
   const options = { folder: path.join(root, folder), cxx, flags: [...flags, ...EMULATED_FLAGS] };
-  const sources = [...nativeSources([...CUDA_LIBRARY, 'image']), ...emulationSources()];
+  const sources = [...nativeSources('cuda-library', 'image'), ...emulationSources()];
   const objects = await compile({ ...options, sources });
   const cublasLt = await buildFakeCublasLt({ folder: 'build-cuda-emulated' });
   return { ...options, objects, linkFlags: flags, cublasLt };

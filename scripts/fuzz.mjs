@@ -8,7 +8,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { findOneDnn } from './find-onednn.mjs';
 import { compile, link } from './native-compile.mjs';
-import { CPU_LIBRARY, nativeSources, root } from './native-sources.mjs';
+import { nativeSources, root } from './native-sources.mjs';
 import { buildLibrary, buildProgram, SANITIZER_ENV } from './native-tests.mjs';
 import { writeGraphSeeds } from './write-graph-seeds.mjs';
 
@@ -58,7 +58,7 @@ async function buildLibFuzzer(cxx) {
     ...['-std=c++17', '-O1', '-g1', '-fno-omit-frame-pointer', '-fno-sanitize-recover=all', '-w'],
     ...[`-fsanitize=fuzzer-no-link,${sanitize}`, '-Itest/fuzz/single-threaded', `-I${oneDnn.include}`],
   ];
-  const sources = [...nativeSources(CPU_LIBRARY), 'test/fuzz/graph_fuzz.cpp'];
+  const sources = [...nativeSources('cpu-library'), 'test/fuzz/graph_fuzz.cpp'];
   const objects = await compile({ sources, folder: path.join(folder, 'objects'), cxx, flags });
   const program = path.join(folder, 'graph_fuzz');
   await link({

@@ -6,9 +6,9 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { findOneDnn } from './find-onednn.mjs';
 import { compile, link, run } from './native-compile.mjs';
-import { CPU_LIBRARY, nativeSources, root } from './native-sources.mjs';
+import { buildOption, nativeSources, root } from './native-sources.mjs';
 
-const COMMON = ['-std=c++17', '-fopenmp', '-Wall', '-Wextra', '-Wno-maybe-uninitialized'];
+const COMMON = [...buildOption('compile'), ...buildOption('cpu-compile')];
 /**
  * plain: what it computes. asan: every finding ends the program; frame pointers make the reports readable. Attention's
  * loops take twice as long at -O1, more than the compiler saves.
@@ -41,8 +41,8 @@ export async function buildLibrary(variant) {
   const cxx = process.env.CXX ?? 'g++';
   const folder = path.join(root, 'build/native-tests', variant);
   const options = { folder, cxx, flags: [...COMMON, ...compileFlags, `-I${oneDnn.include}`] };
-  const objects = await compile({ ...options, sources: nativeSources(CPU_LIBRARY) });
-  return { ...options, objects, linkFlags: ['-fopenmp', ...linkFlags, ...oneDnn.linkFlags] };
+  const objects = await compile({ ...options, sources: nativeSources('cpu-library') });
+  return { ...options, objects, linkFlags: [...buildOption('cpu-link'), ...linkFlags, ...oneDnn.linkFlags] };
 }
 
 /** Builds one program from sources of its own and the library; returns its path. */
