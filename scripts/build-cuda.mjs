@@ -5,11 +5,10 @@
 //   -- --out DIR        another folder than build-cuda
 //   -- --emulated       the same sources compiled by g++ against the host emulation, into build-cuda-emulated/Release
 // Needs no GPU. Says in one line what is missing.
-import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
-import os from 'node:os';
+import { readdirSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { buildWithCMake, fail } from './build-native.mjs';
 import { buildEmulatedAddon, buildEmulatedAttention } from './cuda-emulated-build.mjs';
 import { chosenArchitectures, findCudaToolkit } from './cuda-toolkit.mjs';
 import { root } from './native-sources.mjs';
@@ -24,11 +23,6 @@ const { values: args } = parseArgs({
   },
 });
 
-function fail(line) {
-  console.error(line);
-  process.exit(1);
-}
-
 function report(folder) {
   for (const name of readdirSync(folder)
     .filter((file) => /\.(node|so)$/.test(file))
@@ -41,13 +35,6 @@ function report(folder) {
 function build() {
   const toolkit = findCudaToolkit();
   if (toolkit.reason) fail(toolkit.reason);
-  for (const tool of ['cmake', 'make']) {
-    if (spawnSync(tool, ['--version'], { stdio: 'ignore' }).status !== 0) {
-      fail(`ba-sam: ${tool} was not found. Install it: sudo apt-get install ${tool}`);
-    }
-  }
-  const cmakeJs = path.join(root, 'node_modules/cmake-js/bin/cmake-js');
-  if (!existsSync(cmakeJs)) fail('ba-sam: cmake-js was not found. Install it: npm ci');
   let codes;
   try {
     codes = chosenArchitectures(args.arch, toolkit);
@@ -56,30 +43,14 @@ function build() {
   }
   const out = path.resolve(root, args.out ?? 'build-cuda');
   if (args.clean) rmSync(out, { recursive: true, force: true });
-  const jobs = String(os.availableParallelism());
   const start = performance.now();
   console.log(`CUDA ${toolkit.version}: sm_${codes.join(', sm_')}, PTX of compute_${codes.at(-1)}`);
-  const { status } = spawnSync(
-    process.execPath,
-    [
-      cmakeJs,
-      'build',
-      '--out',
-      out,
-      '--log-level',
-      'warn',
-      '--CDBA_SAM_CUDA=ON',
-      `--CDBA_SAM_CUDA_ARCH=${codes.join(',')}`,
-      `--CDBA_SAM_CUDA_TESTS=${args.tests ? 'ON' : 'OFF'}`,
-      `--CDCMAKE_CUDA_COMPILER=${toolkit.nvcc}`,
-    ],
-    {
-      cwd: root,
-      stdio: 'inherit',
-      env: { JOBS: jobs, CMAKE_BUILD_PARALLEL_LEVEL: jobs, ...process.env },
-    },
-  );
-  if (status !== 0) process.exit(status ?? 1);
+  buildWithCMake(out, {
+    BA_SAM_CUDA: 'ON',
+    BA_SAM_CUDA_ARCH: codes.join(','),
+    BA_SAM_CUDA_TESTS: args.tests ? 'ON' : 'OFF',
+    CMAKE_CUDA_COMPILER: toolkit.nvcc,
+  });
   console.log(`built in ${((performance.now() - start) / 1000).toFixed(0)} s`);
   report(path.join(out, 'Release'));
 }
