@@ -1,5 +1,5 @@
 // Builds the CPU addon: `npm run build:native` with node-gyp, `--cmake` with cmake-js. Checks first what a compiler error
-// would hide, and says what is missing in one line. build-cuda.mjs and prebuild.mjs use its parts.
+// would hide, and says what is missing in one line. build-cuda.mts and prebuild.mjs use its parts.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import os from 'node:os';
@@ -14,9 +14,14 @@ export function localHeaders() {
   return existsSync(path.join(prefix, 'include/node/common.gypi')) ? prefix : undefined;
 }
 
-/** Ends the process with one line. */
-export function fail(line) {
-  console.error(line);
+/**
+ * Ends the process with one line.
+ *
+ * @param {unknown} reason the line, or an error that has it
+ * @returns {never}
+ */
+export function fail(reason) {
+  console.error(reason instanceof Error ? reason.message : reason);
   process.exit(1);
 }
 
@@ -60,7 +65,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   try {
     findOneDnn();
   } catch (error) {
-    fail(error.message);
+    fail(error);
   }
   requireTool([process.env.CXX ?? 'g++'], 'g++');
   if (process.argv.includes('--cmake')) buildWithCMake('build-cmake');

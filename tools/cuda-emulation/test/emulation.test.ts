@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { emulationTestNames, runEmulationTest } from '../../../scripts/cuda-emulation.mjs';
+import { emulationTestNames, runEmulationTest } from '../../../scripts/cuda-emulation.mts';
 
 const TEN_MINUTES = 600_000;
 

@@ -9,7 +9,7 @@ import { readdirSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildWithCMake, fail } from './build-native.mjs';
-import { buildEmulatedAddon, buildEmulatedAttention } from './cuda-emulated-build.mjs';
+import { buildEmulatedAddon, buildEmulatedAttention } from './cuda-emulated-build.mts';
 import { chosenArchitectures, findCudaToolkit } from './cuda-toolkit.mjs';
 import { root } from './native-sources.mjs';
 
@@ -23,7 +23,7 @@ const { values: args } = parseArgs({
   },
 });
 
-function report(folder) {
+function report(folder: string): void {
   for (const name of readdirSync(folder)
     .filter((file) => /\.(node|so)$/.test(file))
     .sort()) {
@@ -35,11 +35,11 @@ function report(folder) {
 function build() {
   const toolkit = findCudaToolkit();
   if (toolkit.reason) fail(toolkit.reason);
-  let codes;
+  let codes: number[];
   try {
     codes = chosenArchitectures(args.arch, toolkit);
   } catch (error) {
-    fail(error.message);
+    fail(error);
   }
   const out = path.resolve(root, args.out ?? 'build-cuda');
   if (args.clean) rmSync(out, { recursive: true, force: true });
@@ -63,7 +63,7 @@ async function buildEmulated() {
     await buildEmulatedAttention(out);
     await buildEmulatedAddon(out);
   } catch (error) {
-    fail(error.message);
+    fail(error);
   }
   console.log(`built in ${((performance.now() - start) / 1000).toFixed(0)} s`);
   report(path.join(out, 'Release'));

@@ -2,15 +2,15 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { compile, link, run } from './native-compile.mjs';
+import { compile, link, run } from './native-compile.mts';
 import { buildOption, root } from './native-sources.mjs';
-import { SANITIZER_ENV, VARIANTS } from './native-tests.mjs';
+import { SANITIZER_ENV, VARIANTS, type Variant } from './native-tests.mts';
 
 const FOLDER = 'tools/cuda-emulation';
 const TESTS = `${FOLDER}/test`;
 
 /** With these fmaf() is an instruction instead of a call: half of the time of some kernels. The results are the same. */
-function multiplyAddFlags() {
+function multiplyAddFlags(): string[] {
   const cpu = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : '';
   return /^flags.*\bfma\b/m.test(cpu) && /^flags.*\bavx2\b/m.test(cpu) ? ['-mavx2', '-mfma'] : [];
 }
@@ -33,7 +33,7 @@ export const EMULATION_FLAGS = [
 export const EMULATION_LINK_FLAGS = ['-pthread', '-ldl'];
 
 /** The emulated runtime: to be compiled with EMULATION_FLAGS and linked with what uses it. */
-export function emulationSources() {
+export function emulationSources(): string[] {
   return readdirSync(path.join(root, FOLDER))
     .filter((name) => name.endsWith('.cpp'))
     .sort()
@@ -42,10 +42,11 @@ export function emulationSources() {
 
 /**
  * Builds the emulated cuBLASLt, which a backend opens when BA_SAM_CUBLASLT names it.
- * @param {{ folder: string, cxx?: string, flags?: string[] }} options folder: for objects and the library
- * @returns {Promise<string>} absolute path of the library
+ * @param folder for objects and the library
+ * @returns absolute path of the library
  */
-export async function buildFakeCublasLt({ folder, cxx = process.env.CXX ?? 'g++', flags = ['-O2'] }) {
+export async function buildFakeCublasLt(folder: string, flags: readonly string[] = ['-O2']): Promise<string> {
+  const cxx = process.env.CXX ?? 'g++';
   const sources = readdirSync(path.join(root, FOLDER, 'cublaslt'))
     .filter((name) => name.endsWith('.cpp'))
     .sort()
@@ -63,7 +64,7 @@ export async function buildFakeCublasLt({ folder, cxx = process.env.CXX ?? 'g++'
 }
 
 /** Of the emulation itself; tests of the backend that run in it are elsewhere. */
-export function emulationTestNames() {
+export function emulationTestNames(): string[] {
   return readdirSync(path.join(root, TESTS))
     .filter((name) => name.endsWith('_test.cpp'))
     .map((name) => name.slice(0, -'.cpp'.length))
@@ -71,7 +72,10 @@ export function emulationTestNames() {
 }
 
 /** @returns its counts; rejects when it fails or counts nothing */
-export async function runEmulationTest(name, variant = 'plain') {
+export async function runEmulationTest(
+  name: string,
+  variant: Variant = 'plain',
+): Promise<{ passed: number; failed: number }> {
   const cxx = process.env.CXX ?? 'g++';
   const { compile: variantFlags, link: variantLinkFlags } = VARIANTS[variant];
   const folder = path.join(root, 'build/cuda-emulation', variant);
@@ -83,8 +87,8 @@ export async function runEmulationTest(name, variant = 'plain') {
   // -rdynamic: messages can name kernels.
   const linkFlags = [...EMULATION_LINK_FLAGS, '-rdynamic', ...variantLinkFlags];
   await link({ objects, program, cxx, flags: linkFlags });
-  const library = await buildFakeCublasLt({ folder, flags: variantFlags });
-  const env = { ...process.env, ...SANITIZER_ENV, BA_SAM_CUBLASLT: library };
+  const library = await buildFakeCublasLt(folder, variantFlags);
+  const env: NodeJS.ProcessEnv = { ...process.env, ...SANITIZER_ENV, BA_SAM_CUBLASLT: library };
   for (const setting of Object.keys(env)) {
     if (setting.startsWith('BA_SAM_EMULATION_')) delete env[setting];
   }
@@ -105,13 +109,13 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
         sums.passed += passed;
         sums.failed += failed;
       } catch (error) {
-        console.error(error.message);
+        console.error(error instanceof Error ? error.message : error);
         sums.failed++;
       }
     }
     console.log(`${sums.passed} passed, ${sums.failed} failed`);
     process.exitCode = sums.failed === 0 ? 0 : 1;
   } else {
-    console.log(await buildFakeCublasLt({ folder: path.join(root, 'build/cuda-emulation') }));
+    console.log(await buildFakeCublasLt(path.join(root, 'build/cuda-emulation')));
   }
 }

@@ -2,8 +2,8 @@
 // emulation. For tests only; thousands of times slower than a GPU.
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { EMULATION_FLAGS, EMULATION_LINK_FLAGS, emulationSources } from './cuda-emulation.mjs';
-import { compile, link } from './native-compile.mjs';
+import { EMULATION_FLAGS, EMULATION_LINK_FLAGS, emulationSources } from './cuda-emulation.mts';
+import { compile, link } from './native-compile.mts';
 import { buildOption, nativeSources, root } from './native-sources.mjs';
 
 const cxx = process.env.CXX ?? 'g++';
@@ -16,18 +16,22 @@ export const EMULATED_FLAGS = [
 ];
 
 /** Of everything in the library, `symbols` alone are visible. */
-function linkFlags(folder, name, symbols) {
+function linkFlags(folder: string, name: string, symbols: string): string[] {
   const script = path.join(folder, `${name}.map`);
   writeFileSync(script, `{ global: ${symbols}; local: *; };\n`);
   return ['-shared', `-Wl,--version-script=${script}`, ...EMULATION_LINK_FLAGS];
 }
 
-async function objectsOf(folder, flags, sources) {
+async function objectsOf(
+  folder: string,
+  flags: readonly string[],
+  sources: readonly string[],
+): Promise<string[]> {
   return await compile({ sources, folder: path.resolve(root, folder), cxx, flags });
 }
 
-/** @returns {Promise<string>} path of libba_sam_attention_emulated.so */
-export async function buildEmulatedAttention(folder = 'build-cuda-emulated') {
+/** @returns path of libba_sam_attention_emulated.so */
+export async function buildEmulatedAttention(folder = 'build-cuda-emulated'): Promise<string> {
   const out = path.resolve(root, folder);
   const library = path.join(out, 'Release/libba_sam_attention_emulated.so');
   mkdirSync(path.dirname(library), { recursive: true });
@@ -42,8 +46,8 @@ export async function buildEmulatedAttention(folder = 'build-cuda-emulated') {
   return library;
 }
 
-/** @returns {Promise<string>} path of ba_sam_cuda.node, the emulated one */
-export async function buildEmulatedAddon(folder = 'build-cuda-emulated') {
+/** @returns path of ba_sam_cuda.node, the emulated one */
+export async function buildEmulatedAddon(folder = 'build-cuda-emulated'): Promise<string> {
   const out = path.resolve(root, folder);
   const addon = path.join(out, 'Release/ba_sam_cuda.node');
   mkdirSync(path.dirname(addon), { recursive: true });

@@ -1,19 +1,20 @@
 // Builds and runs test/native/*_test.cpp against the native library without Node:
-//   node scripts/native-tests.mjs [--asan] [name…]
+//   npx tsx scripts/native-tests.mts [--asan] [name…]
 // Each program prints "N passed, N failed"; the sums close the output.
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { findOneDnn } from './find-onednn.mjs';
-import { compile, link, run } from './native-compile.mjs';
+import { type Compilation, compile, link, run } from './native-compile.mts';
 import { buildOption, nativeSources, root } from './native-sources.mjs';
 
 const COMMON = [...buildOption('compile'), ...buildOption('cpu-compile')];
+export type Variant = 'plain' | 'asan';
 /**
  * plain: what it computes. asan: every finding ends the program; frame pointers make the reports readable. Attention's
  * loops take twice as long at -O1, more than the compiler saves.
  */
-export const VARIANTS = {
+export const VARIANTS: Readonly<Record<Variant, { readonly compile: string[]; readonly link: string[] }>> = {
   plain: { compile: ['-O2'], link: [] },
   asan: {
     compile: [
@@ -27,15 +28,27 @@ export const VARIANTS = {
   },
 };
 
-export function testNames() {
+export function testNames(): string[] {
   return readdirSync(path.join(root, 'test/native'))
     .filter((name) => name.endsWith('_test.cpp'))
     .map((name) => name.slice(0, -'.cpp'.length))
     .sort();
 }
 
-/** Objects of the native library and flags to link with them. */
-export async function buildLibrary(variant) {
+/** Objects of the native library, how they were made, and flags to link with them. */
+export interface NativeLibrary extends Compilation {
+  readonly objects: readonly string[];
+  readonly linkFlags: readonly string[];
+}
+
+/** What a test program counted and wrote. */
+export interface NativeCounts {
+  readonly passed: number;
+  readonly failed: number;
+  readonly output: string;
+}
+
+export async function buildLibrary(variant: Variant): Promise<NativeLibrary> {
   const { compile: compileFlags, link: linkFlags } = VARIANTS[variant];
   const oneDnn = findOneDnn();
   const cxx = process.env.CXX ?? 'g++';
@@ -46,7 +59,11 @@ export async function buildLibrary(variant) {
 }
 
 /** Builds one program from sources of its own and the library; returns its path. */
-export async function buildProgram(library, name, sources) {
+export async function buildProgram(
+  library: NativeLibrary,
+  name: string,
+  sources: readonly string[],
+): Promise<string> {
   const { folder, cxx, flags } = library;
   const own = await compile({ folder, cxx, flags, sources });
   const program = path.join(folder, name);
@@ -62,7 +79,7 @@ export const SANITIZER_ENV = {
 };
 
 /** Runs a test program. @returns its counts; rejects when it fails or counts nothing */
-export async function runTest(program) {
+export async function runTest(program: string): Promise<NativeCounts> {
   const output = await run(program, [], { env: { ...process.env, ...SANITIZER_ENV } });
   const [, passed, failed] = output.match(/^(\d+) passed, (\d+) failed$/m) ?? [];
   if (!(Number(passed) > 0) || Number(failed) !== 0)
@@ -92,14 +109,14 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
           console.log(`${name}: ${counts.passed} passed, ${seconds} s with compiling`);
         } catch (error) {
           failed++;
-          console.error(error.message);
+          console.error(error instanceof Error ? error.message : error);
         }
       }
     });
     await Promise.all(workers);
   } catch (error) {
     failed++;
-    console.error(error.message);
+    console.error(error instanceof Error ? error.message : error);
   }
   // Read by scripts/count-tests.mjs; `npm test` writes its own counts of the plain variant.
   if (variant !== 'plain') {

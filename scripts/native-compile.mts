@@ -1,16 +1,29 @@
 // Compiles C++ sources into objects that are reused while neither they, their headers nor the flags change, and links
 // programs from them. Node-gyp builds the addon only; native tests and fuzzers are built with this.
-import { spawn } from 'node:child_process';
+import { type SpawnOptions, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { root } from './native-sources.mjs';
 
+/** How sources become objects. */
+export interface Compilation {
+  /** Of the objects. */
+  readonly folder: string;
+  readonly cxx: string;
+  readonly flags: readonly string[];
+}
+
 /**
- * @param {{ sources: string[], folder: string, cxx: string, flags: string[] }} options sources relative to the repository
- * @returns {Promise<string[]>} objects, in the order of the sources
+ * @param options sources relative to the repository
+ * @returns objects, in the order of the sources
  */
-export async function compile({ sources, folder, cxx, flags }) {
+export async function compile({
+  sources,
+  folder,
+  cxx,
+  flags,
+}: Compilation & { readonly sources: readonly string[] }): Promise<string[]> {
   mkdirSync(folder, { recursive: true });
   const stamp = path.join(folder, 'flags');
   const command = [cxx, ...flags].join(' ');
@@ -31,7 +44,17 @@ export async function compile({ sources, folder, cxx, flags }) {
 }
 
 /** Links a program unless it is newer than its objects. */
-export async function link({ objects, program, cxx, flags }) {
+export async function link({
+  objects,
+  program,
+  cxx,
+  flags,
+}: {
+  readonly objects: readonly string[];
+  readonly program: string;
+  readonly cxx: string;
+  readonly flags: readonly string[];
+}): Promise<void> {
   if (existsSync(program)) {
     const built = statSync(program).mtimeMs;
     if (objects.every((object) => statSync(object).mtimeMs <= built)) return;
@@ -40,7 +63,7 @@ export async function link({ objects, program, cxx, flags }) {
 }
 
 /** The paths that the compiler wrote down as dependencies are all older than the object. */
-function isFresh(object) {
+function isFresh(object: string): boolean {
   const list = object.replace(/\.o$/, '.d');
   if (!existsSync(object) || !existsSync(list)) return false;
   const built = statSync(object).mtimeMs;
@@ -53,7 +76,7 @@ function isFresh(object) {
 }
 
 /** Runs a command in the repository, its output shown only on failure; rejects when it fails. */
-export function run(command, args, options = {}) {
+export function run(command: string, args: readonly string[], options: SpawnOptions = {}): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], ...options });
     let output = '';

@@ -7,9 +7,9 @@ import { existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { findOneDnn } from './find-onednn.mjs';
-import { compile, link } from './native-compile.mjs';
+import { compile, link } from './native-compile.mts';
 import { nativeSources, root } from './native-sources.mjs';
-import { buildLibrary, buildProgram, SANITIZER_ENV } from './native-tests.mjs';
+import { buildLibrary, buildProgram, SANITIZER_ENV } from './native-tests.mts';
 import { writeGraphSeeds } from './write-graph-seeds.mjs';
 
 const { values: options } = parseArgs({
@@ -25,7 +25,7 @@ const folder = path.join(root, 'build/fuzz');
 const seeds = path.join(folder, 'seeds');
 
 /** Shows the lines of the output that `keep` matches; all of them when the program fails. */
-function runTool(command, args, keep = /./) {
+function runTool(command: string, args: readonly string[], keep = /./): void {
   const result = spawnSync(command, args, {
     cwd: root,
     encoding: 'utf8',
@@ -42,16 +42,16 @@ function runTool(command, args, keep = /./) {
   process.exit(1);
 }
 
-function findClang() {
-  return [process.env.CLANGXX, 'clang++', 'clang++-14'].find((name) => {
-    if (!name || spawnSync(name, ['--version'], { stdio: 'ignore' }).status !== 0) return false;
+function findClang(): string | undefined {
+  return [process.env.CLANGXX ?? '', 'clang++', 'clang++-14'].find((name) => {
+    if (name === '' || spawnSync(name, ['--version'], { stdio: 'ignore' }).status !== 0) return false;
     const runtime = spawnSync(name, ['-print-resource-dir'], { encoding: 'utf8' }).stdout.trim();
     return existsSync(path.join(runtime, 'lib/linux/libclang_rt.fuzzer-x86_64.a'));
   });
 }
 
 /** Without OpenMP: see test/fuzz/single-threaded/omp.h. */
-async function buildLibFuzzer(cxx) {
+async function buildLibFuzzer(cxx: string): Promise<string> {
   const oneDnn = findOneDnn();
   const sanitize = 'address,undefined';
   const flags = [

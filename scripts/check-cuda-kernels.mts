@@ -1,5 +1,5 @@
 // Compiles every .cu for every architecture and reads what came out; needs nvcc but no GPU:
-//   node scripts/check-cuda-kernels.mjs [--arch 80,90] [--update] [--table] [--source FILE]…
+//   npx tsx scripts/check-cuda-kernels.mts [--arch 80,90] [--update] [--table] [--source FILE]…
 // A kernel fails when it spills, has a stack frame, touches local memory, when ptxas says that it serialises, when it is
 // named after mma but has no tensor-core instruction, when ptxas has undone what the overlapped loop of the kernel for sm_90a
 // is written for, or when it takes more than 8 registers over the baseline
@@ -14,13 +14,61 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { countOpcodes } from './cuda-opcodes.mjs';
 import { ARCHITECTURES, chosenArchitectures, findCudaToolkit, nvccOptions } from './cuda-toolkit.mjs';
-import { run } from './native-compile.mjs';
+import { run } from './native-compile.mts';
 import { nativeSources, root } from './native-sources.mjs';
 
 const BASELINE = path.join(root, 'bench/results/cuda-registers.json');
 const CACHE = path.join(root, 'build/cuda-kernels');
 const ALLOWED_GROWTH = 8;
 const MOST_INSIDE_TURN = 24; // 2 to 16 with CUDA 13.0
+
+type Toolkit = ReturnType<typeof findCudaToolkit>;
+type Opcodes = Readonly<Record<string, number>>;
+
+/** What ptxas says of a function. */
+interface FunctionReport {
+  readonly stackBytes: number;
+  readonly spillStoreBytes: number;
+  readonly spillLoadBytes: number;
+  readonly registers?: number;
+  readonly sharedBytes: number;
+}
+
+interface Kernel extends FunctionReport {
+  readonly kernel: string;
+  readonly source: string;
+  readonly target: string;
+  readonly registers: number;
+  readonly opcodes?: Opcodes;
+}
+
+/** A file for an architecture. */
+interface Compilation {
+  readonly source: string;
+  readonly target: string;
+  readonly key: string;
+}
+
+/** What came of it. */
+interface Compiled {
+  readonly source: string;
+  readonly target: string;
+  readonly seconds: number;
+  readonly warnings: readonly string[];
+  readonly kernels: readonly Kernel[];
+}
+
+/** Registers by kernel and architecture. */
+interface Baseline {
+  readonly cuda: string;
+  readonly kernels: Readonly<Record<string, Readonly<Record<string, number>>>>;
+}
+
+interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
 
 const { values: args } = parseArgs({
   options: {
@@ -32,7 +80,7 @@ const { values: args } = parseArgs({
 });
 
 /** A file and everything of ours that it includes, directly or not. */
-function withIncludes(file, seen = new Set()) {
+function withIncludes(file: string, seen = new Set<string>()): Set<string> {
   if (seen.has(file) || !existsSync(file)) return seen;
   seen.add(file);
   for (const [, name] of readFileSync(file, 'utf8').matchAll(/^\s*#include "([^"]+)"/gm)) {
@@ -41,10 +89,10 @@ function withIncludes(file, seen = new Set()) {
   return seen;
 }
 
-function cacheKey(source, target, toolkit) {
+function cacheKey(source: string, target: string, toolkit: Toolkit): string {
   const hash = createHash('sha256');
   hash.update(JSON.stringify([target, toolkit.version, nvccOptions()]));
-  for (const script of ['check-cuda-kernels.mjs', 'cuda-opcodes.mjs']) {
+  for (const script of ['check-cuda-kernels.mts', 'cuda-opcodes.mjs']) {
     hash.update(readFileSync(path.join(root, 'scripts', script)));
   }
   for (const file of withIncludes(path.join(root, source))) hash.update(file).update(readFileSync(file));
@@ -52,7 +100,7 @@ function cacheKey(source, target, toolkit) {
 }
 
 /** Demangled, without what every kernel's name shares and without parameters. */
-function shortNames(mangled) {
+function shortNames(mangled: readonly string[]): string[] {
   if (mangled.length === 0) return [];
   const { stdout, status } = spawnSync('c++filt', [], { input: mangled.join('\n'), encoding: 'utf8' });
   const names = status === 0 ? stdout.trimEnd().split('\n') : mangled;
@@ -69,10 +117,14 @@ function shortNames(mangled) {
 }
 
 /** What `ptxas -v` said of each function, and everything it complained of. */
-function readReport(text) {
-  const functions = new Map();
-  const warnings = [];
-  let entry;
+function readReport(text: string): { functions: Map<string, FunctionReport>; warnings: string[] } {
+  const functions = new Map<string, FunctionReport>();
+  const warnings: string[] = [];
+  const add = (name: string, found: Partial<FunctionReport>) => {
+    const nothing = { stackBytes: 0, spillStoreBytes: 0, spillLoadBytes: 0, sharedBytes: 0 };
+    functions.set(name, { ...nothing, ...functions.get(name), ...found });
+  };
+  let entry: string | undefined;
   for (const line of text.split('\n')) {
     const compiling = line.match(/Compiling entry function '(\S+)' for/);
     const properties = line.match(/Function properties for (\S+)/);
@@ -82,45 +134,48 @@ function readReport(text) {
     if (properties) entry = properties[1];
     if (frame && entry) {
       const [stackBytes, spillStoreBytes, spillLoadBytes] = frame.slice(1).map(Number);
-      functions.set(entry, { ...functions.get(entry), stackBytes, spillStoreBytes, spillLoadBytes });
+      add(entry, { stackBytes, spillStoreBytes, spillLoadBytes });
     }
     if (used && entry) {
       const sharedBytes = Number(line.match(/(\d+) bytes smem/)?.[1] ?? 0);
-      functions.set(entry, { ...functions.get(entry), registers: Number(used[1]), sharedBytes });
+      add(entry, { registers: Number(used[1]), sharedBytes });
     }
     if (/warning|Potential Performance Loss|\(C\d{4}\)/.test(line)) warnings.push(line.trim());
   }
   return { functions, warnings };
 }
 
-async function compileOne(toolkit, { source, target, key }) {
+async function compileOne(nvcc: string, { source, target, key }: Compilation): Promise<Compiled> {
   const result = path.join(CACHE, `${key}.json`);
   if (existsSync(result)) return JSON.parse(readFileSync(result, 'utf8'));
   const cubin = path.join(CACHE, `${key}.cubin`);
   const arch = `sm_${target}`;
   const start = performance.now();
-  const output = await run(toolkit.nvcc, [
+  const output = await run(nvcc, [
     ...nvccOptions(),
     ...['-DNDEBUG', '-cubin', `-arch=${arch}`, '-Xptxas=-v', source, '-o', cubin],
   ]);
   const { functions, warnings } = readReport(output);
   const opcodes = countOpcodes(readFileSync(cubin));
   rmSync(cubin);
-  const mangled = [...functions.keys()].filter((name) => functions.get(name).registers !== undefined);
+  const entries = [...functions].flatMap(([name, { registers, ...rest }]) =>
+    registers === undefined ? [] : [{ name, registers, ...rest }],
+  );
+  const mangled = entries.map(({ name }) => name);
   const names = shortNames(mangled);
-  const kernels = mangled.map((name, i) => ({
+  const kernels = entries.map(({ name, ...found }, i) => ({
     kernel: names[i],
     source,
     target,
-    ...functions.get(name),
+    ...found,
     opcodes: opcodes.get(name),
   }));
   // Device functions that were not inlined have frames of their own, which kernels do not show.
-  const called = [...functions.keys()].filter((name) => !mangled.includes(name));
-  for (const [i, name] of shortNames(called).entries()) {
-    const { stackBytes, spillStoreBytes } = functions.get(called[i]);
+  const called = [...functions].filter(([name]) => !mangled.includes(name));
+  const calledNames = shortNames(called.map(([name]) => name));
+  for (const [i, [, { stackBytes, spillStoreBytes }]] of called.entries()) {
     if (stackBytes + spillStoreBytes > 0)
-      warnings.push(`${name}: a stack frame in a function that is called`);
+      warnings.push(`${calledNames[i]}: a stack frame in a function that is called`);
   }
   const seconds = (performance.now() - start) / 1000;
   const record = { source, target, seconds: Number(seconds.toFixed(1)), warnings, kernels };
@@ -132,13 +187,13 @@ async function compileOne(toolkit, { source, target, key }) {
  * hopper_kernel.h: in a loop that overlaps, a thread's exponentials (as many as the strip is wide) run beside a product, and
  * next to nothing lies between the beginning of a turn and its product.
  */
-function lostOverlap({ kernel, opcodes }) {
+function lostOverlap(kernel: string, opcodes: Opcodes): string[] {
   const config =
     /^hopper_mma_attention<.*(?:HopperConfig<(\d+), \d+, true, (true|false)\b|HopperClusterConfig<(\d+)>)/;
   const [, single, singleTurns = 'true', cluster] = kernel.match(config) ?? [];
   const strip = single ?? cluster;
   if (strip === undefined) return [];
-  const found = [];
+  const found: string[] = [];
   const exponentials = Math.floor(0.9 * Number(strip));
   if (opcodes.besideProduct < exponentials) {
     found.push(`${opcodes.besideProduct} exponentials beside a product, expected at least ${exponentials}`);
@@ -150,8 +205,8 @@ function lostOverlap({ kernel, opcodes }) {
 }
 
 /** Why a kernel fails; empty when it passes. */
-function faults(kernel, baseline) {
-  const found = [];
+function faults(kernel: Kernel, baseline: Baseline | undefined): string[] {
+  const found: string[] = [];
   const { opcodes } = kernel;
   if (kernel.spillStoreBytes + kernel.spillLoadBytes > 0) {
     found.push(`spills ${kernel.spillStoreBytes} bytes, reloads ${kernel.spillLoadBytes}`);
@@ -162,7 +217,7 @@ function faults(kernel, baseline) {
     if (opcodes.STL + opcodes.LDL > 0) found.push(`local memory: ${opcodes.STL} STL, ${opcodes.LDL} LDL`);
     if (/mma/.test(kernel.kernel) && opcodes.HMMA + opcodes.HGMMA === 0)
       found.push('no tensor-core instruction');
-    found.push(...lostOverlap(kernel));
+    found.push(...lostOverlap(kernel.kernel, opcodes));
   }
   const before = baseline?.kernels[kernel.kernel]?.[kernel.target];
   if (before !== undefined && kernel.registers > before + ALLOWED_GROWTH) {
@@ -171,7 +226,7 @@ function faults(kernel, baseline) {
   return found;
 }
 
-function readBaseline(toolkit) {
+function readBaseline(toolkit: Toolkit): Baseline | undefined {
   if (!existsSync(BASELINE)) return undefined;
   const baseline = JSON.parse(readFileSync(BASELINE, 'utf8'));
   if (baseline.cuda === toolkit.version) return baseline;
@@ -182,8 +237,8 @@ function readBaseline(toolkit) {
 }
 
 /** One line a kernel, so that a difference reads well. Entries of architectures not compiled now are kept. */
-function writeBaseline(kernels, toolkit, old) {
-  const registers = {};
+function writeBaseline(kernels: readonly Kernel[], toolkit: Toolkit, old: Baseline | undefined): void {
+  const registers: Record<string, Record<string, number>> = {};
   for (const { kernel, target, registers: count } of kernels) {
     registers[kernel] ??= { ...old?.kernels[kernel] };
     registers[kernel][target] = count;
@@ -194,7 +249,7 @@ function writeBaseline(kernels, toolkit, old) {
   writeFileSync(BASELINE, `{\n "cuda": "${toolkit.version}",\n "kernels": {\n${lines.join(',\n')}\n }\n}\n`);
 }
 
-function printTable(kernels) {
+function printTable(kernels: readonly Kernel[]): void {
   for (const k of kernels) {
     const { HMMA, HGMMA, UTMALDG, MUFU, LDSM, LDGSTS } = k.opcodes ?? {};
     console.log(
@@ -204,7 +259,7 @@ function printTable(kernels) {
   }
 }
 
-function finish(counts) {
+function finish(counts: Counts): void {
   if (!args.source) {
     const results = path.join(root, 'build/test-results');
     mkdirSync(results, { recursive: true });
@@ -218,7 +273,8 @@ function finish(counts) {
 async function check() {
   const sources = args.source ?? nativeSources('cuda-library').filter((file) => file.endsWith('.cu'));
   const toolkit = findCudaToolkit();
-  if (toolkit.reason) {
+  const { nvcc } = toolkit;
+  if (!nvcc) {
     console.log(`${toolkit.reason} CUDA kernels are not checked.`);
     return finish({ passed: 0, failed: 0, skipped: sources.length * ARCHITECTURES.length });
   }
@@ -232,15 +288,17 @@ async function check() {
     })),
   );
   const counts = { passed: 0, failed: 0, skipped: 0 };
-  const records = [];
+  const records: Compiled[] = [];
   const queue = [...jobs];
   const workers = Array.from({ length: os.availableParallelism() }, async () => {
     for (let job = queue.shift(); job; job = queue.shift()) {
       try {
-        records.push(await compileOne(toolkit, job));
+        records.push(await compileOne(nvcc, job));
       } catch (error) {
         counts.failed++;
-        console.error(`${job.source} for sm_${job.target} does not compile: ${error.message}`);
+        console.error(
+          `${job.source} for sm_${job.target} does not compile: ${error instanceof Error ? error.message : error}`,
+        );
       }
     }
   });
@@ -253,7 +311,7 @@ async function check() {
   finish(counts);
 }
 
-function report(records, counts, toolkit) {
+function report(records: Compiled[], counts: Counts, toolkit: Toolkit): void {
   records.sort((a, b) => a.source.localeCompare(b.source) || parseInt(a.target, 10) - parseInt(b.target, 10));
   const kernels = records.flatMap((record) => record.kernels);
   const baseline = readBaseline(toolkit);

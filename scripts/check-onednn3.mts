@@ -1,12 +1,12 @@
 // Compiles the CPU backend against the oneDNN 3.x of ONEDNN_ROOT and runs random graphs of every op on it, beside the
 // ordinary build: for machines that have 2.6 and a 3.x of their own.
-//   ONEDNN_ROOT=/opt/onednn node scripts/check-onednn3.mjs [--build-only]
+//   ONEDNN_ROOT=/opt/onednn npx tsx scripts/check-onednn3.mts [--build-only]
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { findOneDnn } from './find-onednn.mjs';
-import { compile, link } from './native-compile.mjs';
+import { compile, link } from './native-compile.mts';
 import { buildOption, nativeSources, root } from './native-sources.mjs';
-import { runTest } from './native-tests.mjs';
+import { runTest } from './native-tests.mts';
 
 const oneDnn = findOneDnn();
 const headers = path.join(oneDnn.include, 'oneapi/dnnl');
