@@ -1,4 +1,4 @@
-// One turn of ba-sam itself for bench/peers.mjs, through its public interface: the image comes as u8 pixels, so that
+// One turn of ba-sam itself for bench/peers.mts, through its public interface: the image comes as u8 pixels, so that
 // preprocessing is in its time, and the weights are those of 1024 px at every size.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -1,4 +1,4 @@
-// One turn of onnxruntime-node for bench/peers.mjs.
+// One turn of onnxruntime-node for bench/peers.mts.
 import path from 'node:path';
 import { readPixels, requireFrom, versionOf, work } from './worker.mjs';
 

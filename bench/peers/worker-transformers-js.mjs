@@ -1,4 +1,4 @@
-// One turn of transformers.js for bench/peers.mjs, on the ONNX files that worker-onnx.mjs takes.
+// One turn of transformers.js for bench/peers.mts, on the ONNX files that worker-onnx.mjs takes.
 import path from 'node:path';
 import { readPixels, requireFrom, versionOf, work } from './worker.mjs';
 

@@ -8,7 +8,7 @@ const PATCH = 16;
 export const TOLERANCE = { f32: 1e-3, bf16: 3e-2 };
 
 /** @throws Error when there is no such file or its length is not that of an embedding of this size */
-export function readEmbedding(file, size) {
+export function readEmbedding(file: string, size: number): Float32Array {
   const bytes = readFileSync(file);
   const expected = 4 * CHANNELS * (size / PATCH) ** 2;
   if (bytes.length !== expected) {
@@ -18,14 +18,14 @@ export function readEmbedding(file, size) {
 }
 
 /** ‖values‖ in double precision; NaN and infinity stay what they are. */
-export function norm(values) {
+export function norm(values: Float32Array): number {
   let sum = 0;
   for (let i = 0; i < values.length; i++) sum += values[i] * values[i];
   return Math.sqrt(sum);
 }
 
 /** ‖values − reference‖ / ‖reference‖. */
-export function relativeDifference(values, reference) {
+export function relativeDifference(values: Float32Array, reference: Float32Array): number {
   let sum = 0;
   for (let i = 0; i < values.length; i++) sum += (values[i] - reference[i]) ** 2;
   return Math.sqrt(sum) / norm(reference);

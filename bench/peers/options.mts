@@ -1,9 +1,9 @@
-// The command line of bench/peers.mjs, checked before any work starts.
+// The command line of bench/peers.mts, checked before any work starts.
 import { readFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { PEER_NAMES } from './list.mjs';
+import { PEER_NAMES } from './list.mts';
 
 export const USAGE = `npm run bench:peers [-- options]
   --sizes 1024          input sides in px, multiples of 16: 512,768,1024,…
@@ -18,17 +18,37 @@ export const USAGE = `npm run bench:peers [-- options]
   --cache DIR           for weights, images and ONNX files (default: .bench-peers)
   --json FILE           results, written after every turn`;
 
+/** What the command line says. */
+export interface PeerOptions {
+  readonly help: boolean;
+  readonly sizes: readonly number[];
+  readonly model: string;
+  readonly peers: readonly string[];
+  readonly rounds: number;
+  readonly runs: number;
+  readonly threads: number;
+  readonly memory_gb: number;
+  readonly timeout_s: number;
+  readonly python: string;
+  readonly modules: string;
+  readonly cache: string;
+  readonly json?: string;
+}
+
 /** Bad input; the message says what was expected. */
 export class UsageError extends Error {}
 
 /** Memory that programs can still take, in GB of 2^30 bytes. */
-export function availableMemory_gb() {
+export function availableMemory_gb(): number {
   const line = /^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync('/proc/meminfo', 'utf8'));
   return line ? Number(line[1]) / 2 ** 20 : os.freemem() / 2 ** 30;
 }
 
-function number(args, name, { min, max, integer = true }) {
-  const text = args[name];
+function number(
+  name: string,
+  text: string,
+  { min, max, integer = true }: { min: number; max: number; integer?: boolean },
+): number {
   const value = Number(text);
   if (text.trim() !== '' && value >= min && value <= max && (!integer || Number.isInteger(value)))
     return value;
@@ -36,7 +56,7 @@ function number(args, name, { min, max, integer = true }) {
   throw new UsageError(`Expected ${kind} between ${min} and ${max} for --${name} but received ${text}`);
 }
 
-function sizes(text) {
+function sizes(text: string): number[] {
   const list = text.split(',').map(Number);
   if (!list.every((size) => Number.isInteger(size) && size >= 64 && size <= 8192 && size % 16 === 0)) {
     throw new UsageError(`Expected multiples of 16 between 64 and 8192 for --sizes but received ${text}`);
@@ -44,22 +64,22 @@ function sizes(text) {
   return [...new Set(list)].sort((a, b) => a - b);
 }
 
-function names(text) {
+function names(text: string): string[] {
   const list = text.split(',');
   const unknown = list.find((name) => !PEER_NAMES.includes(name));
   if (unknown === undefined) return list;
   throw new UsageError(`Expected some of ${PEER_NAMES.join(', ')} for --peers but received ${unknown}`);
 }
 
-function folder(args, name) {
-  if (args[name] !== '') return path.resolve(args[name]);
+function folder(name: string, text: string): string {
+  if (text !== '') return path.resolve(text);
   throw new UsageError(`Expected path for --${name} but received nothing`);
 }
 
-function parse(argv) {
+function parse(argv: readonly string[]) {
   try {
     return parseArgs({
-      args: argv,
+      args: [...argv],
       options: {
         sizes: { type: 'string', default: '1024' },
         model: { type: 'string', default: 'vit-b' },
@@ -77,7 +97,7 @@ function parse(argv) {
       },
     }).values;
   } catch (error) {
-    throw new UsageError(error.message);
+    throw new UsageError(error instanceof Error ? error.message : String(error));
   }
 }
 
@@ -86,29 +106,27 @@ function parse(argv) {
  * @param root of the repository: where the cache is by default
  * @throws UsageError
  */
-export function parseOptions(argv, root) {
+export function parseOptions(argv: readonly string[], root: string): PeerOptions {
   const args = parse(argv);
-  if (args.help) return { help: true };
   if (!['vit-b', 'tiny'].includes(args.model)) {
     throw new UsageError(`Expected one of vit-b, tiny for --model but received ${args.model}`);
   }
   if (args.python === '') throw new UsageError('Expected path for --python but received nothing');
   const total_gb = os.totalmem() / 2 ** 30;
-  args['memory-gb'] ??= (0.8 * availableMemory_gb()).toFixed(1);
-  args.cache ??= path.join(root, '.bench-peers');
+  const memory = args['memory-gb'] ?? (0.8 * availableMemory_gb()).toFixed(1);
   return {
-    help: false,
+    help: args.help,
     sizes: sizes(args.sizes),
     model: args.model,
     peers: names(args.peers),
-    rounds: number(args, 'rounds', { min: 1, max: 100 }),
-    runs: number(args, 'runs', { min: 1, max: 1000 }),
-    threads: number(args, 'threads', { min: 1, max: 1024 }),
-    memory_gb: number(args, 'memory-gb', { min: 0.1, max: Math.floor(total_gb * 10) / 10, integer: false }),
-    timeout_s: number(args, 'timeout-s', { min: 1, max: 86_400 }),
+    rounds: number('rounds', args.rounds, { min: 1, max: 100 }),
+    runs: number('runs', args.runs, { min: 1, max: 1000 }),
+    threads: number('threads', args.threads, { min: 1, max: 1024 }),
+    memory_gb: number('memory-gb', memory, { min: 0.1, max: Math.floor(total_gb * 10) / 10, integer: false }),
+    timeout_s: number('timeout-s', args['timeout-s'], { min: 1, max: 86_400 }),
     python: args.python,
-    modules: folder(args, 'node-modules'),
-    cache: folder(args, 'cache'),
-    json: args.json === undefined ? undefined : folder(args, 'json'),
+    modules: folder('node-modules', args['node-modules']),
+    cache: folder('cache', args.cache ?? path.join(root, '.bench-peers')),
+    json: args.json === undefined ? undefined : folder('json', args.json),
   };
 }

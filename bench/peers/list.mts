@@ -3,15 +3,40 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { PeerOptions } from './options.mts';
+import type { Peer } from './rounds.mts';
+import type { Command } from './turn.mts';
 import { requireFrom } from './worker.mjs';
+
+/** What a worker is told. */
+export interface Job {
+  /** Folders of the size and of 1024 px. */
+  readonly folder: string;
+  readonly base: string;
+  readonly size: number;
+  readonly dtype: string;
+  readonly runs: number;
+  readonly threads: number;
+  /** Where the embedding goes. */
+  readonly out: string;
+  readonly modules: string;
+}
+
+/** A peer that can be started. */
+export interface ListedPeer extends Peer {
+  /** Packages that it needs, of Python or of Node. */
+  readonly python?: readonly string[];
+  readonly node?: readonly string[];
+  readonly command: (job: Job, options: PeerOptions) => Command;
+}
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 
-function node(script) {
+function node(script: string): ListedPeer['command'] {
   return (job) => ({ command: process.execPath, args: [path.join(here, script), JSON.stringify(job)] });
 }
 
-function torch(attention) {
+function torch(attention: string): ListedPeer['command'] {
   return (job, { python }) => ({
     command: python,
     args: [path.join(here, 'worker_torch.py'), JSON.stringify({ ...job, attention })],
@@ -23,7 +48,7 @@ const TORCH = ['torch', 'transformers', 'numpy'];
 const EXPORT = [...TORCH, 'onnx', 'onnxscript'];
 
 // The first in f32 that runs is what the others are compared with.
-const PEERS = [
+const PEERS: readonly ListedPeer[] = [
   { peer: 'PyTorch SDPA', dtype: 'f32', python: TORCH, command: torch('sdpa') },
   { peer: 'PyTorch eager', dtype: 'f32', python: TORCH, command: torch('eager') },
   { peer: 'onnxruntime-node', dtype: 'f32', node: ['onnxruntime-node'], command: node('worker-onnx.mjs') },
@@ -43,7 +68,7 @@ const PEERS = [
 export const PEER_NAMES = [...new Set(PEERS.map(({ peer }) => peer))];
 
 /** Which of these Python packages are missing; a reason when Python itself is. */
-function missingPython(python, packages) {
+function missingPython(python: string, packages: readonly string[]): string | undefined {
   const code =
     'import importlib.util as u, sys; print(*[n for n in sys.argv[1:] if u.find_spec(n) is None], sep=",")';
   const found = spawnSync(python, ['-c', code, ...packages], { encoding: 'utf8', timeout: 120_000 });
@@ -52,7 +77,7 @@ function missingPython(python, packages) {
   return missing === '' ? undefined : `not installed for Python: ${missing.replaceAll(',', ', ')} (--python)`;
 }
 
-function missingNode(modules, packages) {
+function missingNode(modules: string, packages: readonly string[]): string | undefined {
   const require = requireFrom(modules);
   const missing = packages.filter((name) => {
     try {
@@ -68,18 +93,21 @@ function missingNode(modules, packages) {
 /**
  * The peers asked for, in the order of the list, each with `skipped`, a reason, when it cannot run here.
  *
- * @returns {{ peers: object[], exportMissing: string | undefined }} exportMissing: why export.py cannot run
+ * @returns exportMissing: why export.py cannot run
  */
-export function findPeers({ peers: names, python, modules }) {
-  const reasons = new Map();
-  const check = (packages) => {
+export function findPeers({ peers: names, python, modules }: PeerOptions): {
+  peers: ListedPeer[];
+  exportMissing: string | undefined;
+} {
+  const reasons = new Map<string, string | undefined>();
+  const check = (packages: readonly string[]) => {
     const key = packages.join();
     if (!reasons.has(key)) reasons.set(key, missingPython(python, packages));
     return reasons.get(key);
   };
   const built = existsSync(path.join(here, '../../dist/index.js'));
   const peers = PEERS.filter(({ peer }) => names.includes(peer)).map((peer) => {
-    let skipped;
+    let skipped: string | undefined;
     if (peer.python) skipped = check(peer.python);
     else if (peer.node) skipped = missingNode(modules, peer.node);
     else if (!built) skipped = 'not built: npm run build';

@@ -2,10 +2,40 @@
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
+/** What to run. */
+export interface Command {
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string | undefined>>;
+}
+
+/** When a child is ended. */
+export interface Limits {
+  readonly memory_gb: number;
+  readonly timeout_s: number;
+  /** Aborting ends the child, too. */
+  readonly signal?: AbortSignal;
+}
+
+/** What came of a child. */
+export interface Turn {
+  readonly code: number | null;
+  readonly signal: string | null;
+  /** Why it did not start. */
+  readonly error?: NodeJS.ErrnoException;
+  /** Why it was ended from outside; `system`: the system ran out of memory. */
+  readonly ended?: 'memory' | 'time' | 'interrupted' | 'system';
+  readonly peak_gb: number;
+  readonly seconds: number;
+  /** The last 64 K characters. */
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
 const SAMPLE_MS = 100;
 const KEPT_CHARACTERS = 64 * 1024;
 
-function read(file) {
+function read(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch {
@@ -14,9 +44,9 @@ function read(file) {
 }
 
 /** Resident memory of a process and its descendants, in bytes; shared pages count in each. 0 when it has ended. */
-export function residentBytes(pid) {
+export function residentBytes(pid: number): number {
   let bytes = 1024 * Number(/^VmRSS:\s+(\d+) kB$/m.exec(read(`/proc/${pid}/status`))?.[1] ?? 0);
-  let threads = [];
+  let threads: string[] = [];
   try {
     threads = readdirSync(`/proc/${pid}/task`);
   } catch {
@@ -30,31 +60,30 @@ export function residentBytes(pid) {
 }
 
 /** How many processes this system has killed for want of memory. */
-function oomKills() {
+function oomKills(): number {
   return Number(/^oom_kill (\d+)$/m.exec(read('/proc/vmstat'))?.[1] ?? 0);
 }
 
 /**
- * Runs a command to its end, or ends it with everything it started.
+ * Runs a command to its end, or ends it with everything it started. Never rejects.
  *
- * @param command what to run: { command, args, env }
- * @param limits { memory_gb, timeout_s, signal }: an AbortSignal ends the child, too
  * @param onLine gets lines of stdout as they come
- * @returns {Promise<object>} { code, signal, error, ended, peak_gb, seconds, stdout, stderr }: `ended` says why the child was ended
- *   from outside ('memory', 'time', 'interrupted', or 'system' when the system ran out of memory), `error` why it did not
- *   start; of stdout and stderr the last 64 K characters are kept
  */
-export function runTurn({ command, args, env }, { memory_gb, timeout_s, signal }, onLine) {
+export function runTurn(
+  { command, args, env }: Command,
+  { memory_gb, timeout_s, signal }: Limits,
+  onLine?: (line: string) => void,
+): Promise<Turn> {
   return new Promise((resolve) => {
     const began = performance.now();
     const killsBefore = oomKills();
     const output = { stdout: '', stderr: '' };
-    let ended = signal?.aborted ? 'interrupted' : undefined;
-    let error;
+    let ended: Turn['ended'] = signal?.aborted ? 'interrupted' : undefined;
+    let error: NodeJS.ErrnoException | undefined;
     let peak = 0;
     // A process group of its own, so that all of it can be ended at once.
     const child = spawn(command, args, { env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
-    const end = (why) => {
+    const end = (why: Turn['ended']) => {
       if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
       ended ??= why;
       try {
@@ -64,7 +93,7 @@ export function runTurn({ command, args, env }, { memory_gb, timeout_s, signal }
       }
     };
     const sample = () => {
-      const bytes = residentBytes(child.pid);
+      const bytes = child.pid === undefined ? 0 : residentBytes(child.pid);
       peak = Math.max(peak, bytes);
       if (bytes > memory_gb * 2 ** 30) end('memory');
       else if (performance.now() - began > timeout_s * 1000) end('time');
@@ -85,13 +114,12 @@ export function runTurn({ command, args, env }, { memory_gb, timeout_s, signal }
       }
     }
     let line = '';
-    for (const name of ['stdout', 'stderr']) {
-      child[name].setEncoding('utf8');
-      child[name].on('data', (text) => {
+    for (const name of ['stdout', 'stderr'] as const) {
+      child[name].setEncoding('utf8').on('data', (text: string) => {
         output[name] = (output[name] + text).slice(-KEPT_CHARACTERS);
         if (name === 'stderr' || !onLine) return;
         const lines = (line + text).split('\n');
-        line = lines.pop();
+        line = lines.pop() ?? '';
         for (const each of lines) onLine(each);
       });
     }

@@ -7,16 +7,16 @@ import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { PeerFiles } from './peers/files.mjs';
-import { findPeers } from './peers/list.mjs';
-import { parseOptions, USAGE, UsageError } from './peers/options.mjs';
-import { runRounds } from './peers/rounds.mjs';
-import { runTurn } from './peers/turn.mjs';
+import { PeerFiles } from './peers/files.mts';
+import { findPeers } from './peers/list.mts';
+import { type PeerOptions, parseOptions, USAGE, UsageError } from './peers/options.mts';
+import { type PeerRow, runRounds } from './peers/rounds.mts';
+import { type Command, type Limits, runTurn } from './peers/turn.mts';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 /** Peers whose f32 embedding may be the reference, the most independent one first. */
 const REFERENCES = ['PyTorch SDPA', 'PyTorch eager', 'onnxruntime-node', 'ba-sam'];
-const COLUMNS = [
+const COLUMNS: readonly (keyof PeerRow)[] = [
   'peer',
   'dtype',
   'size',
@@ -30,7 +30,7 @@ const COLUMNS = [
   'difference',
 ];
 
-function commandLine() {
+function commandLine(): PeerOptions {
   try {
     return parseOptions(process.argv.slice(2), root);
   } catch (error) {
@@ -41,7 +41,7 @@ function commandLine() {
 }
 
 /** Everything but the rows. */
-function provenance({ threads, rounds, runs, memory_gb, timeout_s }) {
+function provenance({ threads, rounds, runs, memory_gb, timeout_s }: PeerOptions) {
   const require = createRequire(import.meta.url);
   const git = spawnSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' });
   let info = {};
@@ -71,7 +71,7 @@ function provenance({ threads, rounds, runs, memory_gb, timeout_s }) {
 }
 
 /** Replaces the file in one step: a kill in between leaves the old one. */
-function writeResult(file, result) {
+function writeResult(file: string, result: unknown): void {
   writeFileSync(`${file}.partial`, `${JSON.stringify(result, null, 1)}\n`);
   renameSync(`${file}.partial`, file);
 }
@@ -102,21 +102,24 @@ async function main() {
     },
     ...{ HF_HUB_OFFLINE: '1', TRANSFORMERS_VERBOSITY: 'error' },
   };
-  const run = (command, ...rest) => runTurn({ ...command, env }, ...rest);
+  const run = (command: Command, turnLimits: Limits, onLine?: (line: string) => void) =>
+    runTurn({ ...command, env }, turnLimits, onLine);
 
   const { peers, exportMissing } = findPeers(options);
   const head = provenance(options);
-  const save = (rows, complete) => json && writeResult(json, { ...head, complete, rows });
+  const save = (rows: readonly PeerRow[], complete: boolean) => {
+    if (json !== undefined) writeResult(json, { ...head, complete, rows });
+  };
   save([], false); // a file that cannot be written is found out now
   const files = new PeerFiles(options, run);
-  const say = (text) => console.error(text);
-  let rows;
+  const say = (text: string) => console.error(text);
+  let rows: PeerRow[];
   try {
     rows = await runRounds(
       { ...options, peers, references: REFERENCES },
       {
         limits,
-        jobOf: (peer, size) => files.job(peer, size, options),
+        jobOf: (peer, size) => files.job(peer, size),
         run: (peer, job) => run(peer.command(job, options), limits),
         sizeFails: (size) => files.make(size, exportMissing, limits, say),
         onTurn: (text, soFar) => {
