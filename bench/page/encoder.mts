@@ -1,4 +1,5 @@
 // The image encoder by itself on the performance page: sentences, tables.
+import type { MeasuredRow, PageResult, Row } from './schemas.mts';
 import {
   distinct,
   factorText,
@@ -15,23 +16,25 @@ import {
   spreadText,
   table,
   timeText,
-} from './text.mjs';
+} from './text.mts';
+
+type Measured = MeasuredRow<'encoder'>;
 
 /** What a line of a chart is called: model, dtype, and the biases unless it is plain SAM. */
-export function seriesName({ model, dtype, biases }) {
+export function seriesName({ model, dtype, biases }: Row<'encoder'>): string {
   return [model, dtype, ...(biases === 'plain' ? [] : [biases])].join(', ');
 }
 
-const rowName = (row) => `${seriesName(row)}, ${row.size} px`;
+const rowName = (row: Row<'encoder'>) => `${seriesName(row)}, ${row.size} px`;
 
 /** Sentences about efficiency, growth with the input's side, and bf16 against f32. */
-export function encoderFindings({ rows }) {
+export function encoderFindings({ rows }: PageResult<'encoder'>): string[] {
   const { measured } = measuredRows(rows, rowName);
   if (measured.length === 0) return [];
   const sorted = [...measured].sort((a, b) => a.efficiency - b.efficiency);
-  const [worst, best] = [sorted[0], sorted.at(-1)];
+  const [worst, best] = [sorted[0], sorted[sorted.length - 1]];
   const drift = Math.max(...measured.map(({ gemm_gflops: [before, after] }) => Math.abs(after / before - 1)));
-  const where = (row) => `${row.efficiency.toFixed(2)} (${rowName(row)})`;
+  const where = (row: Measured) => `${row.efficiency.toFixed(2)} (${rowName(row)})`;
   const efficiency =
     worst === best
       ? `Efficiency is ${where(best)}`
@@ -45,13 +48,15 @@ export function encoderFindings({ rows }) {
   ];
 }
 
-function growth(measured) {
+function growth(measured: readonly Measured[]): string[] {
   return [...groupBy(measured, seriesName)]
-    .map(([name, group]) => [name, [...group].sort((a, b) => a.size - b.size)])
-    .filter(([, group]) => group[0].size < group.at(-1).size)
     .map(([name, group]) => {
-      const [small, large] = [group[0], group.at(-1)];
-      const factor = (key) => foldText(large[key] / small[key]);
+      const sorted = [...group].sort((a, b) => a.size - b.size);
+      return { name, small: sorted[0], large: sorted[sorted.length - 1] };
+    })
+    .filter(({ small, large }) => small.size < large.size)
+    .map(({ name, small, large }) => {
+      const factor = (key: 'gflop' | 'ms' | 'peak_rss_mb') => foldText(large[key] / small[key]);
       return (
         `- **${name}, from ${small.size} to ${large.size} px.** Operations grow ${factor('gflop')}, ` +
         `time ${factor('ms')}, peak memory ${factor('peak_rss_mb')}; the rate goes from ${significant(small.gflops)} to ` +
@@ -60,26 +65,29 @@ function growth(measured) {
     });
 }
 
-function dtypes(measured) {
-  const pairs = measured
+function dtypes(measured: readonly Measured[]): string[] {
+  const compared = measured
     .filter(({ dtype }) => dtype === 'bf16')
-    .map((row) => [row, measured.find((other) => sameButDtype(row, other) && other.dtype === 'f32')])
-    .filter(([, other]) => other);
-  const groups = groupBy(pairs, ([{ model, biases }]) =>
+    .flatMap((row) => {
+      const f32 = measured.find((other) => sameButDtype(row, other) && other.dtype === 'f32');
+      return f32 ? [{ row, f32 }] : [];
+    });
+  const groups = groupBy(compared, ({ row: { model, biases } }) =>
     [model, ...(biases === 'plain' ? [] : [biases])].join(', '),
   );
   return [...groups].map(([name, list]) => {
     const places = list
-      .sort(([a], [b]) => a.size - b.size)
-      .map(([row, other]) => `${factorText(row.ms / other.ms)} at ${row.size} px`);
+      .sort((a, b) => a.row.size - b.row.size)
+      .map(({ row, f32 }) => `${factorText(row.ms / f32.ms)} at ${row.size} px`);
     return `- **${name}, bf16 against f32.** Time in bf16 over time in f32: ${listText(places)}.`;
   });
 }
 
-const sameButDtype = (a, b) => a.model === b.model && a.size === b.size && a.biases === b.biases;
+const sameButDtype = (a: Measured, b: Measured) =>
+  a.model === b.model && a.size === b.size && a.biases === b.biases;
 
 /** Both tables and the failed rows. */
-export function encoderTables({ rows }) {
+export function encoderTables({ rows }: PageResult<'encoder'>): string {
   const { measured, failures } = measuredRows(rows, rowName);
   const sorted = [...measured].sort(
     (a, b) =>
@@ -89,17 +97,15 @@ export function encoderTables({ rows }) {
       a.size - b.size,
   );
   if (sorted.length === 0) return failures;
-  const name = [
-    'model',
-    'dtype',
-    ...(distinct(sorted.map(({ biases }) => biases)).length > 1 ? ['biases'] : []),
-  ];
-  const nameOf = (row) => [...name.map((key) => row[key]), inputText(row)];
-  const optional = [
+  const several = distinct(sorted.map(({ biases }) => biases)).length > 1;
+  const name = ['model', 'dtype', ...(several ? (['biases'] as const) : [])] as const;
+  const nameOf = (row: Measured) => [...name.map((key) => row[key]), inputText(row)];
+  const onDevice: readonly [column: string, of: (row: Measured) => string | 0 | undefined][] = [
     ['ops', ({ device_ms }) => device_ms && timeText(device_ms)],
     ['copies', ({ transfer_ms }) => transfer_ms && timeText(transfer_ms)],
     ['device memory', ({ peak_device_mb }) => peak_device_mb && megabytes(peak_device_mb)],
-  ].filter(([, of]) => sorted.some(of));
+  ];
+  const optional = onDevice.filter(([, of]) => sorted.some(of));
   const columns = ['time', 'runs', 'GFLOP', 'GFLOP/s', 'GEMM, GFLOP/s', 'efficiency', 'peak memory'];
   const lines = sorted.map((row) => [
     ...nameOf(row),

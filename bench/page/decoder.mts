@@ -1,4 +1,5 @@
 // Prompts on the performance page: calls of Sam.predict.
+import type { PageResult, Row } from './schemas.mts';
 import {
   gemmText,
   measuredRows,
@@ -10,17 +11,17 @@ import {
   spreadText,
   table,
   timeText,
-} from './text.mjs';
+} from './text.mts';
 
 const NAME = ['dtype', 'embedding', 'prompt'];
-const nameOf = ({ dtype, grid, prompt, prompts }) => [
+const nameOf = ({ dtype, grid, prompt, prompts }: Row<'decoder'>) => [
   dtype,
   grid.join(' × '),
   `${prompts} × ${plain(prompt)}`,
 ];
 
 /** Both tables and the failed rows. */
-export function decoderTables({ rows }) {
+export function decoderTables({ rows }: PageResult<'decoder'>): string {
   const { measured, failures } = measuredRows(rows, (row) => nameOf(row).join(', '));
   if (measured.length === 0) return failures;
   const onDevice = measured.some(({ peak_device_mb }) => peak_device_mb);

@@ -1,4 +1,5 @@
 // The attention kernel by itself on the performance page.
+import type { MeasuredRow, PageResult, Row } from './schemas.mts';
 import {
   distinct,
   factorText,
@@ -10,29 +11,35 @@ import {
   spreadText,
   table,
   timeText,
-} from './text.mjs';
+} from './text.mts';
 
-const gridText = ({ grid }) => grid.join(' × ');
-const windowText = ({ window }) => (window === null ? 'global' : `${window} × ${window}`);
-const shapeText = (row) =>
+type Measured = MeasuredRow<'attention'>;
+
+const gridText = ({ grid }: Row<'attention'>) => grid.join(' × ');
+const windowText = ({ window }: Row<'attention'>) => (window === null ? 'global' : `${window} × ${window}`);
+const shapeText = (row: Row<'attention'>) =>
   plain(
     `${gridText(row)} tokens, ${row.heads} heads × ${row.headDim}, ${row.window === null ? 'global' : `windows of ${windowText(row)}`}, biases ${row.biases}`,
   );
-const rowName = (row) => `${row.dtype}, ${shapeText(row)}`;
+const rowName = (row: Row<'attention'>) => `${row.dtype}, ${shapeText(row)}`;
 
-/** Sentences: share of the product's rate, cost of each kind of bias. */
-export function attentionFindings({ rows }) {
+/**
+ * Sentences: share of the product's rate, cost of each kind of bias. Only costs measured in turn with the same layer without
+ * biases, in one process: two rows of a drifting machine are no measure.
+ */
+export function attentionFindings({ rows }: PageResult<'attention'>): string[] {
   const { measured } = measuredRows(rows, rowName);
   const byDtype = [...groupBy(measured, ({ dtype }) => dtype)].map(([dtype, group]) => {
     const sorted = [...group].sort((a, b) => a.share - b.share);
-    const where = (row) => `${percent(row.share)} (${shapeText(row)})`;
-    const [low, high] = [sorted[0], sorted.at(-1)].map(where);
+    const where = (row: Measured) => `${percent(row.share)} (${shapeText(row)})`;
+    const [low, high] = [sorted[0], sorted[sorted.length - 1]].map(where);
     const reached = low === high ? low : `between ${low} and ${high}`;
     return `- **${dtype}.** The kernel reaches ${reached} of the product's rate.`;
   });
-  const costs = [...groupBy(measured.filter(costOf), ({ biases }) => biases)].map(([biases, group]) => {
-    const values = group.map(costOf).sort((a, b) => a - b);
-    const [low, high] = [values[0], values.at(-1)].map(factorText);
+  const withCost = measured.flatMap(({ biases, against_none: cost }) => (cost ? [{ biases, cost }] : []));
+  const costs = [...groupBy(withCost, ({ biases }) => biases)].map(([biases, group]) => {
+    const values = group.map(({ cost }) => cost).sort((a, b) => a - b);
+    const [low, high] = [values[0], values[values.length - 1]].map(factorText);
     return `${plain(biases)} ${low === high ? low : `${low} to ${high}`}`;
   });
   if (costs.length > 0) {
@@ -41,11 +48,8 @@ export function attentionFindings({ rows }) {
   return byDtype;
 }
 
-// Measured in turn with the same layer without biases, in one process; two rows of a drifting machine are no measure.
-const costOf = ({ against_none }) => against_none;
-
 /** A table per dtype: a row per shape, a column per kind of bias. */
-export function attentionTables({ rows }) {
+export function attentionTables({ rows }: PageResult<'attention'>): string {
   const { measured, failures } = measuredRows(rows, rowName);
   const kinds = distinct(measured.map(({ biases }) => biases));
   const onDevice = measured.some(({ peak_device_mb }) => peak_device_mb);
@@ -55,7 +59,8 @@ export function attentionTables({ rows }) {
     ];
     const lines = shapes.map((same) => {
       const [row] = same;
-      const most = (key) => megabytes(Math.max(...same.map((one) => one[key] ?? 0)));
+      const most = (key: 'peak_rss_mb' | 'peak_device_mb') =>
+        megabytes(Math.max(...same.map((one) => one[key] ?? 0)));
       return [
         row.tokens,
         gridText(row),
@@ -73,8 +78,8 @@ export function attentionTables({ rows }) {
   return [...tables, failures].filter(Boolean).join('\n\n');
 }
 
-function cell(row) {
+function cell(row: Measured | undefined): string {
   if (!row) return '';
-  const cost = costOf(row);
+  const { against_none: cost } = row;
   return `${cost ? `${timeText(row.ms)}, ${factorText(cost)}` : spreadText(row)}<br>${percent(row.share)}`;
 }

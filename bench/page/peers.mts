@@ -1,4 +1,5 @@
 // What the comparison with peers says: sentences, tables, and who has no numbers for which reason.
+import type { ComparedPeer, PageResult, Row } from './schemas.mts';
 import {
   distinct,
   factorText,
@@ -7,49 +8,50 @@ import {
   listText,
   megabytes,
   plain,
+  type Spread,
   significant,
   spreadText,
   table,
   timeText,
-} from './text.mjs';
+} from './text.mts';
 
 export const OURS = 'ba-sam';
 
-const isOk = ({ status }) => status === 'ok';
-const caseOf = ({ model, size, dtype }) => `${model} ${dtype} ${size}`;
+/** Whether a peer has numbers that are believed. */
+export const isCompared = (row: Row<'peers'>): row is ComparedPeer => row.status === 'ok';
+const caseOf = ({ model, size, dtype }: Row<'peers'>) => `${model} ${dtype} ${size}`;
 
 /** Our row of the same model, size and dtype, if it has numbers. */
-export function oursBeside(rows, row) {
-  return rows.find((other) => other.peer === OURS && isOk(other) && caseOf(other) === caseOf(row));
+export function sameCaseOfOurs(rows: readonly Row<'peers'>[], row: Row<'peers'>): ComparedPeer | undefined {
+  return rows.filter(isCompared).find((other) => other.peer === OURS && caseOf(other) === caseOf(row));
 }
 
-/** What ba-sam is beside a peer: `faster`, `slower`, or `open` where the ranges of all runs overlap. */
-export function timeVerdict(row, ours) {
+/** What ba-sam is against a peer: `faster`, `slower`, or `open` where the ranges of all runs overlap. */
+export function timeVerdict(row: Spread, ours: Spread): keyof typeof VERDICT_WORDS {
   return ours.max_ms < row.min_ms ? 'faster' : ours.min_ms > row.max_ms ? 'slower' : 'open';
 }
 
 /**
  * A peer's row against ours: factors above 1 speak for us.
- *
- * @returns `{ time, memory, verdict, memoryVerdict }`; verdict as timeVerdict has it; memoryVerdict: `less`, `more` or `the same`
  */
-export function against(row, ours) {
+function against(row: ComparedPeer, ours: ComparedPeer) {
   const memory = row.peak_rss_mb / ours.peak_rss_mb;
-  const memoryVerdict = memory > 1 ? 'less' : memory < 1 ? 'more' : 'the same';
+  const memoryVerdict: keyof typeof MEMORY_WORDS = memory > 1 ? 'less' : memory < 1 ? 'more' : 'the same';
   return { time: row.ms / ours.ms, verdict: timeVerdict(row, ours), memory, memoryVerdict };
 }
 
 /** One sentence per peer and dtype, for time and for memory. */
-export function peerFindings({ rows }) {
-  const others = rows.filter((row) => row.peer !== OURS && isOk(row) && oursBeside(rows, row));
+export function peerFindings({ rows }: PageResult<'peers'>): string[] {
+  const others = rows.filter(isCompared).flatMap((row) => {
+    const ours = row.peer === OURS ? undefined : sameCaseOfOurs(rows, row);
+    return ours ? [{ ...row, ...against(row, ours) }] : [];
+  });
   const groups = groupBy(
     others,
     ({ peer, dtype, model }) => `${plain(peer)}, ${dtype}${modelText(rows, model)}`,
   );
   return [...groups].map(([name, group]) => {
-    const compared = [...group]
-      .sort((a, b) => a.size - b.size)
-      .map((row) => ({ size: row.size, ...against(row, oursBeside(rows, row)) }));
+    const compared = [...group].sort((a, b) => a.size - b.size);
     const times = sentence(compared, 'verdict', 'time', [
       ['faster', (places) => `faster at ${places}`],
       ['slower', (places) => `slower at ${places}`],
@@ -64,22 +66,37 @@ export function peerFindings({ rows }) {
   });
 }
 
-function sentence(compared, key, factor, kinds) {
+interface Compared extends ReturnType<typeof against> {
+  readonly size: number;
+}
+
+function sentence(
+  compared: readonly Compared[],
+  key: 'verdict' | 'memoryVerdict',
+  factor: 'time' | 'memory',
+  kinds: readonly (readonly [kind: string, say: (places: string) => string])[],
+): string {
   return kinds
-    .map(([kind, say]) => [compared.filter((one) => one[key] === kind), say])
-    .filter(([list]) => list.length > 0)
-    .map(([list, say]) => say(listText(list.map((one) => `${one.size} px (${factorText(one[factor])})`))))
+    .map(([kind, say]) => ({ list: compared.filter((one) => one[key] === kind), say }))
+    .filter(({ list }) => list.length > 0)
+    .map(({ list, say }) => say(listText(list.map((one) => `${one.size} px (${factorText(one[factor])})`))))
     .join('; ');
 }
 
 // Named only where there are several.
-function modelText(rows, model) {
+function modelText(rows: readonly Row<'peers'>[], model: string): string {
   return distinct(rows.map((row) => row.model)).length > 1 ? `, ${model}` : '';
 }
 
 /** How the turns were taken, as far as the result says; and whether it is all that was asked for. */
-export function turnsText({ rows, rounds, runs_per_turn: runs, limits, complete }) {
-  const references = distinct(rows.map(({ reference }) => reference).filter(Boolean));
+export function turnsText({
+  rows,
+  rounds,
+  runs_per_turn: runs,
+  limits,
+  complete,
+}: PageResult<'peers'>): string {
+  const references = distinct(rows.filter(isCompared).flatMap(({ reference }) => reference ?? []));
   return [
     rounds && runs && `Rounds of turns: ${rounds}, with ${runs} timed runs in each turn.`,
     limits &&
@@ -92,15 +109,15 @@ export function turnsText({ rows, rounds, runs_per_turn: runs, limits, complete 
 }
 
 /** A table per model and dtype; sizes in order, the fastest first. */
-export function peerTables({ rows }) {
-  const tables = groupBy(rows.filter(isOk), ({ dtype, model }) => `${model}, ${dtype}`);
+export function peerTables({ rows }: PageResult<'peers'>): string {
+  const tables = groupBy(rows.filter(isCompared), ({ dtype, model }) => `${model}, ${dtype}`);
   return [...tables].map(([name, group]) => `**${name}**\n\n${peerTable(rows, group)}`).join('\n\n');
 }
 
 export const VERDICT_WORDS = { faster: 'ba-sam faster', slower: 'ba-sam slower', open: 'ranges overlap' };
 const MEMORY_WORDS = { less: 'ba-sam less', more: 'ba-sam more', 'the same': 'the same' };
 
-function peerTable(rows, group) {
+function peerTable(rows: readonly Row<'peers'>[], group: readonly ComparedPeer[]): string {
   const columns = [
     ...['input', 'peer', 'time', 'runs', 'against ba-sam', 'first run', 'load'],
     ...['peak memory', 'memory against ba-sam', 'difference'],
@@ -108,7 +125,7 @@ function peerTable(rows, group) {
   const lines = [...group]
     .sort((a, b) => a.size - b.size || a.ms - b.ms)
     .map((row) => {
-      const ours = oursBeside(rows, row);
+      const ours = sameCaseOfOurs(rows, row);
       const compared = row.peer !== OURS && ours && against(row, ours);
       return [
         inputText(row),
@@ -135,8 +152,8 @@ const MISSING = {
 };
 
 /** Peers without numbers: which, at what, why. Empty when there are none. */
-export function peersWithout({ rows }) {
-  const missing = rows.filter((row) => !isOk(row));
+export function peersWithout({ rows }: PageResult<'peers'>): string[] {
+  const missing = rows.filter((row) => row.status !== 'ok');
   const groups = groupBy(missing, ({ peer, status, reason, dtype }) =>
     JSON.stringify([peer, status, reason, dtype]),
   );

@@ -1,22 +1,23 @@
 // docs/performance.md and its charts, made from results: text without numbers stands here, everything else is computed.
-import { attentionFindings, attentionTables } from './attention.mjs';
-import { peersChart, SCALING_ALT, scalingChart } from './charts.mjs';
-import { decoderTables } from './decoder.mjs';
-import { encoderFindings, encoderTables } from './encoder.mjs';
-import { gpuSections } from './gpu.mjs';
-import { peerFindings, peersWithout, peerTables, turnsText } from './peers.mjs';
-import { present, provenance } from './provenance.mjs';
-import { distinct } from './text.mjs';
+import { attentionFindings, attentionTables } from './attention.mts';
+import { peersChart, SCALING_ALT, scalingChart } from './charts.mts';
+import { decoderTables } from './decoder.mts';
+import { encoderFindings, encoderTables } from './encoder.mts';
+import { gpuSections } from './gpu.mts';
+import { peerFindings, peersWithout, peerTables, turnsText } from './peers.mts';
+import { present, provenance } from './provenance.mts';
+import type { PageResults } from './results.mts';
+import { distinct } from './text.mts';
 
 export const PAGE = 'performance.md';
 export const CHARTS = 'performance';
 
-/**
- * @param results of readResults
- * @returns Map of file names relative to docs/ → contents: the page, and charts for those results that have numbers
- */
-export function pageFiles(results) {
-  const files = new Map();
+/** Contents by file names relative to docs/. */
+export type Files = Map<string, string>;
+
+/** The page, and charts for those results that have numbers. */
+export function pageFiles(results: PageResults): Files {
+  const files: Files = new Map();
   const { gpus } = results;
   const sections = [
     inShort(results),
@@ -24,16 +25,18 @@ export function pageFiles(results) {
     encoderSection(results, files),
     attentionSection(results),
     decoderSection(results),
-    gpus.size === 0 ? `## GPU\n\n${NO_GPU}` : gpuSections(gpus, (...args) => chart(files, ...args)),
+    gpus.size === 0
+      ? `## GPU\n\n${NO_GPU}`
+      : gpuSections(gpus, (name, svg, alt) => chart(files, name, svg, alt)),
     LIMITS,
     runAgain(results),
   ];
-  const all = [results.cpu, ...gpus.values()].flatMap((kinds) => [
-    ...present(kinds),
-    ...(kinds.check ? [kinds.check] : []),
-  ]);
+  const all = [
+    ...present(results.cpu),
+    ...[...gpus.values()].flatMap((kinds) => [...present(kinds), ...(kinds.check ? [kinds.check] : [])]),
+  ];
   const head = `<!-- Written by npm run bench:page from ${distinct(all.map(({ file }) => file)).join(', ')} in bench/results:
-     edit bench/page/*.mjs. -->
+     edit bench/page/*.mts. -->
 # Performance
 
 ${provenance(results)}
@@ -63,7 +66,7 @@ const LIMITS = `## What these numbers do not show
 - Decoding a photograph and scaling it down come on top for everybody.`;
 
 /** The commands, with the sizes at which peers were compared. */
-function runAgain({ cpu: { peers } }) {
+function runAgain({ cpu: { peers } }: PageResults): string {
   const sizes = peers ? distinct(peers.rows.map(({ size }) => size)).sort((a, b) => a - b) : [];
   const chosen = sizes.length > 0 ? ` --sizes ${sizes.join(',')}` : '';
   return `## Run it again
@@ -81,7 +84,7 @@ missing are skipped by name.`;
 
 const NO_GPU = 'Nothing has been measured on a GPU yet.';
 
-function inShort({ cpu: { peers }, gpus }) {
+function inShort({ cpu: { peers }, gpus }: PageResults): string {
   const lines = peers ? peerFindings(peers) : [];
   const intro =
     lines.length > 0
@@ -91,7 +94,7 @@ ba-sam, below 1 for the peer. Where the ranges of all runs overlap, none is call
   return ['## In short', intro, lines.join('\n'), gpus.size === 0 ? NO_GPU : ''].filter(Boolean).join('\n\n');
 }
 
-function peersSection({ cpu: { peers } }, files) {
+function peersSection({ cpu: { peers } }: PageResults, files: Files): string {
   const heading = '## Beside other software';
   if (!peers) return `${heading}\n\nNot measured yet.`;
   const without = peersWithout(peers);
@@ -115,7 +118,7 @@ that of the embedding from the f32 reference, as the norm of the difference over
     .join('\n\n');
 }
 
-function encoderSection({ cpu: { encoder } }, files) {
+function encoderSection({ cpu: { encoder } }: PageResults, files: Files): string {
   const heading = '## The encoder by itself';
   if (!encoder) return `${heading}\n\nNot measured yet.`;
   return [
@@ -138,7 +141,7 @@ const ATTENTION = `The kernel alone, as the encoder runs it. In the column *none
 the others: time, its factor over that of the same layer without biases (measured in turn with it, in the same process),
 then the share; biases count as no operations. N is the number of tokens, D the number of channels per head.`;
 
-function attentionSection({ cpu: { attention } }) {
+function attentionSection({ cpu: { attention } }: PageResults): string {
   const heading = '## Attention by itself';
   if (!attention) return `${heading}\n\nNot measured yet.`;
   return [heading, ATTENTION, attentionFindings(attention).join('\n'), attentionTables(attention)]
@@ -149,7 +152,7 @@ function attentionSection({ cpu: { attention } }) {
 const DECODER = `One call of \`Sam.predict\` as a program sees it: prompt encoder, mask decoder, masks at the size of the picture. This is
 what every further click costs once an image is encoded.`;
 
-function decoderSection({ cpu: { decoder } }) {
+function decoderSection({ cpu: { decoder } }: PageResults): string {
   const heading = '## Prompts';
   return decoder
     ? `${heading}\n\n${DECODER}\n\n${decoderTables(decoder)}`
@@ -157,7 +160,7 @@ function decoderSection({ cpu: { decoder } }) {
 }
 
 /** Adds a chart to the files, if there is one. @returns what shows it on the page */
-function chart(files, name, svg, alt) {
+function chart(files: Files, name: string, svg: string | undefined, alt: string): string {
   if (!svg) return '';
   files.set(`${CHARTS}/${name}`, svg);
   return `![${alt}](${CHARTS}/${name})`;

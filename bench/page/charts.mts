@@ -1,26 +1,32 @@
 // The charts of the performance page.
+import type * as chart from '../../lib/eval/chart';
 import { dist } from '../study/library.mjs';
-import { seriesName } from './encoder.mjs';
-import { OURS } from './peers.mjs';
-import { distinct, groupBy } from './text.mjs';
+import { seriesName } from './encoder.mts';
+import { isCompared, OURS } from './peers.mts';
+import type { PageResult } from './schemas.mts';
+import { distinct, groupBy, isMeasured } from './text.mts';
 
-const { lineChart } = dist('eval/chart');
+const { lineChart }: typeof chart = dist('eval/chart');
 
-const X = { xLabel: 'side of the input, px', xScale: 'log' };
+const X = { xLabel: 'side of the input, px', xScale: 'log' } as const;
 
-function panel(title, rows, nameOf, yOf, yScale) {
+function panel<T extends { readonly size: number }>(
+  title: string,
+  rows: readonly T[],
+  nameOf: (row: T) => string,
+  yOf: (row: T) => number | undefined,
+  yScale?: chart.ChartScale,
+): chart.ChartPanel {
   const series = [...groupBy(rows, nameOf)].map(([name, group]) => ({
     name,
-    points: group.map((row) => [row.size, yOf(row) ?? Number.NaN]).sort(([a], [b]) => a - b),
+    points: group.map((row) => [row.size, yOf(row) ?? Number.NaN] as const).sort(([a], [b]) => a - b),
   }));
   return { title, yScale, series };
 }
 
 /** Time and memory of every peer against the side: two panels per model and dtype; undefined without numbers. */
-export function peersChart({ rows }) {
-  const ok = rows
-    .filter(({ status }) => status === 'ok')
-    .sort((a, b) => Number(b.peer === OURS) - Number(a.peer === OURS));
+export function peersChart({ rows }: PageResult<'peers'>): string | undefined {
+  const ok = rows.filter(isCompared).sort((a, b) => Number(b.peer === OURS) - Number(a.peer === OURS));
   if (ok.length === 0) return undefined;
   const several = distinct(ok.map(({ model }) => model)).length > 1;
   const groups = groupBy(ok, ({ model, dtype }) => (several ? `${model}, ${dtype}` : dtype));
@@ -50,8 +56,8 @@ export function peersChart({ rows }) {
 export const SCALING_ALT = 'Time, rate, efficiency and memory of the encoder against the side of the input';
 
 /** Time, rate, efficiency and memory of ours against the side; undefined without numbers. */
-export function scalingChart({ rows }, title) {
-  const measured = rows.filter(({ failed }) => failed === undefined);
+export function scalingChart({ rows }: PageResult<'encoder'>, title: string): string | undefined {
+  const measured = rows.filter(isMeasured);
   if (measured.length === 0) return undefined;
   const onDevice = measured.some(({ peak_device_mb }) => peak_device_mb);
   const memory = onDevice
