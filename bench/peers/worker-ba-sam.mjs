@@ -3,9 +3,9 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import { work } from './worker.mjs';
+import { runWorker } from './worker.mjs';
 
-await work(async ({ folder, base, size, dtype }) => {
+await runWorker(async ({ folder, base, size, dtype }) => {
   const require = createRequire(import.meta.url);
   const { Sam } = require('../../dist/index.js');
   const { version } = require('../../package.json');

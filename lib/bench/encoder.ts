@@ -9,11 +9,21 @@ import { slice } from '../graph/ops';
 import { type ProfileRow, Session } from '../graph/session';
 import { imageEncoder } from '../model/image-encoder';
 import type { EncoderCase } from './cases';
-import { beside, type Rates, type RowConditions, rates } from './conditions';
+import { measureBetweenProducts, type Rates, type RowConditions, rates } from './conditions';
 import type { Peaks } from './memory';
 import { encoderOnly, samConfig } from './models';
 import { encoderOperations } from './operations';
-import { digits, inTurns, median, opTimes, type Repeats, type Times, timesOf, total, wall } from './timing';
+import {
+  digits,
+  measureInterleaved,
+  median,
+  opTimes,
+  type Repeats,
+  type Times,
+  timesOf,
+  total,
+  wall,
+} from './timing';
 import { random, setRandomWeights } from './weights';
 
 /** Columns of a row besides those that name it. */
@@ -34,7 +44,7 @@ export async function measureEncoder(
   conditions: RowConditions,
 ): Promise<EncoderMeasures> {
   const config = encoderOnly(samConfig(encoder.model));
-  const { measured, peaks, gemm_gflops } = await beside(encoder.dtype, conditions, () =>
+  const { measured, peaks, gemm_gflops } = await measureBetweenProducts(encoder.dtype, conditions, () =>
     timeEncoder(encoder, conditions),
   );
   const { profiles, walls, transfers } = measured;
@@ -84,7 +94,7 @@ async function timeEncoder(
       });
       return profile;
     };
-    const [profiles] = await inTurns([profiled], 1, repeats);
+    const [profiles] = await measureInterleaved([profiled], 1, repeats);
     if (device.kind === 'cpu') return { profiles };
     const walls = await timeWalls(() => encode(), repeats);
     return { profiles, walls, transfers: await timeTransfers(session, pixels, grid.h * grid.w, repeats) };
@@ -94,7 +104,7 @@ async function timeEncoder(
 }
 
 async function timeWalls(call: () => Promise<unknown>, repeats: Repeats): Promise<number[]> {
-  return (await inTurns([() => wall(call)], WARM_UP, repeats))[0];
+  return (await measureInterleaved([() => wall(call)], WARM_UP, repeats))[0];
 }
 
 /** Runs that copy what the encoder's do, pixels there and an embedding of 256 channels back, with one copy between. */

@@ -30,8 +30,8 @@ import { checkOutputs, JSON_FILE, Outputs, writeText } from './outputs';
 
 const PATCH_PX = 16;
 const MAX_SIDE_TOKENS = 1024;
-const REPEATS: Repeats = { least: 5, most: 100, seconds: 1, patience: 60 };
-const QUICK_REPEATS: Repeats = { least: 2, most: 20, seconds: 0.2, patience: 60 };
+const REPEATS: Repeats = { minRuns: 5, maxRuns: 100, seconds: 1, maxSeconds: 60 };
+const QUICK_REPEATS: Repeats = { minRuns: 2, maxRuns: 20, seconds: 0.2, maxSeconds: 60 };
 
 /** Which benchmarks an option belongs to, where it does not belong to all. */
 const OWNERS: Partial<Record<keyof BenchCommandOptions, readonly Benchmark[]>> = {
@@ -114,7 +114,7 @@ function checkOwners(only: Benchmark | undefined, options: BenchCommandOptions):
 }
 
 function exactly(runs: number): Repeats {
-  return { least: runs, most: runs, seconds: 0, patience: Number.MAX_SAFE_INTEGER };
+  return { minRuns: runs, maxRuns: runs, seconds: 0, maxSeconds: Number.MAX_SAFE_INTEGER };
 }
 
 function casesOf(
