@@ -16,7 +16,7 @@ import { Embedding, type Size } from './embedding';
 import { invalidArgument, SamError } from './errors';
 import { elementCount } from './graph/graph';
 import { type RunOptions, Session } from './graph/session';
-import { decodeImage } from './image/load';
+import { copyInput, decodeImage } from './image/load';
 import { inputGeometry, MAX_LONGEST_SIDE } from './image/resize';
 import type { ImageInput } from './image/types';
 import { imageEncoder } from './model/image-encoder';
@@ -202,7 +202,8 @@ export class Sam implements AsyncDisposable {
     if (typeof image === 'object' && image !== null && 'pixelValues' in image) {
       return this.encodePixels(image, settings, parsed);
     }
-    const rgb = await decodeImage(copyOf(image), { limitInputPixels: parsed.limitInputPixels });
+    // The caller may change its buffers as soon as the call returns.
+    const rgb = await decodeImage(copyInput(image), { limitInputPixels: parsed.limitInputPixels });
     const { longestSide = this.config.trainedSide_px, pad = true } = parsed;
     const { width, height } = rgb;
     const geometry = inputGeometry({ width, height, longestSide, pad, patch: this.config.patch });
@@ -356,13 +357,6 @@ export class Sam implements AsyncDisposable {
     }
     return decoder;
   }
-}
-
-// The caller may change its buffers as soon as the call returns.
-function copyOf(image: ImageInput): ImageInput {
-  if (typeof image !== 'object' || image === null || image instanceof URL) return image;
-  if (ArrayBuffer.isView(image) || image instanceof ArrayBuffer) return image.slice(0);
-  return ArrayBuffer.isView(image.data) ? { ...image, data: image.data.slice() } : image;
 }
 
 function allocateCanvas(bytes: number): Uint8Array {

@@ -49,6 +49,18 @@ export async function decodeImage(input: ImageInput, options: DecodeOptions = {}
   throw invalidArgument('image', 'path, file URL, Buffer, Uint8Array, ArrayBuffer or raw image', input);
 }
 
+/** The same input with bytes or pixels of its own: the caller may change those that it gave. */
+export function copyInput(input: ImageInput): ImageInput {
+  if (isArrayBuffer(input)) return new Uint8Array(input).slice();
+  // Not slice(): a Buffer's shares its memory.
+  if (input instanceof Uint8Array) return new Uint8Array(input);
+  if (typeof input !== 'object' || input === null || !('data' in input)) return input;
+  const { data } = input;
+  if (data instanceof Uint8Array) return { ...input, data: new Uint8Array(data) };
+  const copied = data instanceof Uint8ClampedArray || data instanceof Uint16Array;
+  return copied ? { ...input, data: data.slice() } : input;
+}
+
 // `instanceof` would miss a buffer of another realm (vm contexts, Jest).
 function isArrayBuffer(value: unknown): value is ArrayBuffer {
   const tag = Object.prototype.toString.call(value);
