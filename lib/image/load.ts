@@ -118,7 +118,7 @@ async function decodeEncoded(bytes: Uint8Array, name: string, limit: number): Pr
 }
 
 async function decodeRaw(image: RawImage, limit: number): Promise<RgbImage> {
-  const { data, width, height, channels } = image;
+  const { data, width, height, channels = 3 } = image;
   for (const [name, value] of [
     ['width', width],
     ['height', height],
