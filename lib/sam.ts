@@ -16,7 +16,7 @@ import { Embedding, type Size } from './embedding';
 import { invalidArgument, SamError } from './errors';
 import { elementCount } from './graph/graph';
 import { type RunOptions, Session } from './graph/session';
-import { copyInput, decodeImage } from './image/load';
+import { copyInput, decodeImage, rawRgb } from './image/load';
 import { inputGeometry, MAX_LONGEST_SIDE } from './image/resize';
 import type { ImageInput } from './image/types';
 import { imageEncoder } from './model/image-encoder';
@@ -202,8 +202,11 @@ export class Sam implements AsyncDisposable {
     if (typeof image === 'object' && image !== null && 'pixelValues' in image) {
       return this.encodePixels(image, settings, parsed);
     }
-    // The caller may change its buffers as soon as the call returns.
-    const rgb = await decodeImage(copyInput(image), { limitInputPixels: parsed.limitInputPixels });
+    // The caller may change its buffers as soon as the call returns. Raw RGB is resized at once, which copies it: nothing may be
+    // awaited before that.
+    const { limitInputPixels } = parsed;
+    const rgb =
+      rawRgb(image, { limitInputPixels }) ?? (await decodeImage(copyInput(image), { limitInputPixels }));
     const { longestSide = this.config.trainedSide_px, pad = true } = parsed;
     const { width, height } = rgb;
     const geometry = inputGeometry({ width, height, longestSide, pad, patch: this.config.patch });

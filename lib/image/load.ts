@@ -35,18 +35,37 @@ export const DEFAULT_PIXEL_LIMIT = 0x3fff ** 2;
  *   empty, truncated, damaged, not an image or too large; `ERR_INVALID_ARGUMENT` when the input is neither.
  */
 export async function decodeImage(input: ImageInput, options: DecodeOptions = {}): Promise<RgbImage> {
-  const limit = options.limitInputPixels ?? DEFAULT_PIXEL_LIMIT;
-  if (!Number.isSafeInteger(limit) || limit < 1) {
-    throw invalidArgument('limitInputPixels', 'positive integer', limit);
-  }
+  const limit = limitOf(options);
   if (typeof input === 'string' || input instanceof URL) {
     const path = toPath(input);
     return decodeEncoded(await readImageFile(path), path, limit);
   }
   if (input instanceof Uint8Array) return decodeEncoded(input, 'the image buffer', limit);
   if (isArrayBuffer(input)) return decodeEncoded(new Uint8Array(input), 'the image buffer', limit);
-  if (typeof input === 'object' && input !== null && 'data' in input) return decodeRaw(input, limit);
+  if (isRaw(input)) return rawRgb(input, options) ?? decodeRaw(input);
   throw invalidArgument('image', 'path, file URL, Buffer, Uint8Array, ArrayBuffer or raw image', input);
+}
+
+/**
+ * The pixels of a raw image that needs no decoding, at once: 8-bit RGB, sharing its memory. Undefined for every other input.
+ *
+ * @throws SamError as decodeImage does
+ */
+export function rawRgb(input: ImageInput, options: DecodeOptions = {}): RgbImage | undefined {
+  if (!isRaw(input)) return undefined;
+  checkRaw(input, limitOf(options));
+  const { data, width, height, channels = 3 } = input;
+  if (data instanceof Uint16Array || channels !== 3) return undefined;
+  return { data: new Uint8Array(data.buffer, data.byteOffset, data.length), width, height };
+}
+
+function limitOf({ limitInputPixels: limit = DEFAULT_PIXEL_LIMIT }: DecodeOptions): number {
+  if (Number.isSafeInteger(limit) && limit >= 1) return limit;
+  throw invalidArgument('limitInputPixels', 'positive integer', limit);
+}
+
+function isRaw(input: ImageInput): input is RawImage {
+  return typeof input === 'object' && input !== null && 'data' in input;
 }
 
 /** The same input with bytes or pixels of its own: the caller may change those that it gave. */
@@ -54,7 +73,7 @@ export function copyInput(input: ImageInput): ImageInput {
   if (isArrayBuffer(input)) return new Uint8Array(input).slice();
   // Not slice(): a Buffer's shares its memory.
   if (input instanceof Uint8Array) return new Uint8Array(input);
-  if (typeof input !== 'object' || input === null || !('data' in input)) return input;
+  if (!isRaw(input)) return input;
   const { data } = input;
   if (data instanceof Uint8Array) return { ...input, data: new Uint8Array(data) };
   const copied = data instanceof Uint8ClampedArray || data instanceof Uint16Array;
@@ -117,8 +136,7 @@ async function decodeEncoded(bytes: Uint8Array, name: string, limit: number): Pr
   }
 }
 
-async function decodeRaw(image: RawImage, limit: number): Promise<RgbImage> {
-  const { data, width, height, channels = 3 } = image;
+function checkRaw({ data, width, height, channels = 3 }: RawImage, limit: number): void {
   for (const [name, value] of [
     ['width', width],
     ['height', height],
@@ -141,9 +159,10 @@ async function decodeRaw(image: RawImage, limit: number): Promise<RgbImage> {
       `Expected ${length} values (${width} x ${height} x ${channels}) for image.data but received ${data.length}`,
     );
   }
-  if (isBytes && channels === 3) {
-    return { data: new Uint8Array(data.buffer, data.byteOffset, data.length), width, height };
-  }
+}
+
+/** Of an image that checkRaw has seen. */
+async function decodeRaw({ data, width, height, channels = 3 }: RawImage): Promise<RgbImage> {
   try {
     // libvips converts on its own threads; a loop here would hold up the event loop for 100 ms and more.
     const { data: out, info } = await sharp(data, {
