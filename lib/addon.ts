@@ -14,6 +14,15 @@ export interface NativeWeights {
     shape: readonly number[],
     bytes: Uint8Array,
   ): Promise<void>;
+  /** Makes a parameter or changes it, in order with runs. */
+  setParameter(
+    name: string,
+    dtype: string,
+    shape: readonly number[],
+    values: TensorData,
+    token?: NativeToken,
+  ): Promise<void>;
+  readParameter(name: string, out: TensorData, token?: NativeToken): Promise<void>;
   dispose(): void;
 }
 
@@ -38,23 +47,20 @@ export interface NativePlan {
 export interface NativeAddon {
   readonly version: number;
   readonly CancelToken: new () => NativeToken;
-  /** options: none on the CPU; `{ device, tf32 }` on CUDA. */
+  /** options: of the backend, see `SessionOptions`; `device` is CUDA's index. */
   readonly Weights: new (options?: {
-    device: number;
-    tf32: boolean;
+    threads?: number;
+    isa?: string;
+    device?: number;
+    tf32?: boolean;
   }) => NativeWeights;
   readonly Plan: new (weights: NativeWeights, graph: Uint8Array) => NativePlan;
-  attention(
-    q: TensorData,
-    k: TensorData,
-    v: TensorData,
-    out: TensorData,
-    options: Record<string, unknown>,
-    token?: NativeToken,
-  ): Promise<number>;
   shutDown(): void;
-  opTable(): { name: string; requiredInputs: number; maxInputs: number; requiredAttributes: number }[];
+  opTable(): { name: string; inputs: string[]; outputs: string[] }[];
+  /** Number of nodes; throws ERR_GRAPH. */
   checkGraph(graph: Uint8Array): number;
+  /** Multiply-adds × 2 of every node's products and convolutions; throws ERR_GRAPH. */
+  graphFlops(graph: Uint8Array): Float64Array;
 }
 
 /** What a build and the machine it runs on can do. */

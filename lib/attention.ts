@@ -3,9 +3,9 @@ import { z } from 'zod';
 import type { TensorData } from './addon';
 import { type Device, resolveDevice } from './device';
 import { invalidArgument } from './errors';
-import { METRICS } from './graph/ops';
-import { trackNative } from './graph/session';
-import { cudaAddon, native } from './native';
+import { Graph } from './graph/graph';
+import { Session } from './graph/session';
+import { attention as attentionOp, METRICS, type Metric } from './ops';
 import { abortSignal, float32Array, isTypedArray, parse } from './validate';
 
 export interface AttentionOptions {
@@ -93,49 +93,79 @@ export async function attention<T extends Float32Array | Uint16Array>(
 ): Promise<AttentionResult<T>> {
   const o = parse(schema as unknown as z.ZodType<AttentionOptions>, options, 'options');
   for (const [name, value] of Object.entries({ q, k, v })) parse(data, value, name);
-  const batch = o.batch ?? 1;
-  const row = batch * o.heads * o.headDim;
-  const out = (isTypedArray(q, 'Float32Array') ? new Float32Array(q.length) : new Uint16Array(q.length)) as T;
   const device = resolveDevice(o.device ?? 'cpu');
-  for (const name of ['isa', 'threads'] as const) {
-    if (device.kind !== 'cpu' && o[name] !== undefined)
-      throw invalidArgument(name, 'nothing on CUDA', o[name]);
-  }
   const dtype = isTypedArray(q, 'Float32Array') ? 'f32' : (o.dtype ?? 'bf16');
   if (o.dtype !== undefined && o.dtype !== dtype) {
     throw invalidArgument('dtype', 'nothing together with Float32Array', o.dtype);
   }
-  const addon = device.kind === 'cpu' ? native() : cudaAddon();
-  const milliseconds = await trackNative(addon, { signal: o.signal }, (token) =>
-    addon.attention(
-      q as TensorData,
-      k as TensorData,
-      v as TensorData,
-      out as TensorData,
-      {
-        dtype,
-        batch,
-        heads: o.heads,
-        headDim: o.headDim,
-        qTokens: q.length / row,
-        kTokens: k.length / row,
-        scale: o.scale ?? 1 / Math.sqrt(o.headDim),
-        gridH: o.grid?.h ?? 0,
-        gridW: o.grid?.w ?? 0,
-        window: o.window ?? 0,
-        metric: METRICS.indexOf(o.distance?.metric ?? 'none'),
-        start: o.distance?.start ?? 0,
-        slopes: o.distance?.slopes,
-        relH: o.relPosH,
-        relW: o.relPosW,
-        padK: o.padK,
-        padV: o.padV,
-        device: device.kind === 'cpu' ? undefined : device.index,
-        isa: o.isa,
-        threads: o.threads,
+  const session = new Session({ device, threads: o.threads, isa: o.isa });
+  try {
+    let milliseconds = 0;
+    const { graph, inputs } = graphOf({ q, k, v }, dtype, o);
+    const [out] = await session.run('attention', () => graph, inputs, {
+      signal: o.signal,
+      onProfile: ([row]) => {
+        milliseconds = row!.milliseconds;
       },
-      token,
-    ),
-  );
-  return { out, milliseconds };
+    });
+    return { out: out as T, milliseconds };
+  } finally {
+    await session.dispose();
+  }
+}
+
+/** The call as a graph of one node, with its inputs. */
+function graphOf(
+  tokens: Record<'q' | 'k' | 'v', TensorData>,
+  dtype: 'f32' | 'bf16' | 'f16',
+  o: AttentionOptions,
+): { graph: Graph; inputs: TensorData[] } {
+  const { batch = 1, heads, headDim, grid, window = 0, distance } = o;
+  if (!grid && (window > 0 || o.relPosH || o.relPosW || distance)) {
+    throw invalidArgument('grid', 'a token grid with window, relPosH, relPosW or distance', grid);
+  }
+  const channels = heads * headDim;
+  const graph = new Graph();
+  const inputs: TensorData[] = [];
+  const input = (name: string, data: TensorData, shape: number[], type: typeof dtype = dtype) => {
+    inputs.push(data);
+    return graph.input(name, shape, type);
+  };
+  const list = (name: 'q' | 'k' | 'v') => {
+    const data = tokens[name];
+    const count = data.length / (batch * channels);
+    const fits =
+      Number.isInteger(count) && (name === 'q' || count > 0) && (!grid || count === grid.h * grid.w);
+    if (!fits) {
+      const expected = grid
+        ? `${batch} · ${grid.h} · ${grid.w} · ${channels}`
+        : `${batch} · tokens · ${channels}`;
+      throw invalidArgument(name, `${expected} values`, data);
+    }
+    return input(name, data, grid ? [batch, grid.h, grid.w, channels] : [batch, count, channels]);
+  };
+  const [q, k, v] = [list('q'), list('k'), list('v')];
+  const table = (name: 'relPosH' | 'relPosW', side: number) =>
+    o[name] && input(name, o[name], [2 * (window || side) - 1, headDim], 'f32');
+  const [relPosH, relPosW] = [table('relPosH', grid?.h ?? 0), table('relPosW', grid?.w ?? 0)];
+  const pad = window > 0 ? input('pad', padOf(o, tokens.q, channels), [3 * channels]) : undefined;
+  const metric: Metric = distance?.metric ?? 'none';
+  const options = { heads, scale: o.scale ?? 1 / Math.sqrt(headDim), window, relPosH, relPosW, pad, metric };
+  const penalty = distance && { slopes: [...distance.slopes], start: distance.start ?? 0 };
+  graph.output(attentionOp(q, k, v, { ...options, ...penalty }));
+  return { graph, inputs };
+}
+
+/** [3·H·D]: the query of a pad token, which nobody asks for, its key and its value. */
+function padOf({ padK, padV }: AttentionOptions, like: TensorData, channels: number): TensorData {
+  const row = isTypedArray(like, 'Float32Array')
+    ? new Float32Array(3 * channels)
+    : new Uint16Array(3 * channels);
+  for (const [i, [name, part]] of Object.entries({ padK, padV }).entries()) {
+    const fits = part?.length === channels && isTypedArray(part, row.constructor.name);
+    if (!fits)
+      throw invalidArgument(name, `${row.constructor.name} of ${channels} values with a window`, part);
+    row.set(part, (i + 1) * channels);
+  }
+  return row;
 }

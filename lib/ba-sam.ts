@@ -4,7 +4,7 @@
 import { z } from 'zod';
 import type { SamConfig } from './config';
 import { SamError } from './errors';
-import { METRICS, type Metric } from './graph/ops';
+import { METRICS, type Metric } from './ops';
 import { parse } from './validate';
 
 /** The distance penalty (bias-mode attention mask), added to the logits of global attention as −slope · distance. */

@@ -4,7 +4,7 @@ import type { ResolvedSettings } from './ba-sam';
 import { openCheckpoint } from './checkpoint/checkpoint';
 import { writeSafetensors } from './checkpoint/safetensors';
 import { SamError } from './errors';
-import { METRICS } from './graph/ops';
+import { METRICS } from './ops';
 
 /** Width and height in px. */
 export interface Size {

@@ -15,7 +15,6 @@ export { type BackendStatus, backends, type Device, type ResolvedDevice } from '
 export { Embedding, type EmbeddingInfo, type Size } from './embedding';
 export { SamError, type SamErrorCode } from './errors';
 export { type DType, Graph, type Shape, type Value } from './graph/graph';
-export * as ops from './graph/ops';
 export { type ProfileRow, type RunOptions, Session, type SessionOptions, setThreads } from './graph/session';
 export { decodeImage } from './image/load';
 export {
@@ -30,6 +29,7 @@ export { decodeRle, encodeRle, maskArea, maskBox, type Rle } from './image/rle';
 export type { ImageInput, RawImage, RgbImage } from './image/types';
 export { type ImageEncoderOptions, imageEncoder } from './model/image-encoder';
 export { imageTokens, type MaskDecoderOptions, maskDecoder } from './model/mask-decoder';
+export * as ops from './ops';
 export type { Prompt, PromptPoint } from './prompts';
 export {
   BUNDLED_MODEL,

@@ -4,9 +4,9 @@ import type { TensorData } from './addon';
 import type { SamDecoderConfig } from './config';
 import type { Embedding } from './embedding';
 import { Graph } from './graph/graph';
-import { upsampleMasks } from './graph/ops';
 import type { RunOptions, Session } from './graph/session';
 import { imageTokens, maskDecoder } from './model/mask-decoder';
+import { upsampleMasks } from './ops';
 import type { PromptTokens } from './prompts';
 
 /** One mask. */

@@ -1,4 +1,4 @@
-// Compares native/cuda/cublaslt.h with real headers: node scripts/check-cublaslt.mjs [include folders…]
+// Compares native/backends/cuda/cublaslt.h with real headers: node scripts/check-cublaslt.mjs [include folders…]
 // Without arguments: BA_SAM_CUBLAS_INCLUDE (folders with ":" between), CUDA_HOME's and /usr/local/cuda's. Skipped where no
 // cublasLt.h is found. CUDA's own headers come from the toolkit or lie beside it.
 import { spawnSync } from 'node:child_process';

@@ -1,8 +1,8 @@
 // Compiles every .cu for every architecture and reads what came out; needs nvcc but no GPU:
 //   npx tsx scripts/check-cuda-kernels.mts [--arch 80,90] [--update] [--table] [--source FILE]…
 // A kernel fails when it spills, has a stack frame, touches local memory, when ptxas says that it serialises, when it is
-// named after mma but has no tensor-core instruction, when ptxas has undone what the overlapped loop of the kernel for sm_90a
-// is written for, or when it takes more than 8 registers over the baseline
+// named after mma but has no tensor-core instruction, when ptxas has undone the intra-warpgroup overlap of the kernel for
+// sm_90a, or when it takes more than 8 registers over the baseline
 // (bench/results/cuda-registers.json; --update writes it). Results lie in build/cuda-kernels.json; --table prints them.
 // Results are kept by content: an unchanged tree takes a second. Closes with "N passed, N failed", one a kernel and
 // architecture; without nvcc all of them are skipped. --source: these files instead of the library's.
@@ -20,7 +20,7 @@ import { nativeSources, root } from './native-sources.mjs';
 const BASELINE = path.join(root, 'bench/results/cuda-registers.json');
 const CACHE = path.join(root, 'build/cuda-kernels');
 const ALLOWED_GROWTH = 8;
-const MOST_INSIDE_TURN = 24; // 2 to 16 with CUDA 13.0
+const MOST_BARRIER_TO_WGMMA = 24; // 2 to 16 with CUDA 13.0
 
 type Toolkit = ReturnType<typeof findCudaToolkit>;
 type Opcodes = Readonly<Record<string, number>>;
@@ -184,22 +184,27 @@ async function compileOne(nvcc: string, { source, target, key }: Compilation): P
 }
 
 /**
- * hopper_kernel.h: in a loop that overlaps, a thread's exponentials (as many as the strip is wide) run beside a product, and
- * next to nothing lies between the beginning of a turn and its product.
+ * hopper_kernel.h: in a loop with intra-warpgroup overlap, a thread's exponentials (as many as the strip is wide) run beside a
+ * wgmma, and next to nothing lies between a ping-pong barrier and its wgmma.
  */
 function lostOverlap(kernel: string, opcodes: Opcodes): string[] {
   const config =
     /^hopper_mma_attention<.*(?:HopperConfig<(\d+), \d+, true, (true|false)\b|HopperClusterConfig<(\d+)>)/;
-  const [, single, singleTurns = 'true', cluster] = kernel.match(config) ?? [];
+  const [, single, pingpong = 'true', cluster] = kernel.match(config) ?? [];
   const strip = single ?? cluster;
   if (strip === undefined) return [];
   const found: string[] = [];
   const exponentials = Math.floor(0.9 * Number(strip));
-  if (opcodes.besideProduct < exponentials) {
-    found.push(`${opcodes.besideProduct} exponentials beside a product, expected at least ${exponentials}`);
+  if (opcodes.mufuBesideWgmma < exponentials) {
+    found.push(`${opcodes.mufuBesideWgmma} exponentials beside a wgmma, expected at least ${exponentials}`);
   }
-  if (singleTurns === 'true' && !(opcodes.insideTurn >= 0 && opcodes.insideTurn <= MOST_INSIDE_TURN)) {
-    found.push(`${opcodes.insideTurn} instructions inside a turn, expected at most ${MOST_INSIDE_TURN}`);
+  if (
+    pingpong === 'true' &&
+    !(opcodes.barrierToWgmma >= 0 && opcodes.barrierToWgmma <= MOST_BARRIER_TO_WGMMA)
+  ) {
+    found.push(
+      `${opcodes.barrierToWgmma} instructions between a ping-pong barrier and its wgmma, expected at most ${MOST_BARRIER_TO_WGMMA}`,
+    );
   }
   return found;
 }

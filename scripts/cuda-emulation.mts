@@ -80,7 +80,7 @@ export async function runEmulationTest(
   const { compile: variantFlags, link: variantLinkFlags } = VARIANTS[variant];
   const folder = path.join(root, 'build/cuda-emulation', variant);
   const sources = [...emulationSources(), `${TESTS}/${name}.cpp`];
-  if (name === 'cublaslt_test') sources.push('native/cuda/cublaslt.cpp'); // its users' side
+  if (name === 'cublaslt_test') sources.push('native/backends/cuda/cublaslt.cpp'); // its users' side
   const flags = [...buildOption('compile'), ...EMULATION_FLAGS, ...variantFlags];
   const objects = await compile({ sources, folder, cxx, flags });
   const program = path.join(folder, name);

@@ -4,15 +4,15 @@
 const OPCODES = {
   HMMA: (op) => op === 0x23c,
   HGMMA: (op) => (op & 0x1ff) === 0x1f0, // wgmma; seen as 0x9f0 and 0xdf0, as often as the source has products
-  UTMALDG: (op) => op === 0x5b4, // copy engine
+  UTMALDG: (op) => op === 0x5b4, // TMA copies
   MUFU: (op) => (op & 0x1ff) === 0x108,
   LDSM: (op) => op === 0x83b,
   LDGSTS: (op) => op === 0xfae,
   STL: (op) => (op & 0x1ff) === 0x187,
   LDL: (op) => (op & 0x1ff) === 0x183,
 };
-// Of the same origin: what a product of a warpgroup is waited for with, and what opens one; both 0x9c5, told apart and
-// numbered in the upper half. A named barrier whose number is in a register.
+// Of the same origin: what waits for wgmmas, and what opens one; both 0x9c5, told apart and numbered in the
+// upper half. A named barrier whose number is in a register.
 const WARPGROUP = 0x9c5;
 const isWait = (op, upper) => op === WARPGROUP && (upper & 0x10000) !== 0;
 const isArrive = (op, upper) => op === WARPGROUP && (upper & 0x10000) === 0;
@@ -23,9 +23,9 @@ const TEXT = '.text.';
 
 /**
  * @param {Buffer} elf a cubin
- * @returns {Map<string, Record<string, number>>} by mangled name; `total` counts everything. Of loops that keep a product of a
- *   warpgroup in flight: `besideProduct`, the fewest MUFU between a wait that leaves one pending and the next wait, and
- *   `insideTurn`, the most instructions from a named barrier to the product that it lets begin; −1 where there are none
+ * @returns {Map<string, Record<string, number>>} by mangled name; `total` counts everything. Of loops that keep a wgmma in
+ *   flight: `mufuBesideWgmma`, the fewest MUFU between a wait that leaves one pending and the next wait, and
+ *   `barrierToWgmma`, the most instructions from a ping-pong barrier to the wgmma that it lets begin; −1 where there are none
  */
 export function countOpcodes(elf) {
   if (elf.readUInt32BE(0) !== 0x7f454c46 || elf[4] !== 2) throw new Error('Expected a 64-bit ELF file');
@@ -60,8 +60,8 @@ function count(elf, start, end) {
 // ptxas may move instructions across waits, where nothing in the source shows it.
 function order(elf, start, end) {
   const instruction = (at) => [elf.readUInt16LE(at) & 0xfff, elf.readUInt32LE(at + 8)];
-  let besideProduct = -1;
-  let insideTurn = -1;
+  let mufuBesideWgmma = -1;
+  let barrierToWgmma = -1;
   for (let at = start; at < end; at += INSTRUCTION_BYTES) {
     const [op, upper] = instruction(at);
     if (isWait(op, upper) && pendingGroups(upper) === 1) {
@@ -73,13 +73,15 @@ function order(elf, start, end) {
       ) {
         mufu += OPCODES.MUFU(instruction(next)[0]) ? 1 : 0;
       }
-      besideProduct = besideProduct < 0 ? mufu : Math.min(besideProduct, mufu);
-      let turn = at;
-      while (turn > start && !isBarrierSync(...instruction(turn))) turn -= INSTRUCTION_BYTES;
-      let first = turn;
-      while (turn > start && !isArrive(...instruction(first))) first += INSTRUCTION_BYTES;
-      if (turn > start) insideTurn = Math.max(insideTurn, (first - turn) / INSTRUCTION_BYTES);
+      mufuBesideWgmma = mufuBesideWgmma < 0 ? mufu : Math.min(mufuBesideWgmma, mufu);
+      let barrier = at;
+      while (barrier > start && !isBarrierSync(...instruction(barrier))) barrier -= INSTRUCTION_BYTES;
+      let first = barrier;
+      while (barrier > start && !isArrive(...instruction(first))) first += INSTRUCTION_BYTES;
+      if (barrier > start) {
+        barrierToWgmma = Math.max(barrierToWgmma, (first - barrier) / INSTRUCTION_BYTES);
+      }
     }
   }
-  return { besideProduct, insideTurn };
+  return { mufuBesideWgmma, barrierToWgmma };
 }

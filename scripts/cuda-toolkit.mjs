@@ -60,7 +60,9 @@ export function chosenArchitectures(text, toolkit) {
 
 /** What every compilation of device code is told, CMake's too. */
 export function nvccOptions() {
-  return readFileSync(path.join(root, 'native/cuda/nvcc.options'), 'utf8').split('\n').filter(Boolean);
+  return readFileSync(path.join(root, 'native/backends/cuda/nvcc.options'), 'utf8')
+    .split('\n')
+    .filter(Boolean);
 }
 
 function output(command, args) {

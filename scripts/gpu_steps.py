@@ -158,11 +158,12 @@ def versions(check, output_of):
     return out
 
 
-# Ways of the kernel for sm_90a to hide the softmax, and to load keys and values; the first is what the library chooses.
-HOPPER_SCHEDULES = ('hopper', 'hopper-overlap', 'hopper-turns', 'hopper-cluster', 'hopper-three')
+# The names of kHopperSchedules (native/ops/attention/cuda/hopper_attention.h); test/cuda/build.test.ts compares them.
+HOPPER_SCHEDULES = ('hopper', 'hopper-intra-warpgroup', 'hopper-pingpong', 'hopper-cluster', 'hopper-three-consumers')
 
 STEPS = [
-    Step('build', build_command, 200, ['CMakeLists.txt', 'native/cuda/CMakeLists.txt', 'native/cuda/nvcc.options', 'package.json'],
+    Step('build', build_command, 200,
+         ['CMakeLists.txt', 'native/backends/cuda/CMakeLists.txt', 'native/backends/cuda/nvcc.options', 'package.json'],
          lambda check: 'a build is given' if check.build else (None if shutil.which('cmake') else 'no cmake')),
     test_program('geometry_test', 20),
     test_program('c_api_test', 20),

@@ -15,9 +15,9 @@
 #include <string>
 #include <vector>
 
+#include "../../native/backends/cuda/memory.h"
 #include "../../native/core/bf16.h"
-#include "../../native/cuda/attention/attention.h"
-#include "../../native/cuda/memory.h"
+#include "../../native/ops/attention/cuda/attention.h"
 
 namespace {
 

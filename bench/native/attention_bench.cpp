@@ -1,5 +1,5 @@
 // Speed of the attention kernels by instruction set, dtype, shape and bias.
-//   g++ -std=c++17 -O3 -fopenmp bench/native/attention_bench.cpp native/cpu/attention/*.cpp -o attention_bench
+//   g++ -std=c++17 -O3 -fopenmp bench/native/attention_bench.cpp native/ops/attention/cpu/*.cpp -o attention_bench
 //   ./attention_bench [threads=2] [isa] [f32|bf16] [shape]
 // GFLOP/s count 4·Nq·Nk·D·H per image: both products, no softmax and no bias. Median of repeated calls, and the
 // spread between the fastest and the slowest.
@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "../../native/core/bf16.h"
-#include "../../native/cpu/attention/attention.h"
+#include "../../native/ops/attention/cpu/attention.h"
 
 using ba_sam::DType;
 using namespace ba_sam::cpu;

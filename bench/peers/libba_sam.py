@@ -1,4 +1,4 @@
-"""libba_sam_attention.so on PyTorch tensors: native/cuda/c_api.h through ctypes, nothing copied."""
+"""libba_sam_attention.so on PyTorch tensors: native/backends/cuda/c_api.h through ctypes, nothing copied."""
 import ctypes
 import os
 

@@ -1,8 +1,8 @@
 // One attention layer as the image encoder runs it, timed as the encoder's ops are: the kernel alone.
 import { alibiSlopes } from '../ba-sam';
 import { Graph } from '../graph/graph';
-import { cast, gridAttention, linear, reshape, slice } from '../graph/ops';
 import { Session } from '../graph/session';
+import { cast, gridAttention, linear, reshape, slice } from '../ops';
 import { type AttentionBiases, type AttentionCase, distanceOf } from './cases';
 import { measureBetweenProducts, type Rates, type RowConditions, rates } from './conditions';
 import type { Peaks } from './memory';
@@ -51,7 +51,7 @@ async function timeLayer(layer: AttentionCase, { device, repeats }: RowCondition
       let milliseconds = 0;
       await session.run(biases, () => build(layer, biases), [x], {
         onProfile: (rows) => {
-          milliseconds = rows.find(({ op }) => op === 'gridAttention')!.milliseconds;
+          milliseconds = rows.find(({ op }) => op === 'attention')!.milliseconds;
         },
       });
       return milliseconds;
@@ -77,7 +77,7 @@ function build(layer: AttentionCase, biases: AttentionBiases): Graph {
     heads,
     scale: 1 / Math.sqrt(headDim),
     window: window ?? 0,
-    qkvBias: bias,
+    pad: bias,
     ...(biases.startsWith('rel') && {
       relPosH: graph.weight('rel_pos_h', [rowsH, headDim]),
       relPosW: graph.weight('rel_pos_w', [rowsW, headDim]),

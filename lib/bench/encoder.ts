@@ -5,9 +5,9 @@
 // the same copies and next to no work takes.
 import { resolveSettings } from '../ba-sam';
 import { Graph } from '../graph/graph';
-import { slice } from '../graph/ops';
 import { type ProfileRow, Session } from '../graph/session';
 import { imageEncoder } from '../model/image-encoder';
+import { slice } from '../ops';
 import type { EncoderCase } from './cases';
 import { measureBetweenProducts, type Rates, type RowConditions, rates } from './conditions';
 import type { Peaks } from './memory';

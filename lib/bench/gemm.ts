@@ -1,9 +1,9 @@
 // The rate of the library's own matrix product: what a benchmark's rate is compared with.
 import { deviceName, type ResolvedDevice } from '../device';
 import { Graph } from '../graph/graph';
-import { cast, linear, reshape, slice } from '../graph/ops';
 import { Session } from '../graph/session';
 import type { ComputeDType } from '../model/weights';
+import { cast, linear, reshape, slice } from '../ops';
 import { measureInterleaved, median } from './timing';
 import { bytesOf, random } from './weights';
 

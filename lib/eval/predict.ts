@@ -1,8 +1,8 @@
 // From an embedding and prompts to maps of the image's size, one at a time.
 import type { Embedding } from '../embedding';
 import { Graph } from '../graph/graph';
-import { upsampleMasks } from '../graph/ops';
 import { Session } from '../graph/session';
+import { upsampleMasks } from '../ops';
 import type { Prompt } from '../prompts';
 import type { Mask, Sam } from '../sam';
 import type { BinaryMask, SoftMask } from './types';

@@ -1,6 +1,7 @@
 // A model as data: typed, shape-checked values and the nodes between them. Nothing is computed here; native code
 // decodes the bytes of `encode()`, checks them again and runs them.
 import { invalidArgument, SamError } from '../errors';
+import type { OpAttributes, OpName } from '../ops';
 
 /** Element types of values. The order is part of the wire format. */
 export const DTYPES = ['f32', 'bf16', 'f16', 'u8', 'i32'] as const;
@@ -8,9 +9,9 @@ export type DType = (typeof DTYPES)[number];
 
 export type Shape = readonly number[];
 
-const KINDS = { input: 0, weight: 1, computed: 2 } as const;
+const KINDS = { input: 0, weight: 1, computed: 2, parameter: 3 } as const;
 const MAGIC = 0x31475342; // "BSG1"
-const VERSION = 1;
+const VERSION = 2;
 const ABSENT = 0xffffffff;
 const MAX_RANK = 6;
 
@@ -21,19 +22,27 @@ export interface Value {
   readonly kind: keyof typeof KINDS;
   readonly dtype: DType;
   readonly shape: Shape;
-  /** Of inputs and weights. */
+  /** Of all but computed values. */
   readonly name?: string;
 }
 
+type Attribute = number | boolean | string | readonly number[];
+
 interface Node {
-  readonly op: number;
+  readonly op: OpName;
   readonly inputs: readonly (Value | undefined)[];
-  readonly attributes: readonly number[];
-  readonly output: Value;
+  readonly attributes: Readonly<Record<string, Attribute | undefined>>;
+  readonly outputs: readonly (Value | undefined)[];
+}
+
+/** What a node's output is declared as. */
+export interface Declared {
+  readonly shape: Shape;
+  readonly dtype: DType;
 }
 
 /**
- * A graph under construction. Ops (`lib/graph/ops.ts`) append nodes in execution order.
+ * A graph under construction. Ops (`lib/ops`) append nodes in execution order.
  *
  * @example
  *   const graph = new Graph();
@@ -55,31 +64,35 @@ export class Graph {
 
   /** Declares a weight of the model, or returns the earlier declaration of the same name. */
   weight(name: string, shape: Shape, dtype: DType = 'f32'): Value {
-    const known = this.byName.get(name);
-    if (!known) return this.declare('weight', shape, dtype, name);
-    if (known.kind !== 'weight' || known.dtype !== dtype || known.shape.join() !== shape.join()) {
-      throw new SamError(
-        'ERR_GRAPH',
-        `Expected ${name} as ${known.dtype} [${known.shape}] again but received ${dtype} [${shape}]`,
-      );
-    }
-    return known;
+    return this.named('weight', name, shape, dtype);
   }
 
-  /** Appends a node; used by the functions of `ops.ts`, which know each op's rules. */
-  node(
-    op: number,
+  /**
+   * Declares a parameter, or returns the earlier declaration of the same name: a tensor that may change between runs, see
+   * `Session.setParameter`. Nothing that depends on it is folded or packed.
+   */
+  parameter(name: string, shape: Shape, dtype: DType = 'f32'): Value {
+    return this.named('parameter', name, shape, dtype);
+  }
+
+  /**
+   * Appends a node; used by the functions of `lib/ops`, which know each op's rules.
+   *
+   * @param outputs undefined for an optional output that nobody asks for
+   * @returns the outputs, in the same order
+   */
+  node<Name extends OpName>(
+    op: Name,
     inputs: readonly (Value | undefined)[],
-    attributes: readonly number[],
-    shape: Shape,
-    dtype: DType,
-  ): Value {
+    attributes: OpAttributes[Name],
+    outputs: readonly (Declared | undefined)[],
+  ): (Value | undefined)[] {
     for (const value of inputs) {
       if (value && value.graph !== this) throw new SamError('ERR_GRAPH', 'Expected values of one graph');
     }
-    const output = this.declare('computed', shape, dtype);
-    this.nodes.push({ op, inputs, attributes, output });
-    return output;
+    const values = outputs.map((output) => output && this.declare('computed', output.shape, output.dtype));
+    this.nodes.push({ op, inputs, attributes, outputs: values });
+    return values;
   }
 
   /** Marks a value as an output. Outputs come back from a run in this order. */
@@ -96,8 +109,8 @@ export class Graph {
     return this.outputList;
   }
 
-  /** Op index of every node, in execution order: names the rows of a profile. */
-  get nodeOps(): readonly number[] {
+  /** Op of every node, in execution order: names the rows of a profile. */
+  get nodeOps(): readonly OpName[] {
     return this.nodes.map((node) => node.op);
   }
 
@@ -117,16 +130,30 @@ export class Graph {
     }
     writer.u32(this.nodes.length);
     for (const node of this.nodes) {
-      writer.u8(node.op);
-      writer.u8(node.inputs.length);
-      writer.u16(node.attributes.length);
-      for (const input of node.inputs) writer.u32(input ? input.id : ABSENT);
-      writer.u32(node.output.id);
-      for (const attribute of node.attributes) writer.f64(attribute);
+      writer.text(node.op);
+      for (const operands of [node.inputs, node.outputs]) {
+        writer.u8(operands.length);
+        for (const value of operands) writer.u32(value ? value.id : ABSENT);
+      }
+      const attributes = Object.entries(node.attributes).filter(([, value]) => value !== undefined);
+      writer.u8(attributes.length);
+      for (const [name, value] of attributes) writer.attribute(name, value as Attribute);
     }
     writer.u32(this.outputList.length);
     for (const value of this.outputList) writer.u32(value.id);
     return writer.finish();
+  }
+
+  private named(kind: 'weight' | 'parameter', name: string, shape: Shape, dtype: DType): Value {
+    const known = this.byName.get(name);
+    if (!known) return this.declare(kind, shape, dtype, name);
+    if (known.kind !== kind || known.dtype !== dtype || known.shape.join() !== shape.join()) {
+      throw new SamError(
+        'ERR_GRAPH',
+        `Expected ${name} as ${known.kind} ${known.dtype} [${known.shape}] again but received ${kind} ${dtype} [${shape}]`,
+      );
+    }
+    return known;
   }
 
   private declare(kind: Value['kind'], shape: Shape, dtype: DType, name?: string): Value {
@@ -177,6 +204,18 @@ class Writer {
     this.u16(encoded.length);
     const at = this.reserve(encoded.length);
     this.bytes.set(encoded, at);
+  }
+  /** Text, or one or many numbers. */
+  attribute(name: string, value: Attribute): void {
+    this.text(name);
+    this.u8(typeof value === 'string' ? 1 : 0);
+    if (typeof value === 'string') {
+      this.text(value);
+      return;
+    }
+    const numbers = typeof value === 'object' ? value : [Number(value)];
+    this.u16(numbers.length);
+    for (const number of numbers) this.f64(number);
   }
   finish(): Uint8Array {
     return this.bytes.slice(0, this.offset);

@@ -3,8 +3,8 @@ import type { NativeAddon, NativePlan, NativeToken, NativeWeights, TensorData } 
 import { type Device, deviceName, type ResolvedDevice, resolveDevice } from '../device';
 import { invalidArgument, SamError } from '../errors';
 import { cudaAddon, fromNative, native } from '../native';
+import type { OpName } from '../ops';
 import { type DType, elementCount, type Graph, type Shape } from './graph';
-import { OP_NAMES } from './ops';
 
 /** What a run accepts besides its inputs. */
 export interface RunOptions {
@@ -28,11 +28,15 @@ export interface SessionOptions {
   device?: Device | ResolvedDevice;
   /** CUDA: f32 products round their operands to 10 bits of mantissa, and are several times as fast. Default false. */
   tf32?: boolean;
+  /** CPU: threads of this session's work. Default: all of the compute team. */
+  threads?: number;
+  /** CPU: instruction set of the attention kernels: scalar, avx2, avx512 or avx512_bf16. Default: the best one. */
+  isa?: string;
 }
 
 /** One node of a profiled run, in execution order. */
 export interface ProfileRow {
-  readonly op: string;
+  readonly op: OpName;
   readonly milliseconds: number;
 }
 
@@ -42,7 +46,7 @@ const MAX_PLANS = 24;
 interface CachedPlan {
   readonly plan: NativePlan;
   readonly outputs: readonly { shape: Shape; dtype: DType }[];
-  readonly ops: readonly number[];
+  readonly ops: readonly OpName[];
 }
 
 /**
@@ -60,14 +64,17 @@ export class Session {
 
   /** @throws SamError ERR_DEVICE_UNAVAILABLE with every reason */
   constructor(options: SessionOptions = {}) {
-    const { device = 'auto', tf32 = false } = options;
+    const { device = 'auto', tf32 = false, threads, isa } = options;
     const resolved = typeof device === 'object' ? device : resolveDevice(device);
     this.device = deviceName(resolved);
     try {
       if (resolved.kind === 'cpu') {
         this.addon = native();
-        this.weights = new this.addon.Weights();
+        this.weights = new this.addon.Weights({ threads, isa });
       } else {
+        for (const [name, value] of Object.entries({ threads, isa })) {
+          if (value !== undefined) throw invalidArgument(name, 'nothing on CUDA', value);
+        }
         this.addon = cudaAddon();
         this.weights = new this.addon.Weights({ device: resolved.index, tf32 });
       }
@@ -101,6 +108,27 @@ export class Session {
   }
 
   /**
+   * Makes a parameter of the graphs' `parameter` values, or changes it where it lies: runs that were started before see the
+   * old value, those that are started after see the new one. The values are copied before this returns.
+   *
+   * @param values as many elements as the shape says: Float32Array for f32, Uint16Array for the bits of bf16 or f16
+   * @throws SamError ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY, ERR_DISPOSED
+   */
+  async setParameter(name: string, dtype: DType, shape: Shape, values: TensorData): Promise<void> {
+    await this.track({}, (token) => this.weights.setParameter(name, dtype, shape, values, token));
+  }
+
+  /**
+   * Copies a parameter's value into `out`, which has as many bytes; nobody may write to it until the promise is settled.
+   *
+   * @throws SamError ERR_INVALID_ARGUMENT, ERR_DISPOSED
+   */
+  async readParameter<T extends TensorData>(name: string, out: T): Promise<T> {
+    await this.track({}, (token) => this.weights.readParameter(name, out, token));
+    return out;
+  }
+
+  /**
    * Runs the graph known as `key`, building it with `build` when it is new. Inputs are copied before this returns, but for
    * `borrowed` ones.
    *
@@ -123,7 +151,7 @@ export class Session {
     );
     if (profile && times) {
       options.onProfile?.(
-        cached.ops.map((op, index) => ({ op: OP_NAMES[op], milliseconds: (times as Float64Array)[index] })),
+        cached.ops.map((op, index) => ({ op, milliseconds: (times as Float64Array)[index] })),
       );
     }
     return outputs;

@@ -14,7 +14,7 @@ import {
   resizePositions,
   resizeRelPos,
   transpose,
-} from '../graph/ops';
+} from '../ops';
 import { type ComputeDType, WeightScope } from './weights';
 
 const EPS = 1e-6;
@@ -123,12 +123,12 @@ function attentionHeads(x: Value, weights: WeightScope, isGlobal: boolean, conte
     resizeRelPos(weights.get(name, [trainedLength, headDim]), 2 * side - 1, coefficient);
   const common = {
     heads,
-    qkvBias: bias,
     relPosH: table('rel_pos_h', isGlobal ? grid.h : window),
     relPosW: table('rel_pos_w', isGlobal ? grid.w : window),
   };
   // Windows keep their length whatever the image's size: neither length scale nor distance penalty applies there.
-  if (!isGlobal) return gridAttention(qkv, { ...common, window, scale: scale.window });
+  // A window's pad tokens are zeros before the projection: its bias is all that is left of them.
+  if (!isGlobal) return gridAttention(qkv, { ...common, pad: bias, window, scale: scale.window });
   return gridAttention(qkv, { ...common, ...settings.distance, scale: scale.global });
 }
 

@@ -15,7 +15,7 @@ import {
   reshape,
   slice,
   transpose,
-} from '../graph/ops';
+} from '../ops';
 import { denseMaskPrompts, denseNoMask, densePositions, sparsePrompts } from './prompt-encoder';
 import { type ImageProjections, projectImage, twoWayTransformer } from './two-way-transformer';
 import { WeightScope } from './weights';

@@ -2,7 +2,7 @@
 // Source: segment_anything/modeling/prompt_encoder.py; prompt_encoder() of the reference.
 import type { SamDecoderConfig } from '../config';
 import type { Value } from '../graph/graph';
-import { conv2d, gridEncoding, layerNorm, pointEncoding, reshape } from '../graph/ops';
+import { conv2d, gridEncoding, layerNorm, pointEncoding, reshape } from '../ops';
 import type { WeightScope } from './weights';
 
 const EPS = 1e-6;

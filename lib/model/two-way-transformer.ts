@@ -2,7 +2,7 @@
 // Source: segment_anything/modeling/transformer.py; two_way_transformer() of the reference.
 import type { SamDecoderConfig } from '../config';
 import type { Value } from '../graph/graph';
-import { add, attention, layerNorm, linear } from '../graph/ops';
+import { add, attention, layerNorm, linear } from '../ops';
 import type { WeightScope } from './weights';
 
 const EPS = 1e-5;

@@ -14,10 +14,10 @@
 
 namespace ba_sam {
 
-// Everything a kernel touches during one run, in the backend's memory. Pointers of absent optional inputs are null.
+// Everything a kernel touches during one run, in the backend's memory. Pointers of absent optional operands are null.
 struct KernelIo {
-  void* out = nullptr;
   const void* const* in = nullptr;  // kMaxInputs of them
+  void* const* out = nullptr;       // kMaxOutputs of them
   uint8_t* scratch = nullptr;       // kAlignment aligned, scratch_bytes() long, undefined content
   const std::atomic<bool>* cancel = nullptr;
 };
@@ -51,8 +51,9 @@ class Memory {
 struct Execution {
   struct Step {
     Kernel* kernel = nullptr;  // never null
-    KernelIo io;               // io.in points to `in`
+    KernelIo io;               // io.in and io.out point to these
     std::array<const void*, kMaxInputs> in{};
+    std::array<void*, kMaxOutputs> out{};
     size_t node = 0;  // index in the graph, for node_ms
     double cost = 0;
   };
@@ -105,6 +106,10 @@ class Backend {
   virtual std::shared_ptr<const Memory> weight(WeightStore& weights, const std::string& name) = 0;
   // True when kernels cannot read host memory: inputs then get places in the arena, and `uploads` fills them.
   virtual bool stages_inputs() const { return false; }
+
+  // Copies between host memory and this backend's, when nothing is queued: a parameter on its way in or out.
+  virtual void write(void* memory, const void* host, size_t bytes) = 0;
+  virtual void read(void* host, const void* memory, size_t bytes) = 0;
 
   // Runs every step in order, uploads first, downloads last, and returns when the results are there. Throws SamError;
   // ERR_ABORTED once control.cancel is true (a device may notice it only before and after its work).

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "../ops/rule.h"
+
 namespace ba_sam {
 namespace {
 
@@ -11,6 +13,7 @@ namespace {
 constexpr uint32_t kMaxValues = 100000;
 constexpr int64_t kMaxElements = int64_t{1} << 40;
 constexpr uint16_t kMaxNameBytes = 1024;
+constexpr double kMaxInteger = 9007199254740992.0;  // 2^53: every integer up to it is a number
 
 [[noreturn]] void fail(const std::string& message) {
   throw SamError("ERR_GRAPH", message);
@@ -29,7 +32,8 @@ class Reader {
     return value;
   }
 
-  std::string text(size_t length, const char* what) {
+  std::string text(const char* what) {
+    const size_t length = read<uint16_t>(what);
     need(length, what);
     std::string out(reinterpret_cast<const char*>(bytes_) + offset_, length);
     offset_ += length;
@@ -65,7 +69,9 @@ Value read_value(Reader& in, uint32_t index) {
   const std::string where = "value " + std::to_string(index);
   Value value;
   const auto kind = in.read<uint8_t>("a value's kind");
-  if (kind > 2) fail("Expected kind 0, 1 or 2 for " + where + " but received " + std::to_string(kind));
+  if (kind >= kValueKindCount) {
+    fail("Expected kind 0, 1, 2 or 3 for " + where + " but received " + std::to_string(kind));
+  }
   value.kind = static_cast<ValueKind>(kind);
   const auto dtype = in.read<uint8_t>("a value's dtype");
   if (dtype >= kDTypeCount) fail("Expected a known dtype for " + where + " but received " + std::to_string(dtype));
@@ -87,57 +93,174 @@ Value read_value(Reader& in, uint32_t index) {
     value.shape.push_back(dim);
   }
   if (value.kind != ValueKind::computed) {
-    const auto length = in.read<uint16_t>("a name's length");
-    if (length == 0 || length > kMaxNameBytes) {
-      fail("Expected a name of 1 to 1024 bytes for " + where + " but received " + std::to_string(length));
+    value.name = in.text("a value's name");
+    if (value.name.empty() || value.name.size() > kMaxNameBytes) {
+      fail("Expected a name of 1 to 1024 bytes for " + where + " but received " + std::to_string(value.name.size()));
     }
-    value.name = in.text(length, "a name");
   }
   return value;
 }
 
-Node read_node(Reader& in, uint32_t index, Graph& graph, std::vector<bool>& defined) {
-  Node node;
-  const auto op = in.read<uint8_t>("a node's op");
-  const OpInfo& info = op_info(op);
-  const std::string where = std::string(info.name) + " (node " + std::to_string(index) + ")";
-  node.op = static_cast<Op>(op);
+// An attribute as it stands on the wire.
+struct RawAttribute {
+  std::string name, text;
+  bool is_text = false;
+  std::vector<double> numbers;
+};
 
-  const auto inputs = in.read<uint8_t>("a node's input count");
-  if (inputs < info.required_inputs || inputs > info.max_inputs) {
-    fail("Expected " + std::to_string(info.required_inputs) + " to " + std::to_string(info.max_inputs) +
-         " inputs for " + where + " but received " + std::to_string(inputs));
+RawAttribute read_attribute(Reader& in, const std::string& where) {
+  RawAttribute attribute;
+  attribute.name = in.text("an attribute's name");
+  const auto kind = in.read<uint8_t>("an attribute's kind");
+  if (kind > 1) fail("Expected kind 0 or 1 for " + attribute.name + " of " + where);
+  attribute.is_text = kind == 1;
+  if (attribute.is_text) {
+    attribute.text = in.text("an attribute");
+    return attribute;
   }
-  const auto attributes = in.read<uint16_t>("a node's attribute count");
-  if (attributes < info.required_attributes || attributes > info.max_attributes) {
-    fail("Expected " + std::to_string(info.required_attributes) + " to " + std::to_string(info.max_attributes) +
-         " attributes for " + where + " but received " + std::to_string(attributes));
+  const auto count = in.read<uint16_t>("the length of an attribute");
+  for (int i = 0; i < count; ++i) {
+    attribute.numbers.push_back(in.read<double>("an attribute"));
+    if (!std::isfinite(attribute.numbers.back())) fail("Expected finite attributes for " + where);
   }
-  for (int i = 0; i < inputs; ++i) {
+  return attribute;
+}
+
+// Fills in one field after another of an op's struct from what was read.
+class AttributeReader {
+ public:
+  AttributeReader(const std::vector<RawAttribute>& found, const std::string& where) : found_(found), where_(where) {}
+
+  template <typename T>
+  void operator()(const char* name, T& field, bool required) {
+    for (const RawAttribute& attribute : found_) {
+      if (attribute.name != name) continue;
+      ++taken_;
+      set(attribute, field);
+      return;
+    }
+    if (required) fail("Expected attribute " + std::string(name) + " of " + where_ + " to be there");
+  }
+
+  // Throws when an attribute was given that the op does not have, or one was given twice.
+  void finish() const {
+    for (size_t i = 0; i < found_.size() && taken_ != found_.size(); ++i) {
+      for (size_t j = 0; j < i; ++j) {
+        if (found_[i].name == found_[j].name) fail("Expected attribute " + found_[i].name + " of " + where_ + " once");
+      }
+    }
+    if (taken_ != found_.size()) {
+      std::string names;
+      for (const RawAttribute& attribute : found_) names += (names.empty() ? "" : ", ") + attribute.name;
+      fail("Expected only attributes that it has for " + where_ + " but received " + names);
+    }
+  }
+
+ private:
+  [[noreturn]] void expected(const RawAttribute& a, const std::string& what) const {
+    std::string received = a.is_text ? "\"" + a.text + "\"" : a.numbers.size() == 1 ? "" : "a list";
+    if (received.empty()) received = std::to_string(a.numbers[0]);
+    fail("Expected " + what + " for " + a.name + " of " + where_ + " but received " + received);
+  }
+  double number(const RawAttribute& a, const char* what) const {
+    if (a.is_text || a.numbers.size() != 1) expected(a, what);
+    return a.numbers[0];
+  }
+  int64_t integer(const RawAttribute& a, double value, const char* what) const {
+    if (value != std::floor(value) || !(std::fabs(value) <= kMaxInteger)) expected(a, what);
+    return static_cast<int64_t>(value);
+  }
+
+  void set(const RawAttribute& a, double& field) const { field = number(a, "a number"); }
+  void set(const RawAttribute& a, int64_t& field) const { field = integer(a, number(a, "an integer"), "an integer"); }
+  void set(const RawAttribute& a, bool& field) const {
+    const double value = number(a, "0 or 1");
+    if (value != 0 && value != 1) expected(a, "0 or 1");
+    field = value == 1;
+  }
+  void set(const RawAttribute& a, std::vector<double>& field) const {
+    if (a.is_text) expected(a, "numbers");
+    field = a.numbers;
+  }
+  void set(const RawAttribute& a, Size& field) const {
+    if (a.is_text || a.numbers.size() != 2) expected(a, "width and height");
+    field.width = integer(a, a.numbers[0], "whole width and height");
+    field.height = integer(a, a.numbers[1], "whole width and height");
+  }
+  template <typename Enum>
+  std::enable_if_t<std::is_enum_v<Enum>> set(const RawAttribute& a, Enum& field) const {
+    std::string names;
+    int i = 0;
+    for (const char* name : EnumNames<Enum>::values) {
+      if (a.is_text && a.text == name) {
+        field = static_cast<Enum>(i);
+        return;
+      }
+      names += std::string(i++ ? ", " : "") + name;
+    }
+    expected(a, "one of " + names);
+  }
+
+  const std::vector<RawAttribute>& found_;
+  const std::string& where_;
+  size_t taken_ = 0;
+};
+
+void read_inputs(Reader& in, Node& node, const std::string& where, const Graph& graph,
+                 const std::vector<bool>& defined) {
+  const OpInfo& info = node.info();
+  const size_t inputs = in.read<uint8_t>("a node's input count");
+  const size_t required = info.required_inputs();
+  if (inputs < required || inputs > info.max_inputs()) {
+    fail("Expected " + std::to_string(required) + " to " + std::to_string(info.max_inputs()) + " inputs for " + where +
+         " but received " + std::to_string(inputs));
+  }
+  for (size_t i = 0; i < inputs; ++i) {
     const auto value = in.read<uint32_t>("a node's input");
     if (value == kAbsent) {
-      if (i < info.required_inputs) fail("Expected input " + std::to_string(i) + " of " + where + " to be there");
+      if (i < required) fail("Expected input " + std::to_string(i) + " of " + where + " to be there");
     } else if (value >= graph.values.size() || !defined[value]) {
       fail("Expected input " + std::to_string(i) + " of " + where + " to be defined before it but received value " +
            std::to_string(value));
     }
     node.inputs.push_back(value);
   }
-  node.output = in.read<uint32_t>("a node's output");
-  if (node.output >= graph.values.size() || graph.values[node.output].kind != ValueKind::computed ||
-      defined[node.output]) {
-    fail("Expected an undefined computed value as output of " + where + " but received value " +
-         std::to_string(node.output));
+}
+
+void read_outputs(Reader& in, Node& node, const std::string& where, uint32_t index, Graph& graph,
+                  std::vector<bool>& defined) {
+  const OpInfo& info = node.info();
+  const size_t outputs = in.read<uint8_t>("a node's output count");
+  if (outputs < 1 || outputs > info.outputs.size()) {
+    fail("Expected 1 to " + std::to_string(info.outputs.size()) + " outputs for " + where + " but received " +
+         std::to_string(outputs));
   }
-  for (int i = 0; i < attributes; ++i) {
-    const auto attribute = in.read<double>("a node's attribute");
-    if (!std::isfinite(attribute)) fail("Expected finite attributes for " + where);
-    node.attributes.push_back(attribute);
+  for (size_t i = 0; i < outputs; ++i) {
+    const auto value = in.read<uint32_t>("a node's output");
+    node.outputs.push_back(value);
+    if (value == kAbsent && info.outputs[i].presence == Presence::optional) continue;
+    if (value >= graph.values.size() || graph.values[value].kind != ValueKind::computed || defined[value]) {
+      fail("Expected an undefined computed value as output of " + where + " but received value " +
+           std::to_string(value));
+    }
+    graph.values[value].producer = static_cast<int32_t>(index);
+    defined[value] = true;
   }
-  graph.values[node.output].producer = static_cast<int32_t>(index);
   // Kept rather than walked: a graph may be one chain of fifty thousand views.
-  if (node.op == Op::reshape) graph.values[node.output].root = graph.values[node.inputs[0]].root;
-  defined[node.output] = true;
+  if (info.is_view) graph.values[node.outputs[0]].root = graph.values[node.inputs[0]].root;
+}
+
+Node read_node(Reader& in, uint32_t index, Graph& graph, std::vector<bool>& defined) {
+  Node node;
+  node.op = make_op(in.text("a node's op"));
+  const std::string where = std::string(node.info().name) + " (node " + std::to_string(index) + ")";
+  read_inputs(in, node, where, graph, defined);
+  read_outputs(in, node, where, index, graph, defined);
+  std::vector<RawAttribute> attributes(in.read<uint8_t>("a node's attribute count"));
+  for (RawAttribute& attribute : attributes) attribute = read_attribute(in, where);
+  AttributeReader reader(attributes, where);
+  std::visit([&](auto& op) { visit_attributes(op, reader); }, node.op);
+  reader.finish();
   return node;
 }
 
@@ -147,6 +270,14 @@ int64_t Value::elements() const {
   int64_t n = 1;
   for (int64_t dim : shape) n *= dim;
   return n;
+}
+
+int Node::accumulated_input() const {
+  const auto& declared = info().inputs;
+  for (size_t i = 0; i < declared.size(); ++i) {
+    if (declared[i].presence == Presence::accumulated && has_input(i)) return static_cast<int>(i);
+  }
+  return -1;
 }
 
 uint32_t view_root(const Graph& graph, uint32_t value) {
@@ -179,7 +310,7 @@ Graph decode_graph(const uint8_t* bytes, size_t size) {
     defined[i] = kind != ValueKind::computed;
   }
 
-  const uint32_t node_count = in.count(kMaxValues, 8, "the number of nodes");
+  const uint32_t node_count = in.count(kMaxValues, 15, "the number of nodes");
   graph.nodes.reserve(node_count);
   for (uint32_t i = 0; i < node_count; ++i) {
     graph.nodes.push_back(read_node(in, i, graph, defined));

@@ -1,12 +1,13 @@
 // A graph as it comes from TypeScript: values, nodes in execution order, outputs. Untrusted until decode_graph
 // returns: afterwards every index, shape, dtype and attribute has been checked.
 //
-// Wire format, little-endian (written by lib/graph/graph.ts):
+// Wire format, little-endian (written by lib/graph/graph.ts); text is u16 length + UTF-8:
 //   u32 magic "BSG1", u32 version
-//   u32 value count, then per value:  u8 kind, u8 dtype, u8 rank, u8 0, i64 × rank dims,
-//                                     and for inputs and weights u16 length + UTF-8 name
-//   u32 node count, then per node:    u8 op, u8 input count, u16 attribute count, u32 × inputs, u32 output,
-//                                     f64 × attributes
+//   u32 value count, then per value:  u8 kind, u8 dtype, u8 rank, u8 0, i64 × rank dims, and unless it is computed its
+//                                     name as text
+//   u32 node count, then per node:    op as text, u8 input count, u32 × inputs, u8 output count, u32 × outputs,
+//                                     u8 attribute count, then per attribute its name as text, u8 1 and text, or
+//                                     u8 0, u16 count and f64 × count
 //   u32 output count, then u32 × outputs
 #pragma once
 
@@ -15,22 +16,24 @@
 #include <string>
 #include <vector>
 
-#include "ops.h"
+#include "../ops/op.h"
 #include "tensor.h"
 
 namespace ba_sam {
 
 constexpr uint32_t kGraphMagic = 0x31475342;  // "BSG1"
-constexpr uint32_t kGraphVersion = 1;
+constexpr uint32_t kGraphVersion = 2;
 constexpr int kMaxRank = 6;
 
-enum class ValueKind : uint8_t { input = 0, weight = 1, computed = 2 };
+// weight: frozen; may be folded, packed and freed. parameter: mutable, kept in the backend's memory as it is.
+enum class ValueKind : uint8_t { input = 0, weight = 1, computed = 2, parameter = 3 };
+constexpr uint8_t kValueKindCount = 4;
 
 struct Value {
   ValueKind kind = ValueKind::computed;
   DType dtype = DType::f32;
   Shape shape;
-  std::string name;       // inputs and weights
+  std::string name;       // all but computed values
   int32_t producer = -1;  // node index; computed values only
   uint32_t root = 0;      // see view_root
 
@@ -39,12 +42,20 @@ struct Value {
 };
 
 struct Node {
-  Op op = Op::linear;
-  std::vector<uint32_t> inputs;  // value indices; kAbsent for an optional input left out
-  uint32_t output = 0;
-  std::vector<double> attributes;
+  AnyOp op;
+  std::vector<uint32_t> inputs;   // value indices; kAbsent for an optional one left out
+  std::vector<uint32_t> outputs;  // likewise; the first is always there
 
+  Op kind() const { return static_cast<Op>(op.index()); }
+  const OpInfo& info() const { return op_info(kind()); }
+  template <typename Struct>
+  const Struct& as() const {
+    return std::get<Struct>(op);
+  }
   bool has_input(size_t i) const { return i < inputs.size() && inputs[i] != kAbsent; }
+  bool has_output(size_t i) const { return i < outputs.size() && outputs[i] != kAbsent; }
+  // Index of the input that the first output may be accumulated onto, −1 when there is none.
+  int accumulated_input() const;
 };
 
 struct Graph {
@@ -54,7 +65,7 @@ struct Graph {
   std::vector<uint32_t> outputs;  // value indices
 
   const Value& input(const Node& node, size_t i) const { return values[node.inputs[i]]; }
-  const Value& output(const Node& node) const { return values[node.output]; }
+  const Value& output(const Node& node, size_t i = 0) const { return values[node.outputs[i]]; }
 };
 
 // Throws SamError ERR_GRAPH that names the offending value, node or byte offset; never reads past `size`.

@@ -1,4 +1,4 @@
-// A plan: a graph made runnable. Constant subgraphs are folded, every other value gets a place in one arena by
+// A plan: a graph made runnable. Constant subgraphs are folded, every other value gets an allocation in one arena by
 // liveness, every node a kernel; then a run is a list of steps with resolved addresses, which the backend executes.
 // Preparing happens on the compute thread at the first run.
 #pragma once
@@ -16,27 +16,28 @@ namespace ba_sam {
 
 // Where each value of a graph lives. Pure arithmetic, no kernels: tested exhaustively on its own.
 struct MemoryLayout {
-  struct Place {
+  struct Allocation {
     size_t offset = 0;
     size_t bytes = 0;
     int first = 0;  // node that writes it; −1 for inputs, which are there before node 0
     int last = 0;   // last node that reads it; node count for outputs
   };
-  std::vector<int32_t> place_of;  // per value: index into places, −1 for weights, constants and inputs without a place
-  std::vector<Place> places;
+  // Per value: index into allocations, −1 for weights, parameters, constants and inputs that are read where they lie.
+  std::vector<int32_t> allocation_of;
+  std::vector<Allocation> allocations;
   std::vector<bool> constant;  // per value: depends on weights alone
-  std::vector<bool> in_place;  // per node: output shares the residual's place
+  std::vector<bool> in_place;  // per node: the first output is accumulated onto an input
   size_t arena_bytes = 0;
 };
 
-// scratch_bytes: per node, memory needed only while it runs; appended to `places` after the values' places.
-// stage_inputs: inputs that anything reads get places, too.
+// scratch_bytes: per node, memory needed only while it runs; appended to `allocations` after the values'.
+// stage_inputs: inputs that anything reads get allocations, too.
 MemoryLayout plan_memory(const Graph& graph, const std::vector<size_t>& scratch_bytes, bool stage_inputs,
                          std::vector<size_t>* scratch_offsets);
 
 class Plan {
  public:
-  // Runs on the weights' backend. Checks that every weight exists with the declared dtype and shape; throws SamError
+  // Runs on the weights' backend. Checks that every weight and parameter exists with the declared dtype and shape; throws SamError
   // ERR_GRAPH otherwise.
   Plan(std::shared_ptr<WeightStore> weights, Graph graph);
 
@@ -65,6 +66,7 @@ class Plan {
   std::vector<std::unique_ptr<Kernel>> kernels_;      // null for nodes that are folded, views or empty
   std::vector<std::shared_ptr<const Memory>> plain_;  // per value: weights that kernels read as they are
   std::vector<std::shared_ptr<Memory>> constants_;    // per value
+  std::vector<std::shared_ptr<Memory>> parameters_;   // per value
 
   // What the addresses in execution_ were resolved from; they hold until one of these changes.
   uint8_t* arena_ = nullptr;

@@ -41,14 +41,10 @@ void convert_elements(void* out, DType out_dtype, const void* in, DType in_dtype
   }
 }
 
-WeightStore::WeightStore(std::shared_ptr<Backend> backend) : backend_(std::move(backend)) {}
+namespace {
 
-void WeightStore::set(const std::string& name, DType source, DType dtype, const Shape& shape, const uint8_t* bytes,
-                      size_t size) {
-  if (!is_float(source)) {
-    throw SamError("ERR_INVALID_ARGUMENT",
-                   "Expected f32, f16 or bf16 for " + name + " but received " + std::string(dtype_name(source)));
-  }
+// Elements of a tensor whose length must fit its shape.
+size_t checked_elements(const std::string& name, DType dtype, const Shape& shape, size_t size) {
   size_t count = 1;
   for (int64_t dim : shape) {
     if (dim < 0 || (dim > 0 && count > (size_t{1} << 40) / static_cast<size_t>(dim))) {
@@ -57,11 +53,29 @@ void WeightStore::set(const std::string& name, DType source, DType dtype, const 
     }
     count *= static_cast<size_t>(dim);
   }
-  if (count * dtype_bytes(source) != size) {
-    throw SamError("ERR_INVALID_ARGUMENT", "Expected " + std::to_string(count * dtype_bytes(source)) + " bytes for " +
+  if (count * dtype_bytes(dtype) != size) {
+    throw SamError("ERR_INVALID_ARGUMENT", "Expected " + std::to_string(count * dtype_bytes(dtype)) + " bytes for " +
                                                name + " of shape " + shape_text(shape) + " but received " +
                                                std::to_string(size));
   }
+  return count;
+}
+
+std::string tensor_text(DType dtype, const Shape& shape) {
+  return std::string(dtype_name(dtype)) + " " + shape_text(shape);
+}
+
+}  // namespace
+
+WeightStore::WeightStore(std::shared_ptr<Backend> backend) : backend_(std::move(backend)) {}
+
+void WeightStore::set(const std::string& name, DType source, DType dtype, const Shape& shape, const uint8_t* bytes,
+                      size_t size) {
+  if (!is_float(source)) {
+    throw SamError("ERR_INVALID_ARGUMENT",
+                   "Expected f32, f16 or bf16 for " + name + " but received " + std::string(dtype_name(source)));
+  }
+  const size_t count = checked_elements(name, source, shape, size);
   auto tensor = std::make_shared<Tensor>();
   tensor->dtype = dtype;
   tensor->shape = shape;
@@ -69,6 +83,9 @@ void WeightStore::set(const std::string& name, DType source, DType dtype, const 
   convert_elements(tensor->data.data(), dtype, bytes, source, count);
 
   std::lock_guard<std::mutex> lock(mutex_);
+  if (parameters_.count(name)) {
+    throw SamError("ERR_INVALID_ARGUMENT", "Expected a name of its own for a weight but " + name + " is a parameter");
+  }
   if (!entries_.emplace(name, Entry{dtype, shape, std::move(tensor), nullptr}).second) {
     throw SamError("ERR_INVALID_ARGUMENT", "Expected every weight once but received " + name + " again");
   }
@@ -109,9 +126,61 @@ std::shared_ptr<const PackedTensor> WeightStore::packed(
   return entry.packed;
 }
 
+void WeightStore::set_parameter(const std::string& name, DType dtype, const Shape& shape, const uint8_t* bytes,
+                                size_t size) {
+  if (!is_float(dtype)) {
+    throw SamError("ERR_INVALID_ARGUMENT",
+                   "Expected f32, f16 or bf16 for " + name + " but received " + std::string(dtype_name(dtype)));
+  }
+  checked_elements(name, dtype, shape, size);
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (entries_.count(name)) {
+    throw SamError("ERR_INVALID_ARGUMENT", "Expected a name of its own for a parameter but " + name + " is a weight");
+  }
+  const auto found = parameters_.find(name);
+  if (found == parameters_.end()) {
+    const auto memory = size ? backend_->allocate(size, "a parameter") : nullptr;
+    if (size) backend_->write(memory->data(), bytes, size);
+    parameters_.emplace(name, Parameter{dtype, shape, memory});
+    return;
+  }
+  const Parameter& known = found->second;
+  if (known.dtype != dtype || known.shape != shape) {
+    throw SamError("ERR_INVALID_ARGUMENT", "Expected parameter " + name + " as " +
+                                               tensor_text(known.dtype, known.shape) + " again but received " +
+                                               tensor_text(dtype, shape));
+  }
+  if (size) backend_->write(known.memory->data(), bytes, size);
+}
+
+void WeightStore::read_parameter(const std::string& name, uint8_t* out, size_t size) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = parameters_.find(name);
+  if (found == parameters_.end()) {
+    throw SamError("ERR_INVALID_ARGUMENT", "Expected a parameter named " + name + " but there is none");
+  }
+  checked_elements(name, found->second.dtype, found->second.shape, size);
+  if (size) backend_->read(out, found->second.memory->data(), size);
+}
+
+std::shared_ptr<Memory> WeightStore::parameter(const std::string& name, DType dtype, const Shape& shape) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = parameters_.find(name);
+  if (found == parameters_.end()) {
+    throw SamError("ERR_GRAPH", "Expected a parameter named " + name + " but there is none");
+  }
+  const Parameter& known = found->second;
+  if (known.dtype != dtype || known.shape != shape) {
+    throw SamError("ERR_GRAPH", "Expected parameter " + name + " as " + tensor_text(dtype, shape) + " but it is " +
+                                    tensor_text(known.dtype, known.shape));
+  }
+  return known.memory;
+}
+
 size_t WeightStore::bytes() const {
   std::lock_guard<std::mutex> lock(mutex_);
   size_t total = 0;
+  for (const auto& [name, parameter] : parameters_) total += parameter.memory ? parameter.memory->size() : 0;
   for (const auto& [name, entry] : entries_) {
     if (entry.plain) total += entry.plain->data.size();
     if (entry.packed) total += entry.packed->bytes();

@@ -1,5 +1,6 @@
-// The tensors of one model on one device, by name. A backend may replace a tensor by a packed form of its own; the plain
-// form is then freed, so that memory stays at one copy, and rebuilt if somebody asks for it again.
+// The tensors of one model on one device, by name. Weights are frozen: a backend may replace one by a packed form of its
+// own; the plain form is then freed, so that memory stays at one copy, and rebuilt if somebody asks for it again.
+// Parameters are mutable: nothing is derived from them that a change would leave behind.
 #pragma once
 
 #include <atomic>
@@ -50,6 +51,17 @@ class WeightStore {
       const std::string& name, const std::function<bool(const PackedTensor&)>& accepts,
       const std::function<std::shared_ptr<const PackedTensor>(std::shared_ptr<const Tensor>)>& pack);
 
+  // ---- parameters: mutable, in the backend's memory, plain; shared with whoever holds them ----
+
+  // Makes the parameter, or overwrites its value where it lies. Throws SamError when the length does not fit the shape, the
+  // name is a weight's, or the parameter is there with another dtype or shape. On the backend's lane.
+  void set_parameter(const std::string& name, DType dtype, const Shape& shape, const uint8_t* bytes, size_t size);
+  // Copies the parameter's value out; `size` is its bytes. On the backend's lane.
+  void read_parameter(const std::string& name, uint8_t* out, size_t size);
+  // Throws SamError ERR_GRAPH when it is missing or not of this dtype and shape.
+  std::shared_ptr<Memory> parameter(const std::string& name, DType dtype, const Shape& shape);
+
+  // Of weights and parameters.
   size_t bytes() const;
 
   // Memory of the plans of this model, in the backend. They run one at a time, on the backend's lane: one block serves them
@@ -63,9 +75,15 @@ class WeightStore {
     std::shared_ptr<const Tensor> plain;
     std::shared_ptr<const PackedTensor> packed;
   };
+  struct Parameter {
+    DType dtype;
+    Shape shape;
+    std::shared_ptr<Memory> memory;  // null when there are no elements
+  };
   std::shared_ptr<Backend> backend_;  // outlives what it made
   mutable std::mutex mutex_;          // loading runs on other threads than plans
   std::unordered_map<std::string, Entry> entries_;
+  std::unordered_map<std::string, Parameter> parameters_;
   std::shared_ptr<Memory> arena_;
 
   Entry& find(const std::string& name);

@@ -115,6 +115,8 @@ class WeightsObject : public Napi::ObjectWrap<WeightsObject> {
   static void define(Napi::Env env, Napi::Object exports) {
     exports.Set("Weights", DefineClass(env, "Weights",
                                        {InstanceMethod<&WeightsObject::set>("set"),
+                                        InstanceMethod<&WeightsObject::set_parameter>("setParameter"),
+                                        InstanceMethod<&WeightsObject::read_parameter>("readParameter"),
                                         InstanceAccessor<&WeightsObject::byte_length>("byteLength"),
                                         InstanceMethod<&WeightsObject::dispose>("dispose")}));
   }
@@ -135,6 +137,35 @@ class WeightsObject : public Napi::ObjectWrap<WeightsObject> {
       return worker->promise();
     });
   }
+
+  // setParameter(name, dtype, shape, values, token?): Promise<void>. Values are copied here; they are in place after every
+  // run that was started before, and before every one that is started after.
+  Napi::Value set_parameter(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      const DType dtype = to_dtype(info[1], "dtype");
+      const Shape shape = to_shape(info[2], "shape");
+      const ArrayView view = to_array(info[3], "values");
+      auto copy = std::make_shared<Buffer>(view.bytes, "a parameter");
+      if (view.bytes) std::memcpy(copy->data(), view.data, view.bytes);
+      auto work = [store = store(), name = to_text(info[0], "name"), dtype, shape, copy] {
+        store->set_parameter(name, dtype, shape, copy->data(), copy->size());
+      };
+      return on_lane(info.Env(), to_token(info[4]), nullptr, std::move(work));
+    });
+  }
+
+  // readParameter(name, out, token?): Promise<void>. `out` is written by the compute thread.
+  Napi::Value read_parameter(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      const Napi::Value out_value = info[1];
+      const ArrayView out = to_array(out_value, "out");
+      auto work = [store = store(), name = to_text(info[0], "name"), out] {
+        store->read_parameter(name, static_cast<uint8_t*>(out.data), out.bytes);
+      };
+      return on_lane(info.Env(), to_token(info[2]), &out_value, std::move(work));
+    });
+  }
+
   Napi::Value byte_length(const Napi::CallbackInfo& info) {
     return Napi::Number::New(info.Env(), store_ ? static_cast<double>(store_->bytes()) : 0.0);
   }
@@ -147,6 +178,21 @@ class WeightsObject : public Napi::ObjectWrap<WeightsObject> {
   }
 
  private:
+  // In order with the runs of this model's plans.
+  template <typename Work>
+  Napi::Value on_lane(Napi::Env env, std::shared_ptr<CancelToken> token, const Napi::Value* keep, Work work) {
+    AsyncTaskOptions options;
+    options.name = "ba-sam parameter";
+    options.lane = store()->backend()->lane();
+    options.token = std::move(token);
+    if (keep) options.keep_alive.push_back(keep->As<Napi::Object>());
+    options.work = [backend = store()->backend(), work = std::move(work)](const std::function<void(double)>&) {
+      backend->enter();
+      work();
+    };
+    return start_task(env, std::move(options));
+  }
+
   void free() {
     Napi::MemoryManagement::AdjustExternalMemory(Env(), -*reported_);
     *reported_ = 0;

@@ -4,9 +4,9 @@ import { resolveSettings } from '../../lib/ba-sam';
 import { encoderOnly, SAM_DECODER, samConfig } from '../../lib/bench/models';
 import { attentionOperations, decoderOperations, encoderOperations } from '../../lib/bench/operations';
 import type { Graph, Value } from '../../lib/graph/graph';
-import { OP_NAMES } from '../../lib/graph/ops';
 import { imageEncoder } from '../../lib/model/image-encoder';
 import { maskDecoder } from '../../lib/model/mask-decoder';
+import { OP_NAMES } from '../../lib/ops';
 
 interface Node {
   readonly op: number;

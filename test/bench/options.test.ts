@@ -12,6 +12,7 @@ import { runBench } from '../../lib/cli/bench';
 import type { BenchCommandOptions } from '../../lib/cli/bench-options';
 import { outcome } from '../../lib/cli/errors';
 import { expectedTensors } from '../../lib/config';
+import type { ProfileRow } from '../../lib/graph/session';
 import { baSam, refused, temporaryFolder } from '../cli/run';
 
 const folder = temporaryFolder();
@@ -226,7 +227,7 @@ describe('numbers', () => {
   });
 
   it('per op are medians of sums, the longest first', () => {
-    const profile = (add: number, linear: number) => [
+    const profile = (add: number, linear: number): ProfileRow[] => [
       { op: 'add', milliseconds: add },
       { op: 'linear', milliseconds: linear },
       { op: 'add', milliseconds: 1 },

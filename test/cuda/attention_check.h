@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "../../native/cuda/attention/attention.h"
-#include "../../native/cuda/runtime.h"
+#include "../../native/backends/cuda/runtime.h"
+#include "../../native/ops/attention/cuda/attention.h"
 #include "../native/attention_cases.h"
 #include "../native/support.h"
 

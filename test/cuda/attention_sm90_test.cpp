@@ -1,7 +1,7 @@
 // Compares the attention kernel for sm_90a with a float64 loop, as attention_test.cpp does the others: every strip, queries
-// that wrap, chunks of key rows, several works a block, every bias, all schedules, clusters. Prints "N passed, N failed"; on another
+// that wrap, chunks of key rows, several work tiles a block, every bias, every schedule. Prints "N passed, N failed"; on another
 // device it says that and passes one check, that the kernel is not chosen there.
-#include "../../native/cuda/attention/hopper_attention.h"
+#include "../../native/ops/attention/cuda/hopper_attention.h"
 #include "attention_check.h"
 
 using namespace ba_sam;
@@ -9,12 +9,12 @@ using namespace ba_sam::test;
 
 namespace {
 
-// Heads such that, with two images, a block that every multiprocessor has takes three pieces of work or more.
-int64_t heads_for_three_works(int64_t works_of_a_head) {
+// Heads such that, with two images, a block that every multiprocessor has takes three work tiles or more.
+int64_t heads_for_three_work_tiles(int64_t work_tiles_of_a_head) {
   int device = 0, count = 0;
   cuda::check(cudaGetDevice(&device), "cudaGetDevice");
   cuda::check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "multiprocessors");
-  return count / works_of_a_head + 1;
+  return count / work_tiles_of_a_head + 1;
 }
 
 std::vector<Case> all_cases() {
@@ -95,11 +95,11 @@ std::vector<Case> all_cases() {
   // Barriers whose phases change once a piece of work: their parity shows in the third.
   for (int64_t d : {64, 80}) {
     Case& persistent = global(2, 64, d, true, DistanceMetric::euclidean);
-    persistent.heads = heads_for_three_works(1);
+    persistent.heads = heads_for_three_work_tiles(1);
     persistent.batch = 2;
     persistent.sample = 31;
     Case& window = windows(15, 12, d, true);
-    window.heads = heads_for_three_works(2);
+    window.heads = heads_for_three_work_tiles(2);
     window.batch = 2;
     window.sample = 31;
   }
@@ -107,7 +107,7 @@ std::vector<Case> all_cases() {
     // The same for clusters: two pieces of work a head. Blocks of a cluster need different numbers of tables, and the second
     // piece has queries for one block only.
     Case& c = global(3, 100, 64, true, DistanceMetric::manhattan, 1.5f);
-    c.heads = heads_for_three_works(4);
+    c.heads = heads_for_three_work_tiles(4);
     c.batch = 2;
     c.sample = 97;
   }
@@ -158,6 +158,26 @@ void check_choice() {
                "strips half empty do not pay");
 }
 
+// Which schedules a case is computed with: all cases with those that have kernels of their own for most of them.
+bool in_bf16(cuda::HopperSchedule schedule, const Case& c, uint32_t seed) {
+  switch (schedule) {
+    case cuda::HopperSchedule::pingpong_and_intra_warpgroup:
+      return true;
+    case cuda::HopperSchedule::cluster:
+      return c.window == 0;
+    case cuda::HopperSchedule::three_consumers:
+      return c.window == 0 && c.head_dim == 64;
+    case cuda::HopperSchedule::intra_warpgroup:
+    case cuda::HopperSchedule::pingpong:
+      return c.window == 0 && seed % 4 == 1;
+  }
+  return false;
+}
+bool in_f16(cuda::HopperSchedule schedule, const Case& c, uint32_t seed) {
+  if (schedule == cuda::HopperSchedule::cluster) return seed % 8 == 3;  // falls back: there are no clusters in f16
+  return schedule == cuda::HopperSchedule::pingpong_and_intra_warpgroup && c.spread == 1.0f && seed % 3 == 0;
+}
+
 }  // namespace
 
 int main() {
@@ -173,15 +193,10 @@ int main() {
     if (filter != nullptr && c.name.find(filter) == std::string::npos) continue;
     counts.check(cuda::hopper_takes(params_of(c, DType::bf16, make_operands(c, DType::bf16, seed, 8))),
                  c.name + " is computed by this kernel");
-    check_case(c, DType::bf16, seed, "hopper");
-    if (c.spread == 1.0f && seed % 3 == 0) check_case(c, DType::f16, seed, "hopper");
-    if (c.window == 0) check_case(c, DType::bf16, seed, "hopper-cluster");
-    if (seed % 8 == 3) check_case(c, DType::f16, seed, "hopper-cluster");  // not in clusters
-    if (c.window == 0 && seed % 4 == 1) {
-      check_case(c, DType::bf16, seed, "hopper-overlap");
-      check_case(c, DType::bf16, seed, "hopper-turns");
+    for (const cuda::HopperScheduleRow& row : cuda::kHopperSchedules) {
+      if (in_bf16(row.schedule, c, seed)) check_case(c, DType::bf16, seed, row.name);
+      if (in_f16(row.schedule, c, seed)) check_case(c, DType::f16, seed, row.name);
     }
-    if (c.window == 0 && c.head_dim == 64) check_case(c, DType::bf16, seed, "hopper-three");
   }
   return counts.finish();
 }

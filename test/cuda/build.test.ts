@@ -1,7 +1,7 @@
 // The scripts around the CUDA build: what they say where something is missing, what the check of machine code finds, and
-// that the command for GPU machines knows its files. The compiler's part is skipped without nvcc.
+// that the command for GPU machines knows its files and the schedules of the kernel for sm_90a. The compiler's part is skipped without nvcc.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -97,5 +97,36 @@ describe.skipIf(run('python3', ['--version']).status !== 0)('scripts/gpu-check.s
     expect(skipped.length).toBeGreaterThan(15);
     expect(lines.at(-1)).toBe(`0 passed, 0 failed, ${skipped.length} skipped`);
     expect(skipped).toHaveLength(lines.length - 2);
+  });
+});
+
+describe('the schedules for sm_90a', () => {
+  const text = (file: string) => readFileSync(path.join(ROOT, file), 'utf8');
+  const header = text('native/ops/attention/cuda/hopper_attention.h');
+  const table = header.match(/kHopperSchedules\[\] = \{(.*?)\n\};/s)![1]!;
+  const rows = [...table.matchAll(/\{"([^"]+)", HopperSchedule::(\w+),\s+"([^"]+)"\}/g)].map(
+    ([, name, schedule, purpose]) => ({ name, schedule, purpose }),
+  );
+
+  it('have a row each, in the order of the enumeration', () => {
+    const [, names] = header.match(/enum class HopperSchedule \{(.*?)\}/s)!;
+    expect(rows.map(({ schedule }) => schedule)).toEqual(names!.match(/\w+/g));
+  });
+
+  it('are all measured by gpu-check.sh', () => {
+    const [, names] = text('scripts/gpu_steps.py').match(/^HOPPER_SCHEDULES = \((.*)\)$/m)!;
+    expect([...names!.matchAll(/'([^']+)'/g)].map(([, name]) => name)).toEqual(rows.map(({ name }) => name));
+  });
+
+  it('are described in docs/cuda.md as in the table', () => {
+    const described = [...text('docs/cuda.md').matchAll(/^\| `(hopper[^`]*)` \| ([^|]+) \|/gm)];
+    expect(described.map(([, name, purpose]) => ({ name, purpose }))).toEqual(
+      rows.map(({ name, purpose }) => ({ name, purpose })),
+    );
+  });
+
+  it('have no other names in docs/cuda-attention.md', () => {
+    const named = text('docs/cuda-attention.md').match(/(?<=`)hopper(-[a-z-]+)?(?=`)/g)!;
+    expect(rows.map(({ name }) => name)).toEqual(expect.arrayContaining(named));
   });
 });

@@ -59,7 +59,7 @@ describe('libba_sam_attention', () => {
     const source = path.join(scratch, 'program.c');
     const program = path.join(scratch, 'program');
     writeFileSync(source, PROGRAM);
-    const flags = ['-std=c89', '-pedantic', '-Wall', '-Wextra', '-Werror', '-Inative/cuda'];
+    const flags = ['-std=c89', '-pedantic', '-Wall', '-Wextra', '-Werror', '-Inative/backends/cuda'];
     const compiled = run('gcc', [
       ...flags,
       source,

@@ -1,6 +1,6 @@
 // The C interface under hostile arguments: every refusal has a code and a text, nothing is thrown, and what is accepted
 // computes. Runs on a GPU, or on the host emulation; prints "N passed, N failed".
-#include "../../native/cuda/c_api.h"
+#include "../../native/backends/cuda/c_api.h"
 
 #include <cmath>
 #include <cstdint>
@@ -11,7 +11,7 @@
 #include <thread>
 #include <vector>
 
-#include "../../native/cuda/runtime.h"
+#include "../../native/backends/cuda/runtime.h"
 #include "../native/support.h"
 
 using namespace ba_sam;

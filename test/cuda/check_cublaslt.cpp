@@ -1,4 +1,4 @@
-// Compares native/cuda/cublaslt.h with the header of a real cuBLAS: every constant, every structure, every signature.
+// Compares native/backends/cuda/cublaslt.h with the header of a real cuBLAS: every constant, every structure, every signature.
 // Compiling it is the check; it is no part of any build, since no cuBLAS is needed for one:
 //   node scripts/check-cublaslt.mjs <cuBLAS>/include
 #include <cublasLt.h>
@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <type_traits>
 
-#include "../../native/cuda/cublaslt.h"
+#include "../../native/backends/cuda/cublaslt.h"
 
 namespace {
 

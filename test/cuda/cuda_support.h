@@ -1,9 +1,9 @@
 // What the tests of the CUDA backend share: a cuBLASLt to run with, and what the emulation has to say at the end.
 #pragma once
 
-#include "../../native/cuda/backend.h"
-#include "../../native/cuda/cublaslt.h"
-#include "../../native/cuda/device.h"
+#include "../../native/backends/cuda/backend.h"
+#include "../../native/backends/cuda/cublaslt.h"
+#include "../../native/backends/cuda/device.h"
 #include "../native/support.h"
 
 #if defined(BA_SAM_CUDA_EMULATION)

@@ -1,6 +1,6 @@
 // Enumerates the index maps of the CUDA attention kernels: every query finds every key's relative position, pieces of a run
 // of queries cover it, and tiles visit every key once. Prints "N passed, N failed".
-#include "../../native/cuda/attention/geometry.h"
+#include "../../native/ops/attention/cuda/geometry.h"
 
 #include <vector>
 

@@ -6,9 +6,9 @@
 #include <cmath>
 #include <limits>
 
+#include "../../native/backends/cpu/backend.h"
 #include "../../native/core/bf16.h"
 #include "../../native/core/plan.h"
-#include "../../native/cpu/backend.h"
 #include "../native/random_graph.h"
 
 namespace ba_sam::fuzz {

@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Graph } from '../../lib/graph/graph';
-import * as ops from '../../lib/graph/ops';
 import { Session } from '../../lib/graph/session';
 import { native } from '../../lib/native';
+import * as ops from '../../lib/ops';
 import { Sam } from '../../lib/sam';
 
 const ROOT = path.join(__dirname, '..', '..');

@@ -1,7 +1,7 @@
 // Compares every instruction set and dtype of the attention kernels with a float64 loop written from the formula.
 // Prints "N passed, N failed"; exits non-zero on failure.
-//   g++ -std=c++17 -O2 -fopenmp test/native/attention_test.cpp native/cpu/attention/*.cpp -o attention_test
-#include "../../native/cpu/attention/attention.h"
+//   g++ -std=c++17 -O2 -fopenmp test/native/attention_test.cpp native/ops/attention/cpu/*.cpp -o attention_test
+#include "../../native/ops/attention/cpu/attention.h"
 
 #include <algorithm>
 #include <cmath>

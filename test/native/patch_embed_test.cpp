@@ -2,7 +2,7 @@
 // Prints "N passed, N failed".
 #include <cmath>
 
-#include "../../native/cpu/backend.h"
+#include "../../native/backends/cpu/backend.h"
 #include "bytes.h"
 #include "graph_fixture.h"
 

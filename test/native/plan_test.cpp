@@ -5,7 +5,7 @@
 #include <fstream>
 #include <set>
 
-#include "../../native/cpu/backend.h"
+#include "../../native/backends/cpu/backend.h"
 #include "f8_graphs.h"
 #include "graph_fixture.h"
 #include "random_graph.h"

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "../../native/cpu/backend.h"
+#include "../../native/backends/cpu/backend.h"
 
 namespace ba_sam::test {
 

@@ -1,4 +1,4 @@
-// Everything that native/cuda/hopper.h makes from PTX for sm_90a, for the host. Included by it, after Swizzle.
+// Everything that native/backends/cuda/hopper.h makes from PTX for sm_90a, for the host. Included by it, after Swizzle.
 //
 // Copies arrive when no thread of the block could go on without them; until then their destination holds NaN. Products of a
 // warpgroup are computed, and read shared memory, when a wait requires them; until then their accumulators hold NaN.
@@ -75,20 +75,20 @@ inline uint8_t* dynamic_shared_1024() {
   return emulation::dynamic_shared_memory;
 }
 
-inline void barrier_init(uint64_t* barrier, uint32_t arrivals, emulation::Site site = emulation::Site::here()) {
+inline void mbarrier_init(uint64_t* barrier, uint32_t arrivals, emulation::Site site = emulation::Site::here()) {
   emulation::init_barrier(site, barrier, arrivals);
 }
-inline void barrier_init_fence(emulation::Site site = emulation::Site::here()) {
+inline void mbarrier_init_fence(emulation::Site site = emulation::Site::here()) {
   emulation::fence_barriers(site);
 }
-inline void barrier_arrive(uint64_t* barrier, emulation::Site site = emulation::Site::here()) {
-  emulation::arrive_at_barrier(site, "barrier_arrive", barrier, 0);
+inline void mbarrier_arrive(uint64_t* barrier, emulation::Site site = emulation::Site::here()) {
+  emulation::arrive_at_barrier(site, "mbarrier_arrive", barrier, 0);
 }
-inline void barrier_arrive_expecting(uint64_t* barrier, uint32_t bytes,
-                                     emulation::Site site = emulation::Site::here()) {
-  emulation::arrive_at_barrier(site, "barrier_arrive_expecting", barrier, bytes);
+inline void mbarrier_arrive_expect_tx(uint64_t* barrier, uint32_t bytes,
+                                      emulation::Site site = emulation::Site::here()) {
+  emulation::arrive_at_barrier(site, "mbarrier_arrive_expect_tx", barrier, bytes);
 }
-inline void barrier_wait(uint64_t* barrier, uint32_t parity, emulation::Site site = emulation::Site::here()) {
+inline void mbarrier_wait(uint64_t* barrier, uint32_t parity, emulation::Site site = emulation::Site::here()) {
   emulation::wait_for_barrier(site, barrier, parity);
 }
 
@@ -98,11 +98,11 @@ inline uint32_t cluster_rank(emulation::Site site = emulation::Site::here()) {
 inline void cluster_sync(emulation::Site site = emulation::Site::here()) {
   emulation::meet_cluster(site);
 }
-inline void barrier_arrive_cluster(uint64_t* barrier, uint32_t block, emulation::Site site = emulation::Site::here()) {
+inline void mbarrier_arrive_cluster(uint64_t* barrier, uint32_t block, emulation::Site site = emulation::Site::here()) {
   emulation::arrive_in_cluster(site, barrier, block);
 }
 
-inline void fence_for_products(emulation::Site site = emulation::Site::here()) {
+inline void fence_proxy_async(emulation::Site site = emulation::Site::here()) {
   emulation::fence_shared(site);
 }
 
@@ -113,39 +113,39 @@ inline void named_barrier_arrive(int id, int threads, emulation::Site site = emu
   emulation::meet_at_named_barrier(site, "named_barrier_arrive", id, threads, false);
 }
 
-inline void tensor_map_prefetch(const TensorMap&) {}
+inline void prefetch_tensor_map(const TensorMap&) {}
 
-inline void tensor_load(void* shared, const TensorMap& map, uint64_t* barrier, int c0, int c1,
-                        emulation::Site site = emulation::Site::here()) {
+inline void tma_load(void* shared, const TensorMap& map, uint64_t* barrier, int c0, int c1,
+                     emulation::Site site = emulation::Site::here()) {
   const int coordinates[] = {c0, c1};
   emulation::load_tensor(site, shared, map, barrier, coordinates, 2);
 }
-inline void tensor_load(void* shared, const TensorMap& map, uint64_t* barrier, int c0, int c1, int c2, int c3,
-                        emulation::Site site = emulation::Site::here()) {
+inline void tma_load(void* shared, const TensorMap& map, uint64_t* barrier, int c0, int c1, int c2, int c3,
+                     emulation::Site site = emulation::Site::here()) {
   const int coordinates[] = {c0, c1, c2, c3};
   emulation::load_tensor(site, shared, map, barrier, coordinates, 4);
 }
-inline void tensor_load(void* shared, const TensorMap& map, uint64_t* barrier, int c0, int c1, int c2, int c3, int c4,
-                        emulation::Site site = emulation::Site::here()) {
+inline void tma_load(void* shared, const TensorMap& map, uint64_t* barrier, int c0, int c1, int c2, int c3, int c4,
+                     emulation::Site site = emulation::Site::here()) {
   const int coordinates[] = {c0, c1, c2, c3, c4};
   emulation::load_tensor(site, shared, map, barrier, coordinates, 5);
 }
 
-inline void tensor_load_multicast(void* shared, const TensorMap& map, uint64_t* barrier, int c0, int c1, int c2, int c3,
-                                  int c4, uint16_t blocks, emulation::Site site = emulation::Site::here()) {
+inline void tma_load_multicast(void* shared, const TensorMap& map, uint64_t* barrier, int c0, int c1, int c2, int c3,
+                               int c4, uint16_t blocks, emulation::Site site = emulation::Site::here()) {
   const int coordinates[] = {c0, c1, c2, c3, c4};
   emulation::load_tensor_in_cluster(site, shared, map, barrier, coordinates, 5, blocks);
 }
 
 template <int kRegisters>
-void registers_decrease(emulation::Site site = emulation::Site::here()) {
+void setmaxnreg_dec(emulation::Site site = emulation::Site::here()) {
   static_assert(kRegisters >= 24 && kRegisters <= 240 && kRegisters % 8 == 0);
-  emulation::call_warpgroup({emulation::WarpgroupStep::registers, "registers_decrease", site, kRegisters});
+  emulation::call_warpgroup({emulation::WarpgroupStep::registers, "setmaxnreg_dec", site, kRegisters});
 }
 template <int kRegisters>
-void registers_increase(emulation::Site site = emulation::Site::here()) {
+void setmaxnreg_inc(emulation::Site site = emulation::Site::here()) {
   static_assert(kRegisters >= 24 && kRegisters <= 240 && kRegisters % 8 == 0);
-  emulation::call_warpgroup({emulation::WarpgroupStep::registers, "registers_increase", site, kRegisters});
+  emulation::call_warpgroup({emulation::WarpgroupStep::registers, "setmaxnreg_inc", site, kRegisters});
 }
 
 inline void wgmma_fence(emulation::Site site = emulation::Site::here()) {

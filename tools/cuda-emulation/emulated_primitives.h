@@ -1,4 +1,4 @@
-// Everything that native/cuda/primitives.h makes from PTX, for the host. Included by it, after its 16-bit types.
+// Everything that native/backends/cuda/primitives.h makes from PTX, for the host. Included by it, after its 16-bit types.
 //
 // Products of 16-bit floats are exact in f32; sums are made in f32, rounded to nearest, in the order of K. Tensor cores sum
 // in an order and a precision of their own: results agree within rounding, not bit by bit.

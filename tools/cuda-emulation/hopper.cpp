@@ -1,4 +1,4 @@
-// Barriers in shared memory, copies of tensors, named barriers (hopper_block.h).
+// mbarriers, TMA copies, named barriers (hopper_block.h).
 #include <algorithm>
 #include <cstring>
 
@@ -38,7 +38,7 @@ void HopperBlock::begin() {
 std::string HopperBlock::leave(const Thread& thread, bool last) {
   std::string text = leave_warpgroup(thread);
   if (text.empty() && last && !copies_.empty()) {
-    text = "the block ends while " + number(static_cast<int64_t>(copies_.size()), "tensor_load") +
+    text = "the block ends while " + number(static_cast<int64_t>(copies_.size()), "tma_load") +
            " that nobody waited for may still write to its shared memory";
   }
   return text;
@@ -78,12 +78,12 @@ void HopperBlock::check_place(Thread& self, const Site& site, const char* name, 
 }
 
 void HopperBlock::init_barrier(Thread& self, const Site& site, uint64_t* barrier, uint32_t arrivals) {
-  check_place(self, site, "barrier_init", barrier);
+  check_place(self, site, "mbarrier_init", barrier);
   if (arrivals < 1 || arrivals >= 1u << 20) {
-    runner_.fail(self, site, "barrier_init: for " + std::to_string(arrivals) + " arrivals, not 1 … 1048575");
+    runner_.fail(self, site, "mbarrier_init: for " + std::to_string(arrivals) + " arrivals, not 1 … 1048575");
   }
   for (const SharedBarrier& other : barriers_) {
-    if (other.at == barrier) runner_.fail(self, site, "barrier_init: the barrier is initialised already");
+    if (other.at == barrier) runner_.fail(self, site, "mbarrier_init: the barrier is initialised already");
   }
   const uint64_t content = kBarrierSignature | barriers_.size();
   std::memcpy(barrier, &content, 8);
@@ -151,18 +151,18 @@ void HopperBlock::arrive(Thread& self, const Site& site, const char* name, uint6
 }
 
 void HopperBlock::wait(Thread& self, const Site& site, uint64_t* at, uint32_t parity) {
-  const int index = find_barrier(self, site, "barrier_wait", at);
-  if (parity > 1) runner_.fail(self, site, "barrier_wait: parity " + std::to_string(parity) + ", not 0 or 1");
+  const int index = find_barrier(self, site, "mbarrier_wait", at);
+  if (parity > 1) runner_.fail(self, site, "mbarrier_wait: parity " + std::to_string(parity) + ", not 0 or 1");
   const uint64_t phase = barriers_[static_cast<size_t>(index)].phase;
   if ((phase & 1) != parity) return;
   HopperThread& own = threads_[self.index];
   own.barrier = index;
   own.phase = phase;
   barriers_[static_cast<size_t>(index)].waiting.push_back(self.index);
-  runner_.suspend(self, "barrier_wait", site);
+  runner_.suspend(self, "mbarrier_wait", site);
   own.barrier = -1;
   if (barriers_[static_cast<size_t>(index)].phase - phase > 1) {
-    runner_.fail(self, site, "barrier_wait: the next phase was over, too, before this thread saw the end of its own");
+    runner_.fail(self, site, "mbarrier_wait: the next phase was over, too, before this thread saw the end of its own");
   }
 }
 
@@ -208,7 +208,7 @@ void HopperBlock::load(Thread& self, const Site& site, const char* name, void* s
     refuse(std::to_string(bytes) + " bytes reach " + (place < 0 ? "before" : "behind") +
            " the block's dynamic shared memory");
   }
-  if (!barrier.fenced) refuse("its barrier was initialised without barrier_init_fence after it");
+  if (!barrier.fenced) refuse("its barrier was initialised without mbarrier_init_fence after it");
   MemoryBlock block;
   const MemoryRegistry& memory = MemoryRegistry::get();
   if (!memory.find(map.data, block) || !memory.covers(block, map.data, static_cast<size_t>(extent))) {
@@ -363,17 +363,17 @@ void arrive_as_warp(void* const (&operands)[32]) {
 
 void init_barrier(const Site& site, uint64_t* barrier, uint32_t arrivals) {
   Thread& self = running();
-  self.runner->hopper(self, "barrier_init", site).init_barrier(self, site, barrier, arrivals);
+  self.runner->hopper(self, "mbarrier_init", site).init_barrier(self, site, barrier, arrivals);
 }
 
 void fence_barriers(const Site& site) {
   Thread& self = running();
-  self.runner->hopper(self, "barrier_init_fence", site).fence_barriers(self);
+  self.runner->hopper(self, "mbarrier_init_fence", site).fence_barriers(self);
 }
 
 void fence_shared(const Site& site) {
   Thread& self = running();
-  self.runner->hopper(self, "fence_for_products", site).fence_shared();
+  self.runner->hopper(self, "fence_proxy_async", site).fence_shared();
 }
 
 void arrive_at_barrier(const Site& site, const char* name, uint64_t* barrier, uint32_t bytes) {
@@ -383,14 +383,14 @@ void arrive_at_barrier(const Site& site, const char* name, uint64_t* barrier, ui
 
 void arrive_in_cluster(const Site& site, uint64_t* barrier, uint32_t block) {
   Thread& self = running();
-  const char* name = "barrier_arrive_cluster";
+  const char* name = "mbarrier_arrive_cluster";
   HopperBlock& there = self.runner->hopper_of(static_cast<int>(block), self, name, site);
   there.arrive(self, site, name, reinterpret_cast<uint64_t*>(there.here(self, site, name, barrier)), 0);
 }
 
 void wait_for_barrier(const Site& site, uint64_t* barrier, uint32_t parity) {
   Thread& self = running();
-  self.runner->hopper(self, "barrier_wait", site).wait(self, site, barrier, parity);
+  self.runner->hopper(self, "mbarrier_wait", site).wait(self, site, barrier, parity);
 }
 
 void meet_at_named_barrier(const Site& site, const char* name, int id, int threads, bool waits) {
@@ -403,14 +403,14 @@ void meet_at_named_barrier(const Site& site, const char* name, int id, int threa
 void load_tensor(const Site& site, void* shared, const cuda::TensorMap& map, uint64_t* barrier, const int* coordinates,
                  int rank) {
   Thread& self = running();
-  const char* name = "tensor_load";
+  const char* name = "tma_load";
   self.runner->hopper(self, name, site).load(self, site, name, shared, map, barrier, coordinates, rank);
 }
 
 void load_tensor_in_cluster(const Site& site, void* shared, const cuda::TensorMap& map, uint64_t* barrier,
                             const int* coordinates, int rank, uint32_t blocks) {
   Thread& self = running();
-  const char* name = "tensor_load_multicast";
+  const char* name = "tma_load_multicast";
   if (blocks == 0) self.runner->fail(self, site, std::string(name) + ": to no block");
   for (int block = 0; blocks >> block != 0; ++block) {
     if ((blocks >> block & 1) == 0) continue;

@@ -1,4 +1,4 @@
-// What sm_90's asynchronous operations keep of one block: barriers, copies on their way, products of warpgroups. Internal to
+// What sm_90's asynchronous operations keep of one block: mbarriers, TMA copies on their way, wgmma. Internal to
 // the executor.
 #pragma once
 
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "../../native/cuda/hopper.h"
+#include "../../native/backends/cuda/hopper.h"
 #include "block_runner.h"
 
 namespace ba_sam::emulation {
@@ -27,7 +27,7 @@ struct SharedBarrier {
   uint32_t count, pending;
   int owner;            // the thread that initialised it
   uint64_t made_at;     // meetings of the cluster before that
-  bool fenced = false;  // known to the copy engine
+  bool fenced = false;  // known to the TMA
   uint64_t phase = 0;
   int64_t announced = 0, in_flight = 0;  // bytes of this phase
   std::vector<int> waiting;
@@ -147,7 +147,7 @@ class HopperBlock {
   // products may read without another one.
   std::vector<uint8_t> brought_;
   std::vector<uint32_t> brought_after_;
-  uint32_t fences_ = 0;  // fence_for_products
+  uint32_t fences_ = 0;  // fence_proxy_async
   NamedBarrier named_[16];
   Warpgroup groups_[8];
   HopperThread threads_[1024];

@@ -1,5 +1,5 @@
-// The emulated driver's side of native/cuda/attention/tensor_map.h: what cuTensorMapEncodeTiled takes and refuses.
-#include "../../native/cuda/attention/tensor_map.h"
+// The emulated driver's side of native/ops/attention/cuda/tensor_map.h: what cuTensorMapEncodeTiled takes and refuses.
+#include "../../native/ops/attention/cuda/tensor_map.h"
 
 #include <string>
 

@@ -1,4 +1,4 @@
-// Products of warpgroups (hopper_block.h). Every thread writes into a log of its warpgroup what it calls; waits execute it.
+// wgmma (hopper_block.h). Every thread writes into a log of its warpgroup what it calls; waits execute it.
 #include <algorithm>
 #include <cstring>
 
@@ -363,7 +363,7 @@ void HopperBlock::check_piece(Thread& self, const WarpgroupCall& call, uint32_t 
   if (brought_after_[offset / 16] == fences_ && std::memcmp(piece, &brought_[offset], 16) != 0) {
     runner_.fail(self, call.site,
                  std::string(call.name) + ": it reads byte " + std::to_string(offset) +
-                     " of shared memory, which threads have written without fence_for_products after it");
+                     " of shared memory, which threads have written without fence_proxy_async after it");
   }
   std::memcpy(&brought_[offset], piece, 16);
   brought_after_[offset / 16] = fences_;

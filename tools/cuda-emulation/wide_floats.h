@@ -1,7 +1,7 @@
 // Eight 16-bit floats at a time, as the products of tensor cores need them. Internal to the executor.
 #pragma once
 
-#include "../../native/cuda/primitives.h"
+#include "../../native/backends/cuda/primitives.h"
 #include "executor.h"
 
 namespace ba_sam::emulation {

@@ -1,12 +1,10 @@
-// What the CPU addon has of its own: its backend, resizing images, bare attention, and what the machine can do.
-#include <chrono>
+// What the CPU addon has of its own: its backend, resizing images, and what the machine can do.
 #include <cstring>
 #include <dnnl.hpp>
 
-#include "../../cpu/backend.h"
+#include "../../backends/cpu/backend.h"
 #include "../../image/resize.h"
 #include "../async_task.h"
-#include "../attention_call.h"
 #include "../backend_entry.h"
 #include "../js_value.h"
 #include "../objects.h"
@@ -47,7 +45,6 @@ Napi::Value resize_image(const Napi::CallbackInfo& info) {
 }
 
 cpu::Isa to_isa(const Napi::Value& value) {
-  if (value.IsUndefined()) return cpu::best_isa();
   const std::string text = to_text(value, "isa");
   for (int i = 0; i <= static_cast<int>(cpu::Isa::avx512_bf16); ++i) {
     const auto isa = static_cast<cpu::Isa>(i);
@@ -57,40 +54,6 @@ cpu::Isa to_isa(const Napi::Value& value) {
     }
   }
   bad_argument("isa", "one of scalar, avx2, avx512, avx512_bf16");
-}
-
-// attention(q, k, v, out, options with isa?, threads?, token?): Promise<number>, milliseconds; see read_attention_call
-Napi::Value attention(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    const std::shared_ptr<AttentionCall> call = read_attention_call(info);
-    if (call->params.dtype == DType::f16) {
-      throw SamError("ERR_DEVICE_UNAVAILABLE", cpu::unavailable_reason(DType::f16));
-    }
-    const auto o = info[4].As<Napi::Object>();
-    const cpu::Isa isa = to_isa(o.Get("isa"));
-    const int threads = o.Get("threads").IsUndefined()
-                            ? Executor::instance().threads()
-                            : static_cast<int>(to_integer(o.Get("threads"), 1, 1024, "threads"));
-
-    AsyncTaskOptions options;
-    options.name = "ba-sam attention";
-    options.token = to_token(info[5]);
-    if (!options.token) options.token = std::make_shared<CancelToken>();
-    options.keep_alive.push_back(info[3].As<Napi::Object>());
-    auto milliseconds = std::make_shared<double>(0);
-    options.work = [call, threads, isa, milliseconds, token = options.token](const std::function<void(double)>&) {
-      const auto& p = call->params;
-      const int64_t c = call->channels(), q_batch = p.q_tokens * c, k_batch = p.k_tokens * c;
-      Buffer workspace(cpu::attention_workspace_bytes(p, threads, isa), "the attention's workspace");
-      const auto start = std::chrono::steady_clock::now();
-      cpu::attention_forward(call->out.data, q_batch, c, {call->q.data(), q_batch, c}, {call->k.data(), k_batch, c},
-                             {call->v.data(), k_batch, c}, p, workspace.data(), threads, isa, &token->cancelled);
-      *milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-      if (token->cancelled) throw SamError("ERR_ABORTED", "The run was aborted");
-    };
-    options.result = [milliseconds](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, *milliseconds); };
-    return start_task(info.Env(), std::move(options));
-  });
 }
 
 // info(): what this build and this machine can do
@@ -124,16 +87,21 @@ Napi::Value set_threads(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
-// options: undefined or an object without meaning. The team is asked for its size when a plan is prepared: until then
-// setThreads may change it.
+// options: {threads?: number, isa?: string}. Without threads the team is asked for its size when a plan is prepared: until
+// then setThreads may change it.
 std::shared_ptr<Backend> make_backend(const Napi::Value& options) {
-  if (!options.IsUndefined() && !options.IsObject()) bad_argument("options", "an object");
-  return cpu::make_cpu_backend();
+  cpu::BackendOptions out;
+  if (options.IsUndefined()) return cpu::make_cpu_backend(out);
+  if (!options.IsObject()) bad_argument("options", "an object");
+  const auto o = options.As<Napi::Object>();
+  const Napi::Value threads = o.Get("threads"), isa = o.Get("isa");
+  if (!threads.IsUndefined()) out.threads = static_cast<int>(to_integer(threads, 1, 1024, "threads"));
+  if (!isa.IsUndefined()) out.isa = to_isa(isa);
+  return cpu::make_cpu_backend(out);
 }
 
 void define_backend_functions(Napi::Env env, Napi::Object exports) {
   exports.Set("resizeImage", Napi::Function::New<resize_image>(env, "resizeImage"));
-  exports.Set("attention", Napi::Function::New<attention>(env, "attention"));
   exports.Set("info", Napi::Function::New<machine_info>(env, "info"));
   exports.Set("setThreads", Napi::Function::New<set_threads>(env, "setThreads"));
 }

@@ -1,12 +1,9 @@
-// What the CUDA addon has of its own: its backend, bare attention, and what the machine can do.
-#include "../../cuda/attention/attention.h"
-#include "../../cuda/backend.h"
-#include "../../cuda/device.h"
+// What the CUDA addon has of its own: its backend, and what the machine can do.
+#include "../../backends/cuda/backend.h"
+#include "../../backends/cuda/device.h"
 #include "../async_task.h"
-#include "../attention_call.h"
 #include "../backend_entry.h"
 #include "../js_value.h"
-#include "../objects.h"
 
 namespace ba_sam::node {
 namespace {
@@ -18,88 +15,6 @@ int to_device(const Napi::Value& options) {
   if (!options.IsObject()) bad_argument("options", "an object");
   const Napi::Value device = options.As<Napi::Object>().Get("device");
   return device.IsUndefined() ? 0 : static_cast<int>(to_integer(device, 0, kMaxDevices - 1, "device"));
-}
-
-// A stream with an owner.
-class Stream {
- public:
-  Stream() { cuda::check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream"); }
-  ~Stream() {
-    if (cudaStreamDestroy(stream_) != cudaSuccess) cudaGetLastError();
-  }
-  Stream(const Stream&) = delete;
-  Stream& operator=(const Stream&) = delete;
-  cudaStream_t get() const { return stream_; }
-
- private:
-  cudaStream_t stream_ = nullptr;
-};
-
-// Runs a call whose operands lie in host memory; returns the milliseconds of its kernels.
-double run_attention(const AttentionCall& call, int device, const std::atomic<bool>& cancel) {
-  check_cancel(cancel);
-  cuda::use_device(device);
-  const Stream stream;
-  cuda::Staging staging(stream.get());
-  std::vector<std::unique_ptr<cuda::DeviceMemory>> memory;
-  const auto allocate = [&](size_t bytes, const char* what) {
-    memory.push_back(std::make_unique<cuda::DeviceMemory>(device, bytes, what));
-    return memory.back()->data();
-  };
-  try {
-    const auto upload = [&](const Buffer& host, const char* what) -> void* {
-      if (host.size() == 0) return nullptr;
-      uint8_t* data = allocate(host.size(), what);
-      staging.upload(data, host.data(), host.size(), &cancel);
-      return data;
-    };
-    AttentionParams p = call.params;
-    const int64_t c = call.channels(), q_batch = p.q_tokens * c, k_batch = p.k_tokens * c;
-    const TokenView q = {upload(call.q, "q"), q_batch, c}, k = {upload(call.k, "k"), k_batch, c};
-    const TokenView v = {upload(call.v, "v"), k_batch, c};
-    p.rel_h = static_cast<const float*>(upload(call.rel_h, "relPosH"));
-    p.rel_w = static_cast<const float*>(upload(call.rel_w, "relPosW"));
-    p.slopes = static_cast<const float*>(upload(call.slopes, "slopes"));
-    p.pad_k = upload(call.pad_k, "padK");
-    p.pad_v = upload(call.pad_v, "padV");
-    void* out = allocate(call.out.bytes, "out");
-    void* workspace = allocate(cuda::attention_workspace_bytes(p), "the attention's workspace");
-
-    cuda::Event start, end;
-    start.record(stream.get());
-    cuda::attention_forward(out, q_batch, c, q, k, v, p, workspace, stream.get());
-    end.record(stream.get());
-    staging.download(call.out.data, out, call.out.bytes);
-    staging.flush();
-    check_cancel(cancel);
-    return end.milliseconds_since(start);
-  } catch (...) {
-    staging.abandon();
-    throw;
-  }
-}
-
-// attention(q, k, v, out, options with device?, token?): Promise<number>, milliseconds of the kernels; see
-// read_attention_call
-Napi::Value attention(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    const std::shared_ptr<AttentionCall> call = read_attention_call(info);
-    const int device = to_device(info[4]);
-    cuda::require_device(device);
-
-    AsyncTaskOptions options;
-    options.name = "ba-sam attention";
-    options.lane = device;
-    options.token = to_token(info[5]);
-    if (!options.token) options.token = std::make_shared<CancelToken>();
-    options.keep_alive.push_back(info[3].As<Napi::Object>());
-    auto milliseconds = std::make_shared<double>(0);
-    options.work = [call, device, milliseconds, token = options.token](const std::function<void(double)>&) {
-      *milliseconds = run_attention(*call, device, token->cancelled);
-    };
-    options.result = [milliseconds](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, *milliseconds); };
-    return start_task(info.Env(), std::move(options));
-  });
 }
 
 std::string dotted(int version) {
@@ -177,7 +92,6 @@ std::shared_ptr<Backend> make_backend(const Napi::Value& options) {
 }
 
 void define_backend_functions(Napi::Env env, Napi::Object exports) {
-  exports.Set("attention", Napi::Function::New<attention>(env, "attention"));
   exports.Set("info", Napi::Function::New<machine_info>(env, "info"));
   exports.Set("resetPeakBytes", Napi::Function::New<reset_peak_bytes>(env, "resetPeakBytes"));
 }

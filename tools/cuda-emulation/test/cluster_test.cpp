@@ -2,8 +2,8 @@
 // that mistakes with them are found.
 #include <cstdio>
 
-#include "../../../native/cuda/attention/tensor_map.h"
-#include "../../../native/cuda/hopper.h"
+#include "../../../native/backends/cuda/hopper.h"
+#include "../../../native/ops/attention/cuda/tensor_map.h"
 #include "kernel_fixture.h"
 
 namespace {
@@ -122,9 +122,9 @@ __global__ void shared_tile(const __grid_constant__ TensorMap map, uint32_t* out
   uint64_t* empty = full + 1;
   const uint32_t rank = cuda::cluster_rank();
   if (threadIdx.x == 0) {
-    cuda::barrier_init(full, 1);
-    cuda::barrier_init(empty, kBlocks);
-    cuda::barrier_init_fence();
+    cuda::mbarrier_init(full, 1);
+    cuda::mbarrier_init(empty, kBlocks);
+    cuda::mbarrier_init_fence();
   }
   if (mistake == Mistake::no_sync_at_start) {
     __syncthreads();
@@ -141,14 +141,14 @@ __global__ void shared_tile(const __grid_constant__ TensorMap map, uint32_t* out
   for (uint32_t round = 0; round < kRounds; ++round) {
     if (threadIdx.x == 0) {
       if (round > 0 && mistake != Mistake::no_wait_for_empty) {
-        cuda::barrier_wait(empty, (round - 1) & 1);
+        cuda::mbarrier_wait(empty, (round - 1) & 1);
       }
-      cuda::barrier_arrive_expecting(full, mistake == Mistake::half_of_the_bytes ? kPart : kTile);
+      cuda::mbarrier_arrive_expect_tx(full, mistake == Mistake::half_of_the_bytes ? kPart : kTile);
       uint8_t* to = shared + rank * kPart;
       if (mistake == Mistake::tile_in_global_memory) to = reinterpret_cast<uint8_t*>(out);
-      cuda::tensor_load_multicast(to, map, full, 0, 0, static_cast<int>(8 * (kBlocks * round + rank)), 0, 0, blocks);
+      cuda::tma_load_multicast(to, map, full, 0, 0, static_cast<int>(8 * (kBlocks * round + rank)), 0, 0, blocks);
     }
-    cuda::barrier_wait(full, round & 1);
+    cuda::mbarrier_wait(full, round & 1);
     const size_t at = (blockIdx.x * kRounds + round) * (kTile / 4);
     for (uint32_t i = threadIdx.x; i < kTile / 4; i += blockDim.x) out[at + i] = reinterpret_cast<uint32_t*>(shared)[i];
     __syncthreads();
@@ -158,7 +158,7 @@ __global__ void shared_tile(const __grid_constant__ TensorMap map, uint32_t* out
       if (mistake == Mistake::arrival_at_an_absent_block) block += 1;
       uint64_t* barrier = empty;
       if (mistake == Mistake::barrier_in_global_memory) barrier = reinterpret_cast<uint64_t*>(out);
-      cuda::barrier_arrive_cluster(barrier, block);
+      cuda::mbarrier_arrive_cluster(barrier, block);
     }
   }
   if (mistake != Mistake::no_sync_at_exit) cuda::cluster_sync();
@@ -235,16 +235,17 @@ void test_shared_tile() {
 
 void test_mistakes() {
   const std::pair<Mistake, std::vector<std::string>> cases[] = {
-      {Mistake::no_sync_at_start, {"tensor_load_multicast", "initialised", "of the cluster"}},
-      {Mistake::no_sync_at_exit, {"barrier_arrive_cluster", "of the cluster has left its kernel"}},
+      {Mistake::no_sync_at_start, {"tma_load_multicast", "initialised", "of the cluster"}},
+      {Mistake::no_sync_at_exit, {"mbarrier_arrive_cluster", "of the cluster has left its kernel"}},
       {Mistake::other_place, {"threads of one cluster are at different barriers", "cluster_sync", "of block"}},
-      {Mistake::half_of_the_bytes, {"tensor_load_multicast", "brings 1024 bytes", "waits for 0"}},
-      {Mistake::to_itself, {"for ever", "in block 0 of", "in block 1 of", "barrier_wait", "0 arrivals and 1024 bytes"}},
-      {Mistake::to_an_absent_block, {"tensor_load_multicast", "block 2 of a cluster of 2"}},
-      {Mistake::to_no_block, {"tensor_load_multicast", "to no block"}},
-      {Mistake::arrival_at_an_absent_block, {"barrier_arrive_cluster", "block 2 of a cluster of 2"}},
-      {Mistake::barrier_in_global_memory, {"barrier_arrive_cluster", "not in the dynamic shared memory"}},
-      {Mistake::tile_in_global_memory, {"tensor_load_multicast", "not in the dynamic shared memory"}},
+      {Mistake::half_of_the_bytes, {"tma_load_multicast", "brings 1024 bytes", "waits for 0"}},
+      {Mistake::to_itself,
+       {"for ever", "in block 0 of", "in block 1 of", "mbarrier_wait", "0 arrivals and 1024 bytes"}},
+      {Mistake::to_an_absent_block, {"tma_load_multicast", "block 2 of a cluster of 2"}},
+      {Mistake::to_no_block, {"tma_load_multicast", "to no block"}},
+      {Mistake::arrival_at_an_absent_block, {"mbarrier_arrive_cluster", "block 2 of a cluster of 2"}},
+      {Mistake::barrier_in_global_memory, {"mbarrier_arrive_cluster", "not in the dynamic shared memory"}},
+      {Mistake::tile_in_global_memory, {"tma_load_multicast", "not in the dynamic shared memory"}},
   };
   for (const auto order : kOrders) {
     for (const auto& [mistake, parts] : cases) {
@@ -256,7 +257,7 @@ void test_mistakes() {
     emulation::reset(on_hopper(order));
     SharedTile tile(2);
     expect_failure(start(shared_tile, 2, 64, kTile + 16, tile.map, tile.out.data, Mistake::none),
-                   {"tensor_load_multicast", "block 1 of a cluster of 1"}, "a launch without clusters");
+                   {"tma_load_multicast", "block 1 of a cluster of 1"}, "a launch without clusters");
     emulation::reset(in_order(order));
     expect_failure(start(shared_tile, 2, 64, kTile + 16, tile.map, tile.out.data, Mistake::none),
                    {"cluster_rank", "9.0"}, "sm_80");
@@ -267,8 +268,7 @@ void test_mistakes() {
     SharedTile tile(2);
     expect_failure(
         start_clusters(shared_tile, 2, 64, kBlocks, kTile + 16, tile.map, tile.out.data, Mistake::second_leaves),
-        {order == emulation::Order::reverse ? "1 tensor_load that nobody waited for"
-                                            : "block 1 of the cluster has left"},
+        {order == emulation::Order::reverse ? "1 tma_load that nobody waited for" : "block 1 of the cluster has left"},
         "a copy to a block that leaves");
   }
   // Arrivals at the own barrier alone: the second is one too many for the phase, or the other block waits for ever.

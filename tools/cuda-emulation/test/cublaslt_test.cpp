@@ -1,5 +1,5 @@
 // The emulated cuBLASLt (BA_SAM_CUBLASLT names it) against products in f64, through the interface that the backend uses.
-#include "../../../native/cuda/cublaslt.h"
+#include "../../../native/backends/cuda/cublaslt.h"
 
 #include <cmath>
 #include <cstdio>
@@ -7,7 +7,7 @@
 #include <limits>
 #include <vector>
 
-#include "../../../native/cuda/primitives.h"
+#include "../../../native/backends/cuda/primitives.h"
 #include "../../../test/native/support.h"
 #include "emulation.h"
 

@@ -3,7 +3,7 @@
 #include <ctime>
 #include <vector>
 
-#include "../../../native/cuda/runtime.h"
+#include "../../../native/backends/cuda/runtime.h"
 #include "kernel_fixture.h"
 
 namespace {

@@ -5,7 +5,7 @@
 #include <ctime>
 #include <functional>
 
-#include "../../../native/cuda/attention/tensor_map.h"
+#include "../../../native/ops/attention/cuda/tensor_map.h"
 #include "kernel_fixture.h"
 
 namespace {
@@ -70,8 +70,8 @@ __device__ uint64_t* barriers_at(int offset) {
 __device__ uint64_t* make_barrier(int offset, uint32_t arrivals = 1) {
   uint64_t* barrier = barriers_at(offset);
   if (threadIdx.x == 0) {
-    cuda::barrier_init(barrier, arrivals);
-    cuda::barrier_init_fence();
+    cuda::mbarrier_init(barrier, arrivals);
+    cuda::mbarrier_init_fence();
   }
   __syncthreads();
   return barrier;
@@ -102,13 +102,13 @@ __global__ void copy_box(const __grid_constant__ TensorMap map, uint32_t* out, i
   uint8_t* shared = cuda::dynamic_shared_1024();
   uint64_t* barrier = make_barrier(bytes);
   if (threadIdx.x == 0) {
-    cuda::tensor_map_prefetch(map);
-    cuda::barrier_arrive_expecting(barrier, static_cast<uint32_t>(bytes));
-    if (rank == 2) cuda::tensor_load(shared, map, barrier, at.x, at.y);
-    if (rank == 4) cuda::tensor_load(shared, map, barrier, at.x, at.y, at.z, at.w);
-    if (rank == 5) cuda::tensor_load(shared, map, barrier, at.x, at.y, at.z, at.w, c4);
+    cuda::prefetch_tensor_map(map);
+    cuda::mbarrier_arrive_expect_tx(barrier, static_cast<uint32_t>(bytes));
+    if (rank == 2) cuda::tma_load(shared, map, barrier, at.x, at.y);
+    if (rank == 4) cuda::tma_load(shared, map, barrier, at.x, at.y, at.z, at.w);
+    if (rank == 5) cuda::tma_load(shared, map, barrier, at.x, at.y, at.z, at.w, c4);
   }
-  cuda::barrier_wait(barrier, 0);
+  cuda::mbarrier_wait(barrier, 0);
   for (int i = static_cast<int>(threadIdx.x); i < bytes / 4; i += 64) {
     out[i] = reinterpret_cast<const uint32_t*>(shared)[i];
   }
@@ -199,13 +199,13 @@ __global__ void k_major(const __grid_constant__ TensorMap a, const __grid_consta
   uint64_t* barrier = make_barrier(kA + kB);
   constexpr int kParts = kNarrow ? 4 : 1;
   if (threadIdx.x == 0) {
-    cuda::barrier_arrive_expecting(barrier, kA + kB);
+    cuda::mbarrier_arrive_expect_tx(barrier, kA + kB);
     for (int part = 0; part < kParts; ++part) {
-      cuda::tensor_load(shared + part * kA / kParts, a, barrier, 16 * part, 0);
-      cuda::tensor_load(shared + kA + part * kB / kParts, b, barrier, 16 * part, 0);
+      cuda::tma_load(shared + part * kA / kParts, a, barrier, 16 * part, 0);
+      cuda::tma_load(shared + kA + part * kB / kParts, b, barrier, 16 * part, 0);
     }
   }
-  cuda::barrier_wait(barrier, 0);
+  cuda::mbarrier_wait(barrier, 0);
   float d[kTiles][4];
   start_values(d);
   cuda::wgmma_pin(d);
@@ -268,11 +268,11 @@ __global__ void mn_major(const T* a, const __grid_constant__ TensorMap b, float*
   uint64_t* barrier = make_barrier(kB);
   constexpr bool kNarrow = kTiles == 10;
   if (threadIdx.x == 0) {
-    cuda::barrier_arrive_expecting(barrier, kB);
+    cuda::mbarrier_arrive_expect_tx(barrier, kB);
     if (kNarrow) {
-      for (int part = 0; part < 5; ++part) cuda::tensor_load(shared + part * kKeys * 32, b, barrier, 16 * part, 0);
+      for (int part = 0; part < 5; ++part) cuda::tma_load(shared + part * kKeys * 32, b, barrier, 16 * part, 0);
     } else {
-      cuda::tensor_load(shared, b, barrier, 0, 0);
+      cuda::tma_load(shared, b, barrier, 0, 0);
     }
   }
   const int thread = static_cast<int>(threadIdx.x), g = thread / 32 * 16 + thread % 32 / 4, t = thread % 4;
@@ -283,7 +283,7 @@ __global__ void mn_major(const T* a, const __grid_constant__ TensorMap b, float*
       registers[step][i] = at[0].bits | static_cast<uint32_t>(at[1].bits) << 16;
     }
   }
-  cuda::barrier_wait(barrier, 0);
+  cuda::mbarrier_wait(barrier, 0);
   float d[kTiles][4];
   start_values(d);
   const uint64_t tile = kNarrow ? cuda::matrix_descriptor(shared, kKeys * 32, 256, Swizzle::bytes_32)
@@ -337,7 +337,7 @@ enum Fault {
   kReleasedByOne,     // the other warpgroup may still need it
   kReadTooEarly,      // the newest group is pending when its accumulators are read
   kWrongParity,
-  kNoTurns,
+  kNoPingpong,
 };
 
 constexpr int kStageBytes = (128 + 80) * 64 * 2;
@@ -346,31 +346,31 @@ constexpr int kPipelineShared = kStages * kStageBytes + 64;
 
 // out[128][80] += a[128][64 · steps] · b[80][64 · steps]ᵀ, and `order`: which warpgroup issued when
 __global__ void pipeline(const __grid_constant__ TensorMap a, const __grid_constant__ TensorMap b, float* out,
-                         int* turns, int steps, int fault) {
+                         int* order, int steps, int fault) {
   uint8_t* shared = cuda::dynamic_shared_1024();
   uint64_t *full = barriers_at(kStages * kStageBytes), *empty = full + kStages;
   if (threadIdx.x == 0) {
     for (int stage = 0; stage < kStages; ++stage) {
-      cuda::barrier_init(full + stage, 1);
-      cuda::barrier_init(empty + stage, fault == kReleasedByOne ? 4 : 8);
+      cuda::mbarrier_init(full + stage, 1);
+      cuda::mbarrier_init(empty + stage, fault == kReleasedByOne ? 4 : 8);
     }
-    cuda::barrier_init_fence();
+    cuda::mbarrier_init_fence();
   }
   __syncthreads();
   if (threadIdx.x < 128) {
-    cuda::registers_decrease<24>();
+    cuda::setmaxnreg_dec<24>();
     if (threadIdx.x != 0) return;
     for (int step = 0; step < steps; ++step) {
       const int stage = step % kStages;
       const auto parity = static_cast<uint32_t>(step / kStages % 2);
-      if (fault != kNoWaitForEmpty) cuda::barrier_wait(empty + stage, parity ^ 1);
-      cuda::barrier_arrive_expecting(full + stage, kStageBytes);
-      cuda::tensor_load(shared + stage * kStageBytes, a, full + stage, 64 * step, 0);
-      cuda::tensor_load(shared + stage * kStageBytes + 128 * 128, b, full + stage, 64 * step, 0);
+      if (fault != kNoWaitForEmpty) cuda::mbarrier_wait(empty + stage, parity ^ 1);
+      cuda::mbarrier_arrive_expect_tx(full + stage, kStageBytes);
+      cuda::tma_load(shared + stage * kStageBytes, a, full + stage, 64 * step, 0);
+      cuda::tma_load(shared + stage * kStageBytes + 128 * 128, b, full + stage, 64 * step, 0);
     }
     return;
   }
-  cuda::registers_increase<240>();
+  cuda::setmaxnreg_inc<240>();
   const int group = static_cast<int>(threadIdx.x) / 128 - 1;
   float d[10][4];
   for (auto& tile : d) {
@@ -378,23 +378,23 @@ __global__ void pipeline(const __grid_constant__ TensorMap a, const __grid_const
   }
   const auto release = [&](int stage) {
     __syncwarp();
-    if (threadIdx.x % 32 == 0 && (fault != kReleasedByOne || group == 0)) cuda::barrier_arrive(empty + stage);
+    if (threadIdx.x % 32 == 0 && (fault != kReleasedByOne || group == 0)) cuda::mbarrier_arrive(empty + stage);
   };
-  if (group == 1 && fault != kNoTurns) cuda::named_barrier_arrive(1, 256);
+  if (group == 1 && fault != kNoPingpong) cuda::named_barrier_arrive(1, 256);
   for (int step = 0; step < steps; ++step) {
     const int stage = step % kStages;
     auto parity = static_cast<uint32_t>(step / kStages % 2);
     if (fault == kWrongParity) parity ^= 1;
-    if (fault != kNoWaitForFull) cuda::barrier_wait(full + stage, parity);
+    if (fault != kNoWaitForFull) cuda::mbarrier_wait(full + stage, parity);
     const uint8_t* tile = shared + stage * kStageBytes;
     const uint64_t a_tile = cuda::matrix_descriptor(tile + group * 64 * 128, 16, 1024, Swizzle::bytes_128);
     const uint64_t b_tile = cuda::matrix_descriptor(tile + 128 * 128, 16, 1024, Swizzle::bytes_128);
-    if (fault != kNoTurns) cuda::named_barrier_sync(1 + group, 256);
-    if (threadIdx.x % 128 == 0) turns[atomicAdd(turns, 1) + 1] = group;
+    if (fault != kNoPingpong) cuda::named_barrier_sync(1 + group, 256);
+    if (threadIdx.x % 128 == 0) order[atomicAdd(order, 1) + 1] = group;
     cuda::wgmma_fence();
     for (uint64_t k = 0; k < 4; ++k) cuda::wgmma_shared<bf16>(d, a_tile + 2 * k, b_tile + 2 * k);
     cuda::wgmma_commit();
-    if (fault != kNoTurns) cuda::named_barrier_arrive(1 + (group + 1) % 2, 256);
+    if (fault != kNoPingpong) cuda::named_barrier_arrive(1 + (group + 1) % 2, 256);
     if (fault == kReleasedTooEarly) {
       release(stage);
     } else {
@@ -420,8 +420,8 @@ void test_pipeline() {
     }
   }
   const char* names[] = {"no fault",        "no wait for full", "no wait for empty", "released too early",
-                         "released by one", "read too early",   "wrong parity",      "no turns"};
-  for (int fault = kNone; fault <= kNoTurns; ++fault) {
+                         "released by one", "read too early",   "wrong parity",      "no ping-pong"};
+  for (int fault = kNone; fault <= kNoPingpong; ++fault) {
     int runs = 0, bad = 0;
     for (const auto order : kOrders) {
       for (const uint64_t seed : {1, 2, 3, 4}) {
@@ -429,15 +429,15 @@ void test_pipeline() {
         emulation::reset(on_hopper(order, seed));
         OnDevice<bf16> a_device(a), b_device(b);
         OnDevice<float> out(expected.size());
-        OnDevice<int> turns(std::vector<int>(2 * steps + 1, 0));
+        OnDevice<int> groups(std::vector<int>(2 * steps + 1, 0));
         const TensorMap a_map = matrix_map(a_device.data, 128, 64 * steps, 128, 64, Swizzle::bytes_128);
         const TensorMap b_map = matrix_map(b_device.data, 80, 64 * steps, 80, 64, Swizzle::bytes_128);
         const cudaError_t error =
-            start_with(kPipelineShared, pipeline, 1, 384, a_map, b_map, out.data, turns.data, steps, fault);
+            start_with(kPipelineShared, pipeline, 1, 384, a_map, b_map, out.data, groups.data, steps, fault);
         bool good = error == cudaSuccess;
         if (good) {
           const auto found = out.read();
-          const auto order_found = turns.read();
+          const auto order_found = groups.read();
           for (size_t i = 0; i < expected.size(); ++i) good = good && found[i] == expected[i];
           for (size_t i = 0; i < 2 * steps; ++i) good = good && order_found[i + 1] == static_cast<int>(i % 2);
         }
@@ -467,7 +467,7 @@ __global__ void written_tile(const bf16* a, const bf16* b, float* out, int unfen
       const bf16 value = row < 64 ? a[i] : b[(time - 2) * 64 * 16 + i];
       reinterpret_cast<bf16*>(shared)[row * 16 + ((x / 8) ^ (row / 4 % 2)) * 8 + x % 8] = value;
     }
-    if (time != unfenced) cuda::fence_for_products();
+    if (time != unfenced) cuda::fence_proxy_async();
     __syncthreads();
     cuda::wgmma_fence();
     for (int i = 0; i < time; ++i) {
@@ -506,7 +506,7 @@ void test_written_tile() {
     for (const int time : {1, 2}) {
       emulation::reset(on_hopper(order));
       expect_failure(start(written_tile, 1, 128, 128 * 32, a_device.data, b_device.data, out.data, time),
-                     {"wgmma_shared", "without fence_for_products"}, "written without a fence");
+                     {"wgmma_shared", "without fence_proxy_async"}, "written without a fence");
     }
   }
 }
@@ -542,10 +542,10 @@ __global__ void copy_mistakes(const __grid_constant__ TensorMap map, uint32_t* o
   uint8_t* shared = cuda::dynamic_shared_1024();
   uint64_t* barrier = barriers_at(2048);
   if (threadIdx.x == 0) {
-    cuda::barrier_init(barrier, 1);
-    if (mistake == Mistake::twice_initialised) cuda::barrier_init(barrier, 1);
-    cuda::barrier_init_fence();
-    cuda::barrier_init(barrier + 1, mistake == Mistake::no_arrivals ? 0 : 1);
+    cuda::mbarrier_init(barrier, 1);
+    if (mistake == Mistake::twice_initialised) cuda::mbarrier_init(barrier, 1);
+    cuda::mbarrier_init_fence();
+    cuda::mbarrier_init(barrier + 1, mistake == Mistake::no_arrivals ? 0 : 1);
   }
   __syncthreads();
   uint32_t bytes = 2048;
@@ -566,20 +566,20 @@ __global__ void copy_mistakes(const __grid_constant__ TensorMap map, uint32_t* o
     TensorMap copy = map;
     if (mistake == Mistake::no_map) copy.signature = 0;
     if (mistake == Mistake::announced_to_late) {
-      cuda::tensor_load(to, map, used, 0, 0);
-      cuda::barrier_arrive(used);
+      cuda::tma_load(to, map, used, 0, 0);
+      cuda::mbarrier_arrive(used);
     }
-    cuda::barrier_arrive_expecting(used, bytes);
-    if (mistake == Mistake::wrong_rank) cuda::tensor_load(to, map, used, 0, 0, 0, 0);
-    cuda::tensor_load(to, copy, used, 0, 0);
-    if (mistake == Mistake::too_many_arrivals) cuda::barrier_arrive(used);
+    cuda::mbarrier_arrive_expect_tx(used, bytes);
+    if (mistake == Mistake::wrong_rank) cuda::tma_load(to, map, used, 0, 0, 0, 0);
+    cuda::tma_load(to, copy, used, 0, 0);
+    if (mistake == Mistake::too_many_arrivals) cuda::mbarrier_arrive(used);
     if (mistake == Mistake::same_place) {
-      cuda::barrier_init_fence();
-      cuda::tensor_load(to, copy, barrier + 1, 0, 0);
+      cuda::mbarrier_init_fence();
+      cuda::tma_load(to, copy, barrier + 1, 0, 0);
     }
   }
   if (mistake == Mistake::read_before_wait) out[64 + threadIdx.x] = reinterpret_cast<uint32_t*>(shared)[threadIdx.x];
-  if (mistake != Mistake::no_wait) cuda::barrier_wait(barrier, mistake == Mistake::bad_parity ? 2 : 0);
+  if (mistake != Mistake::no_wait) cuda::mbarrier_wait(barrier, mistake == Mistake::bad_parity ? 2 : 0);
   out[threadIdx.x] = reinterpret_cast<uint32_t*>(shared)[threadIdx.x];
 }
 
@@ -589,25 +589,26 @@ void test_copy_mistakes() {
     std::vector<std::string> parts;
   };
   const Case cases[] = {
-      {Mistake::uninitialised, {"barrier_arrive_expecting", "not initialised", "thread (0, 0, 0)", "hopper_test.cpp:"}},
+      {Mistake::uninitialised,
+       {"mbarrier_arrive_expect_tx", "not initialised", "thread (0, 0, 0)", "hopper_test.cpp:"}},
       {Mistake::misaligned_barrier, {"multiple of 8"}},
-      {Mistake::not_shared, {"barrier_arrive_expecting", "its barrier is not"}},
-      {Mistake::no_arrivals, {"barrier_init", "0 arrivals"}},
-      {Mistake::twice_initialised, {"barrier_init", "already"}},
+      {Mistake::not_shared, {"mbarrier_arrive_expect_tx", "its barrier is not"}},
+      {Mistake::no_arrivals, {"mbarrier_init", "0 arrivals"}},
+      {Mistake::twice_initialised, {"mbarrier_init", "already"}},
       {Mistake::overwritten, {"written over its barrier"}},
-      {Mistake::too_many_arrivals, {"barrier_arrive", "more arrivals than the 1"}},
-      {Mistake::no_fence, {"tensor_load", "without barrier_init_fence"}},
-      {Mistake::unaligned_tile, {"tensor_load", "multiple of 128"}},
-      {Mistake::swizzle_alignment, {"tensor_load", "multiple of 1024"}},
-      {Mistake::beyond_shared, {"tensor_load", "2048 bytes reach behind"}},
-      {Mistake::too_few_announced, {"tensor_load", "brings 2048 bytes", "waits for 1024"}},
-      {Mistake::announced_to_late, {"barrier_arrive", "bring 2048 bytes", "0 were announced"}},
-      {Mistake::too_many_announced, {"for ever", "barrier_wait", "parity 0", "0 arrivals and 2048 bytes"}},
-      {Mistake::wrong_rank, {"tensor_load", "4 coordinates", "rank 2"}},
-      {Mistake::no_map, {"tensor_load", "make_tensor_map"}},
-      {Mistake::no_wait, {"1 tensor_load", "nobody waited"}},
-      {Mistake::same_place, {"tensor_load", "same place"}},
-      {Mistake::bad_parity, {"barrier_wait", "parity 2"}},
+      {Mistake::too_many_arrivals, {"mbarrier_arrive", "more arrivals than the 1"}},
+      {Mistake::no_fence, {"tma_load", "without mbarrier_init_fence"}},
+      {Mistake::unaligned_tile, {"tma_load", "multiple of 128"}},
+      {Mistake::swizzle_alignment, {"tma_load", "multiple of 1024"}},
+      {Mistake::beyond_shared, {"tma_load", "2048 bytes reach behind"}},
+      {Mistake::too_few_announced, {"tma_load", "brings 2048 bytes", "waits for 1024"}},
+      {Mistake::announced_to_late, {"mbarrier_arrive", "bring 2048 bytes", "0 were announced"}},
+      {Mistake::too_many_announced, {"for ever", "mbarrier_wait", "parity 0", "0 arrivals and 2048 bytes"}},
+      {Mistake::wrong_rank, {"tma_load", "4 coordinates", "rank 2"}},
+      {Mistake::no_map, {"tma_load", "make_tensor_map"}},
+      {Mistake::no_wait, {"1 tma_load", "nobody waited"}},
+      {Mistake::same_place, {"tma_load", "same place"}},
+      {Mistake::bad_parity, {"mbarrier_wait", "parity 2"}},
   };
   const auto values = integers<bf16>(16 * 64, 9);
   for (const auto order : kOrders) {
@@ -638,14 +639,14 @@ void test_copy_mistakes() {
       OnDevice<bf16> gone(values);
       stale = matrix_map(gone.data, 16, 64, 16, 64, Swizzle::bytes_128);
     }
-    expect_failure(start(copy_mistakes, 1, 64, 2072, stale, out.data, Mistake::none), {"tensor_load", "one allocation"},
+    expect_failure(start(copy_mistakes, 1, 64, 2072, stale, out.data, Mistake::none), {"tma_load", "one allocation"},
                    "a map of freed memory");
     emulation::reset(on_hopper(order));
     const TensorMap large = matrix_map(data.data, 17, 64, 16, 64, Swizzle::bytes_128);
-    expect_failure(start(copy_mistakes, 1, 64, 2072, large, out.data, Mistake::none), {"tensor_load", "one allocation"},
+    expect_failure(start(copy_mistakes, 1, 64, 2072, large, out.data, Mistake::none), {"tma_load", "one allocation"},
                    "a tensor larger than its memory");
     emulation::reset(in_order(order));
-    expect_failure(start(copy_mistakes, 1, 64, 2072, map, out.data, Mistake::none), {"barrier_init", "9.0", "8.0"},
+    expect_failure(start(copy_mistakes, 1, 64, 2072, map, out.data, Mistake::none), {"mbarrier_init", "9.0", "8.0"},
                    "sm_80");
   }
 }
@@ -656,9 +657,9 @@ __global__ void arrivals(int* out, uint32_t count) {
   for (uint32_t phase = 0; phase < 3; ++phase) {
     if (threadIdx.x < 3) {
       out[3 * phase + threadIdx.x] = 1;
-      cuda::barrier_arrive(barrier);
+      cuda::mbarrier_arrive(barrier);
     }
-    cuda::barrier_wait(barrier, phase & 1);
+    cuda::mbarrier_wait(barrier, phase & 1);
     if (threadIdx.x >= 3) {
       for (uint32_t i = 0; i < 3; ++i) {
         if (out[3 * phase + i] != 1) out[9] = 1;
@@ -675,7 +676,7 @@ void test_arrivals() {
     counts.check(start(arrivals, 1, 40, 8, out.data, 3) == cudaSuccess, "arrivals: " + emulation::last_failure());
     counts.check(out.read()[9] == 0, "a phase begins with its last arrival");
     expect_failure(start(arrivals, 1, 40, 8, out.data, 4),
-                   {"for ever", "barrier_wait", "parity 0", "1 arrival of barrier 0"}, "an arrival too few");
+                   {"for ever", "mbarrier_wait", "parity 0", "1 arrival of barrier 0"}, "an arrival too few");
   }
 }
 
@@ -763,15 +764,15 @@ __global__ void product_mistakes(const __grid_constant__ TensorMap map, float* o
   uint8_t* shared = cuda::dynamic_shared_1024();
   uint64_t* barrier = make_barrier(16384);
   const int thread = static_cast<int>(threadIdx.x);
-  cuda::fence_for_products();
+  cuda::fence_proxy_async();
   __syncthreads();
   if (thread == 0) {
-    cuda::barrier_arrive_expecting(barrier, 16384);
-    cuda::tensor_load(shared, map, barrier, 0, 0);
+    cuda::mbarrier_arrive_expect_tx(barrier, 16384);
+    cuda::tma_load(shared, map, barrier, 0, 0);
   }
-  if (mistake != M::in_flight) cuda::barrier_wait(barrier, 0);
+  if (mistake != M::in_flight) cuda::mbarrier_wait(barrier, 0);
   if (mistake == M::written_unfenced && thread == 9) shared[4099] ^= 1;
-  if (mistake == M::registers) cuda::registers_increase<240>();
+  if (mistake == M::registers) cuda::setmaxnreg_inc<240>();
   if (mistake == M::left && thread == 77) return;
   float d[11][4], e[10][4];
   start_values(d);
@@ -834,11 +835,11 @@ void test_product_mistakes() {
       {M::beyond_shared, {"wgmma_shared", "reaches to byte"}},
       {M::left, {"thread (77, 0, 0)"}},
       {M::leaves_early, {"thread (20, 0, 0)", "leaves the kernel"}},
-      {M::registers, {"registers_increase", "more than 65536"}},
+      {M::registers, {"setmaxnreg_inc", "more than 65536"}},
       {M::other_accumulator, {"wgmma_shared", "uses other accumulators"}},
       {M::chained_change, {"thread (64, 0, 0)", "accumulators were changed"}},
       {M::in_flight, {"wgmma_shared", "a copy has not arrived"}},
-      {M::written_unfenced, {"wgmma_shared", "without fence_for_products"}},
+      {M::written_unfenced, {"wgmma_shared", "without fence_proxy_async"}},
   };
   const auto values = integers<bf16>(128 * 64, 10);
   for (const auto order : kOrders) {
@@ -943,10 +944,10 @@ __global__ void many_products(const __grid_constant__ TensorMap map, float* out,
   uint8_t* shared = cuda::dynamic_shared_1024();
   uint64_t* barrier = make_barrier(16384);
   if (threadIdx.x == 0) {
-    cuda::barrier_arrive_expecting(barrier, 16384);
-    cuda::tensor_load(shared, map, barrier, 0, 0);
+    cuda::mbarrier_arrive_expect_tx(barrier, 16384);
+    cuda::tma_load(shared, map, barrier, 0, 0);
   }
-  cuda::barrier_wait(barrier, 0);
+  cuda::mbarrier_wait(barrier, 0);
   float d[16][4];
   start_values(d);
   const uint64_t tile = cuda::matrix_descriptor(shared, 16, 1024, Swizzle::bytes_128);

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "../../../native/cuda/primitives.h"
+#include "../../../native/backends/cuda/primitives.h"
 #include "../../../test/native/support.h"
 #include "emulation.h"
 

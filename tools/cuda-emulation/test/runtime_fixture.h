@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "../../../native/cuda/primitives.h"
+#include "../../../native/backends/cuda/primitives.h"
 #include "../../../test/native/support.h"
 #include "emulation.h"
 

@@ -1,0 +1,8 @@
+// gridEncoding: positions of the cells of a grid.
+import type { Value } from '../graph/graph';
+import { append } from './append';
+
+/** gaussian [2, F] → the encoding of every cell's centre: [1, Gh, Gw, 2F]. */
+export function gridEncoding(gaussian: Value, grid: { h: number; w: number }): Value {
+  return append('gridEncoding', [gaussian], {}, [1, grid.h, grid.w, 2 * gaussian.shape[1]], 'f32');
+}

@@ -1,0 +1,9 @@
+// reshape: a view, free.
+import { elementCount, type Shape, type Value } from '../graph/graph';
+import { append, expect } from './append';
+
+/** The same elements under another shape: free. */
+export function reshape(x: Value, shape: Shape): Value {
+  expect('reshape', elementCount(shape) === elementCount(x.shape), `${elementCount(x.shape)} elements`);
+  return append('reshape', [x], {}, shape, x.dtype);
+}

@@ -1,0 +1,249 @@
+// The C interface: turns C structs into the kernels' parameters. Callers are not trusted: everything that can be checked
+// without reading device memory is checked here, and no exception gets out.
+#include "c_api.h"
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <new>
+#include <string>
+
+#include "../../ops/attention/cuda/attention.h"
+
+#ifndef BA_SAM_VERSION  // the package's; builds for tests may leave it out
+#define BA_SAM_VERSION "0.0.0"
+#endif
+
+namespace {
+
+using ba_sam::AttentionParams;
+using ba_sam::DistanceMetric;
+using ba_sam::DType;
+using ba_sam::SamError;
+using ba_sam::TokenView;
+
+constexpr int64_t kMaxSide = int64_t{1} << 20;
+// Of any operand's extent: every offset that a kernel works out fits into 64 bits, times eight.
+constexpr int64_t kMaxElements = int64_t{1} << 40;
+constexpr size_t kWorkspaceAlignment = 256;
+
+thread_local char last_error[512] = "";
+
+[[noreturn]] void refuse(const std::string& expected, const std::string& received) {
+  throw SamError("ERR_INVALID_ARGUMENT", "Expected " + expected + " but received " + received);
+}
+
+void check_range(int64_t value, int64_t low, int64_t high, const char* name) {
+  if (value < low || value > high) {
+    refuse("integer between " + std::to_string(low) + " and " + std::to_string(high) + " for " + name,
+           std::to_string(value));
+  }
+}
+
+void check_address(const void* pointer, size_t alignment, const char* name) {
+  if (pointer == nullptr) refuse(std::string("device pointer for ") + name, "null");
+  if (reinterpret_cast<uintptr_t>(pointer) % alignment != 0) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%p", pointer);
+    refuse(std::string(name) + " aligned to " + std::to_string(alignment) + " bytes", text);
+  }
+}
+
+int64_t product(int64_t a, int64_t b, const char* name) {
+  if (b > 0 && a > kMaxElements / b) {
+    refuse(std::string("at most 2^40 elements for ") + name, std::to_string(a) + " × " + std::to_string(b));
+  }
+  return a * b;
+}
+
+// One operand of [batch, tokens, H·D]. Strides of outputs must keep elements apart.
+void check_strides(const AttentionParams& p, int64_t batch_stride, int64_t token_stride, int64_t tokens,
+                   const std::string& name, bool is_output) {
+  const int64_t channels = p.heads * p.head_dim;
+  const std::string token_name = name + "_token_stride", batch_name = name + "_batch_stride";
+  check_range(token_stride, is_output && tokens > 1 ? channels : 0, kMaxElements, token_name.c_str());
+  const int64_t image = product(tokens - 1, token_stride, name.c_str()) + channels;
+  check_range(batch_stride, is_output && p.batch > 1 ? image : 0, kMaxElements, batch_name.c_str());
+  const int64_t all = product(p.batch - 1, batch_stride, name.c_str()) + image;
+  if (all > kMaxElements) refuse("at most 2^40 elements for " + name, std::to_string(all));
+  if (p.dtype != DType::f32 && (token_stride % 8 != 0 || batch_stride % 8 != 0)) {
+    refuse("strides that are multiples of 8 for " + name + " of a 16-bit dtype",
+           std::to_string(batch_stride) + " and " + std::to_string(token_stride));
+  }
+}
+
+void check_grid(const BaSamAttention& a) {
+  if (a.grid_h == 0 && a.grid_w == 0) {
+    if (a.window != 0 || a.rel_h || a.rel_w || a.metric != BA_SAM_METRIC_NONE) {
+      refuse("grid_h and grid_w with a window, relative positions or a metric", "0 and 0");
+    }
+    return;
+  }
+  check_range(a.grid_h, 1, kMaxSide, "grid_h");
+  check_range(a.grid_w, 1, kMaxSide, "grid_w");
+  if (a.q_tokens != a.grid_h * a.grid_w || a.k_tokens != a.q_tokens) {
+    refuse("q_tokens and k_tokens of grid_h · grid_w = " + std::to_string(a.grid_h * a.grid_w),
+           std::to_string(a.q_tokens) + " and " + std::to_string(a.k_tokens));
+  }
+}
+
+void check_biases(const BaSamAttention& a) {
+  check_range(a.window, 0, 1024, "window");
+  if (a.window > 0) {
+    const size_t alignment = a.dtype == BA_SAM_F32 ? 4 : 16;
+    check_address(a.pad_k, alignment, "pad_k");
+    check_address(a.pad_v, alignment, "pad_v");
+  }
+  if ((a.rel_h == nullptr) != (a.rel_w == nullptr)) {
+    refuse("both of rel_h and rel_w or none", a.rel_h ? "rel_h alone" : "rel_w alone");
+  }
+  if (a.rel_h) {
+    check_address(a.rel_h, 8, "rel_h");
+    check_address(a.rel_w, 8, "rel_w");
+  }
+  check_range(a.metric, BA_SAM_METRIC_NONE, BA_SAM_METRIC_CHEBYSHEV, "metric");
+  if (a.metric == BA_SAM_METRIC_NONE) {
+    if (a.slopes) refuse("slopes exactly when there is a metric", "slopes without a metric");
+  } else {
+    if (a.window > 0) refuse("a metric in global attention only", "window " + std::to_string(a.window));
+    check_address(a.slopes, alignof(float), "slopes");
+  }
+  if (!(a.start >= 0.0f) || std::isinf(a.start)) refuse("number of at least 0 for start", std::to_string(a.start));
+}
+
+struct Request {
+  BaSamAttention given;  // a copy: what is checked and what is used are the same, whatever other threads do
+  AttentionParams params;
+};
+
+Request checked(const BaSamAttention* attention) {
+  if (attention == nullptr) refuse("BaSamAttention for params", "null");
+  if (reinterpret_cast<uintptr_t>(attention) % alignof(BaSamAttention) != 0) {
+    refuse("params aligned as a BaSamAttention", "an odd address");
+  }
+  // Read before the copy: a smaller struct of another version must not be read past its end.
+  if (attention->struct_bytes != sizeof(BaSamAttention)) {
+    refuse("struct_bytes of " + std::to_string(sizeof(BaSamAttention)), std::to_string(attention->struct_bytes));
+  }
+  Request request{*attention, {}};
+  const BaSamAttention& a = request.given;
+  check_range(a.dtype, BA_SAM_F32, BA_SAM_F16, "dtype");
+  check_range(a.batch, 1, kMaxSide, "batch");
+  check_range(a.heads, 1, 4096, "heads");
+  check_range(a.head_dim, 1, 256, "head_dim");
+  check_range(a.q_tokens, 1, kMaxElements, "q_tokens");
+  check_range(a.k_tokens, 1, kMaxElements, "k_tokens");
+  const int64_t tokens = a.q_tokens > a.k_tokens ? a.q_tokens : a.k_tokens;
+  product(product(tokens, a.heads * a.head_dim, "one image"), a.batch, "an operand");
+  check_grid(a);
+  check_biases(a);
+  if (!std::isfinite(a.scale)) refuse("finite number for scale", std::to_string(a.scale));
+
+  AttentionParams& p = request.params;
+  p.dtype = static_cast<DType>(a.dtype);
+  p.batch = a.batch;
+  p.heads = a.heads;
+  p.head_dim = a.head_dim;
+  p.q_tokens = a.q_tokens;
+  p.k_tokens = a.k_tokens;
+  p.scale = a.scale;
+  p.grid_h = a.grid_h;
+  p.grid_w = a.grid_w;
+  p.window = a.window;
+  p.pad_k = a.pad_k;
+  p.pad_v = a.pad_v;
+  p.rel_h = a.rel_h;
+  p.rel_w = a.rel_w;
+  p.metric = static_cast<DistanceMetric>(a.metric);
+  p.slopes = a.slopes;
+  p.start = a.start;
+  check_strides(p, a.out_batch_stride, a.out_token_stride, p.q_tokens, "out", true);
+  check_strides(p, a.q_batch_stride, a.q_token_stride, p.q_tokens, "q", false);
+  check_strides(p, a.k_batch_stride, a.k_token_stride, p.k_tokens, "k", false);
+  check_strides(p, a.v_batch_stride, a.v_token_stride, p.k_tokens, "v", false);
+  return request;
+}
+
+void remember(const char* message) noexcept {
+  std::snprintf(last_error, sizeof last_error, "%s", message);
+}
+
+int result_of(const std::string& code) noexcept {
+  if (code == "ERR_INVALID_ARGUMENT") return BA_SAM_INVALID_ARGUMENT;
+  if (code == "ERR_OUT_OF_MEMORY") return BA_SAM_OUT_OF_MEMORY;
+  if (code == "ERR_DEVICE_LOST") return BA_SAM_DEVICE_LOST;
+  if (code == "ERR_DEVICE_UNAVAILABLE") return BA_SAM_DEVICE_UNAVAILABLE;
+  return BA_SAM_INTERNAL;
+}
+
+// Runs `action`; what it throws becomes a result and the thread's last error.
+template <typename Action>
+int guarded(const Action& action) noexcept {
+  try {
+    action();
+    return BA_SAM_OK;
+  } catch (const SamError& error) {
+    remember(error.what());
+    return result_of(error.code());
+  } catch (const std::bad_alloc&) {
+    remember("Out of host memory");
+    return BA_SAM_OUT_OF_MEMORY;
+  } catch (const std::exception& error) {
+    remember(error.what());
+  } catch (...) {
+    remember("An exception that is no std::exception");
+  }
+  return BA_SAM_INTERNAL;
+}
+
+}  // namespace
+
+static_assert(BA_SAM_F32 == static_cast<int>(DType::f32) && BA_SAM_BF16 == static_cast<int>(DType::bf16) &&
+              BA_SAM_F16 == static_cast<int>(DType::f16));
+static_assert(BA_SAM_METRIC_NONE == static_cast<int>(DistanceMetric::none) &&
+              BA_SAM_METRIC_MANHATTAN == static_cast<int>(DistanceMetric::manhattan) &&
+              BA_SAM_METRIC_EUCLIDEAN == static_cast<int>(DistanceMetric::euclidean) &&
+              BA_SAM_METRIC_CHEBYSHEV == static_cast<int>(DistanceMetric::chebyshev));
+// Other languages declare the struct by hand (bench/peers/attention.py): no hidden padding.
+static_assert(sizeof(BaSamAttention) == 8 + 2 * 4 + (5 + 8 + 3) * 8 + 5 * 8 + 2 * 4);
+
+const char* ba_sam_version(void) {
+  return BA_SAM_VERSION;
+}
+
+const char* ba_sam_last_error(void) {
+  return last_error;
+}
+
+size_t ba_sam_attention_workspace_bytes(const BaSamAttention* params) {
+  size_t bytes = BA_SAM_INVALID;
+  guarded([&] { bytes = ba_sam::cuda::attention_workspace_bytes(checked(params).params); });
+  return bytes;
+}
+
+int ba_sam_attention_forward(void* out, const void* q, const void* k, const void* v, const BaSamAttention* params,
+                             void* workspace, size_t workspace_bytes, void* stream) {
+  return guarded([&] {
+    const Request request = checked(params);
+    const AttentionParams& p = request.params;
+    const BaSamAttention& a = request.given;
+    const size_t alignment = p.dtype == DType::f32 ? 4 : 16;
+    check_address(out, alignment, "out");
+    check_address(q, alignment, "q");
+    check_address(k, alignment, "k");
+    check_address(v, alignment, "v");
+    const size_t needed = ba_sam::cuda::attention_workspace_bytes(p);
+    if (needed > 0) {
+      check_address(workspace, kWorkspaceAlignment, "workspace");
+      if (workspace_bytes < needed) {
+        refuse("workspace of at least " + std::to_string(needed) + " bytes", std::to_string(workspace_bytes));
+      }
+    }
+    ba_sam::cuda::attention_forward(out, a.out_batch_stride, a.out_token_stride,
+                                    {q, a.q_batch_stride, a.q_token_stride}, {k, a.k_batch_stride, a.k_token_stride},
+                                    {v, a.v_batch_stride, a.v_token_stride}, p, workspace,
+                                    static_cast<cudaStream_t>(stream));
+  });
+}

@@ -1,0 +1,124 @@
+// convTranspose2d on the CPU: one oneDNN product and a scatter.
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "../../backends/cpu/backend.h"
+#include "../../backends/cpu/product.h"
+
+namespace ba_sam::cpu {
+namespace {
+
+using dnnl::memory;
+
+// x [B, H, W, I] → [B, k·H, k·W, O], kernel = stride = k: no output pixel is written twice, so it is one product
+// with [I, k·k·O] and a scatter. Reference: torch.nn.functional.conv_transpose2d(stride=k).
+class ConvTranspose2d final : public Kernel {
+ public:
+  ConvTranspose2d(const KernelContext& c, const ConvTranspose2dOp& op)
+      : in_(c.in(0).shape),
+        out_(c.out().shape),
+        k_(c.in(1).shape[2]),
+        in_bytes_(dtype_bytes(c.in(0).dtype)),
+        element_bytes_(dtype_bytes(c.out().dtype)),
+        threads_(c.threads),
+        chunk_rows_(rows_in_chunk(in_)),
+        product_bytes_(align_up(c.out().bytes() / static_cast<size_t>(in_[0] * in_[1]) * chunk_rows_)),
+        bias_(replicated_bias(c)),
+        product_(chunk_rows_ * in_[2], c.in(0).dtype, c.out().dtype, packed(c), c.has(2), op.activation, false) {}
+  bool owns_weight(size_t input) const override { return input >= 1; }
+  size_t scratch_bytes() const override { return product_bytes_ + product_.scratch_bytes(); }
+
+  void run(const KernelIo& io) override {
+    const int64_t width = in_[2];
+    const size_t pixel_bytes = static_cast<size_t>(out_[3]) * element_bytes_, run_bytes = pixel_bytes * k_;
+    const size_t in_row_bytes = static_cast<size_t>(width * in_[3]) * in_bytes_;
+    // Batch and height are one axis: out row k·y + ky belongs to in row y.
+    for (int64_t y0 = 0; y0 < in_[0] * in_[1]; y0 += chunk_rows_) {
+      product_.run(io.scratch, static_cast<const uint8_t*>(io.in[0]) + static_cast<size_t>(y0) * in_row_bytes,
+                   bias_.data(), io.scratch + product_bytes_);
+      auto* out = static_cast<uint8_t*>(io.out[0]) + static_cast<size_t>(y0 * k_ * width) * run_bytes;
+#pragma omp parallel for num_threads(threads_) schedule(static)
+      for (int64_t y = 0; y < chunk_rows_; ++y) {
+        for (int64_t x = 0; x < width; ++x) {
+          const uint8_t* source = io.scratch + static_cast<size_t>((y * width + x) * k_) * run_bytes;
+          for (int64_t ky = 0; ky < k_; ++ky) {
+            std::memcpy(out + static_cast<size_t>((y * k_ + ky) * width + x) * run_bytes, source + ky * run_bytes,
+                        run_bytes);
+          }
+        }
+      }
+    }
+  }
+
+ private:
+  // Grid rows per product: about 1024 tokens, whose output is still in the L2 when it is scattered. A divisor of all rows,
+  // so that one product serves every chunk.
+  static int64_t rows_in_chunk(const Shape& in) {
+    const int64_t rows = in[0] * in[1];
+    int64_t chunk = std::clamp<int64_t>(1024 / std::max<int64_t>(in[2], 1), 1, rows);
+    while (rows % chunk != 0) --chunk;
+    return chunk;
+  }
+
+  static std::vector<float> replicated_bias(const KernelContext& c) {
+    std::vector<float> bias;
+    if (!c.has(2)) return bias;
+    const auto tensor = c.weights.plain(c.weight_name(2));
+    const auto* data = reinterpret_cast<const float*>(tensor->data.data());
+    for (int64_t i = 0; i < c.in(1).shape[2] * c.in(1).shape[3]; ++i)
+      bias.insert(bias.end(), data, data + c.out().shape[3]);
+    return bias;
+  }
+
+  // [I, O, k, k] → matrix [I, k·k·O]
+  static std::shared_ptr<const PackedWeights> packed(const KernelContext& c) {
+    const Shape w = c.in(1).shape;
+    const int64_t taps = w[2] * w[3], columns = taps * w[1];
+    const auto type = dnnl_type(c.in(1).dtype);
+    const memory::desc matrix({w[0], columns}, type, memory::format_tag::ab);
+    auto accepts = [&](const PackedTensor& p) {
+      const auto* weights = dynamic_cast<const PackedWeights*>(&p);
+      return weights && weights->plain_desc == matrix;
+    };
+    auto pack = [&](std::shared_ptr<const Tensor> tensor) -> std::shared_ptr<const PackedTensor> {
+      const size_t bytes = dtype_bytes(tensor->dtype);
+      Buffer permuted(tensor->data.size());
+      for (int64_t i = 0; i < w[0]; ++i) {
+        for (int64_t o = 0; o < w[1]; ++o) {
+          for (int64_t t = 0; t < taps; ++t) {
+            std::memcpy(permuted.data() + static_cast<size_t>(i * columns + t * w[1] + o) * bytes,
+                        tensor->data.data() + static_cast<size_t>((i * w[1] + o) * taps + t) * bytes, bytes);
+          }
+        }
+      }
+      const auto target = matmul_desc(memory::desc({4096, w[0]}, type, memory::format_tag::ab),
+                                      memory::desc({w[0], columns}, type, memory::format_tag::any), {},
+                                      memory::desc({4096, columns}, type, memory::format_tag::ab), {})
+                              .weights_desc();
+      auto result = pack_weights(permuted.data(), matrix, target);
+      result->dtype = tensor->dtype;
+      result->shape = tensor->shape;
+      result->kept = std::move(tensor);
+      return result;
+    };
+    return std::dynamic_pointer_cast<const PackedWeights>(c.weights.packed(c.weight_name(1), accepts, pack));
+  }
+
+  Shape in_, out_;
+  int64_t k_;
+  size_t in_bytes_, element_bytes_;
+  int threads_;
+  int64_t chunk_rows_;
+  size_t product_bytes_;
+  std::vector<float> bias_;
+  Product product_;
+};
+
+}  // namespace
+
+KernelPtr make_kernel(const KernelContext& c, const ConvTranspose2dOp& op) {
+  return std::make_unique<ConvTranspose2d>(c, op);
+}
+
+}  // namespace ba_sam::cpu
