@@ -9,7 +9,7 @@ import { Embedding, type Size } from './embedding';
 import { invalidArgument, SamError } from './errors';
 import { elementCount } from './graph/graph';
 import { type RunOptions, Session } from './graph/session';
-import { decodeImage } from './image/load';
+import { copyInput, decodeImage, rawRgb } from './image/load';
 import { inputGeometry } from './image/resize';
 import type { ImageInput } from './image/types';
 import { imageEncoder } from './model/image-encoder';
@@ -132,7 +132,11 @@ export class Sam implements AsyncDisposable {
     if (typeof image === 'object' && image !== null && 'pixelValues' in image) {
       return this.encodePixels(image, settings, parsed);
     }
-    const rgb = await decodeImage(copyOf(image), { limitInputPixels: parsed.limitInputPixels });
+    // The caller may change its buffers as soon as the call returns. Raw RGB is resized at once, which copies it: nothing may be
+    // awaited before that.
+    const { limitInputPixels } = parsed;
+    const rgb =
+      rawRgb(image, { limitInputPixels }) ?? (await decodeImage(copyInput(image), { limitInputPixels }));
     const { longestSide = this.config.trainedSide_px, pad } = parsed;
     const { width, height } = rgb;
     const geometry = inputGeometry({ width, height, longestSide, pad, patch: this.config.patch });
@@ -274,13 +278,6 @@ export class Sam implements AsyncDisposable {
     }
     return decoder;
   }
-}
-
-// The caller may change its buffers as soon as the call returns.
-function copyOf(image: ImageInput): ImageInput {
-  if (typeof image !== 'object' || image === null || image instanceof URL) return image;
-  if (ArrayBuffer.isView(image) || image instanceof ArrayBuffer) return image.slice(0);
-  return ArrayBuffer.isView(image.data) ? { ...image, data: image.data.slice() } : image;
 }
 
 function allocateCanvas(bytes: number): Uint8Array {

@@ -4,9 +4,9 @@ import { type ProfileRow, Session } from '../graph/session';
 import { cast, gridAttention, linear, reshape, slice } from '../ops';
 import { DEFAULT_SLOPE } from '../options/settings';
 import { type AttentionBiases, type AttentionCase, distanceOf } from './cases';
-import { beside, type Rates, type RowConditions, rates } from './conditions';
+import { measureBetweenProducts, type Rates, type RowConditions, rates } from './conditions';
 import type { Peaks } from './memory';
-import { inTurns, median, round, type Times, timesOf } from './timing';
+import { measureInterleaved, median, round, type Times, timesOf } from './timing';
 import { bytesOf, random } from './weights';
 
 /** Columns of a row besides those that name it. */
@@ -26,7 +26,7 @@ export async function measureAttention(
   layer: AttentionCase,
   conditions: RowConditions,
 ): Promise<AttentionMeasures> {
-  const { measured, peaks, gemm_gflops } = await beside(layer.dtype, conditions, () =>
+  const { measured, peaks, gemm_gflops } = await measureBetweenProducts(layer.dtype, conditions, () =>
     timeLayer(layer, conditions),
   );
   const [own, without] = measured.map((rows) => rows.map(({ milliseconds }) => milliseconds));
@@ -55,7 +55,7 @@ async function timeLayer(layer: AttentionCase, { device, repeats }: RowCondition
       });
       return attention!;
     };
-    return await inTurns(variants.map(time), device.kind === 'cpu' ? 1 : 3, repeats);
+    return await measureInterleaved(variants.map(time), device.kind === 'cpu' ? 1 : 3, repeats);
   } finally {
     await session.dispose();
   }

@@ -5,10 +5,10 @@ import type { ProfileRow } from '../graph/session';
 import type { Prompt } from '../prompts';
 import { Sam } from '../sam';
 import type { DecoderCase } from './cases';
-import { beside, type Rates, type RowConditions, rates } from './conditions';
+import { measureBetweenProducts, type Rates, type RowConditions, rates } from './conditions';
 import type { Peaks } from './memory';
 import { SAM_DECODER } from './models';
-import { digits, flopsOf, inTurns, opTimes, type Times, timesOf, wall } from './timing';
+import { digits, flopsOf, measureInterleaved, opTimes, type Times, timesOf, wall } from './timing';
 import { random } from './weights';
 
 /** Columns of a row besides those that name it. */
@@ -21,7 +21,9 @@ const PATCH_PX = 16;
 const WARM_UP = 3;
 
 export async function measureDecoder(call: DecoderCase, conditions: RowConditions): Promise<DecoderMeasures> {
-  const { measured, peaks, gemm_gflops } = await beside('f32', conditions, () => timeCall(call, conditions));
+  const { measured, peaks, gemm_gflops } = await measureBetweenProducts('f32', conditions, () =>
+    timeCall(call, conditions),
+  );
   const times = timesOf(measured.walls);
   return {
     ...times,
@@ -40,14 +42,14 @@ async function timeCall(call: DecoderCase, { device, repeats }: RowConditions) {
     const prompts = promptsOf(call, embedding);
     const predict = (onProfile?: (rows: readonly ProfileRow[]) => void) =>
       sam.predict(embedding, prompts, { onProfile });
-    const [walls] = await inTurns([() => wall(() => predict())], WARM_UP, repeats);
+    const [walls] = await measureInterleaved([() => wall(() => predict())], WARM_UP, repeats);
     // Apart: a profile costs time, and on CUDA the replay of a graph.
     const profiled = async () => {
       const profile: ProfileRow[] = [];
       await predict((rows) => profile.push(...rows));
       return profile;
     };
-    const [profiles] = await inTurns([profiled], 1, repeats);
+    const [profiles] = await measureInterleaved([profiled], 1, repeats);
     return { walls, profiles };
   } finally {
     await sam.dispose();

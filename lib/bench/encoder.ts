@@ -9,13 +9,13 @@ import { type ProfileRow, Session } from '../graph/session';
 import { imageEncoder } from '../model/image-encoder';
 import { slice } from '../ops';
 import type { EncoderCase } from './cases';
-import { beside, type Rates, type RowConditions, rates } from './conditions';
+import { measureBetweenProducts, type Rates, type RowConditions, rates } from './conditions';
 import type { Peaks } from './memory';
 import { encoderOnly, samConfig } from './models';
 import {
   digits,
   flopsOf,
-  inTurns,
+  measureInterleaved,
   median,
   opTimes,
   type Repeats,
@@ -42,7 +42,7 @@ export async function measureEncoder(
   encoder: EncoderCase,
   conditions: RowConditions,
 ): Promise<EncoderMeasures> {
-  const { measured, peaks, gemm_gflops } = await beside(encoder.dtype, conditions, () =>
+  const { measured, peaks, gemm_gflops } = await measureBetweenProducts(encoder.dtype, conditions, () =>
     timeEncoder(encoder, conditions),
   );
   const { profiles, walls, transfers } = measured;
@@ -91,7 +91,7 @@ async function timeEncoder(
       });
       return profile;
     };
-    const [profiles] = await inTurns([profiled], 1, repeats);
+    const [profiles] = await measureInterleaved([profiled], 1, repeats);
     if (device.kind === 'cpu') return { profiles };
     const walls = await timeWalls(() => encode(), repeats);
     return { profiles, walls, transfers: await timeTransfers(session, pixels, grid.h * grid.w, repeats) };
@@ -101,7 +101,7 @@ async function timeEncoder(
 }
 
 async function timeWalls(call: () => Promise<unknown>, repeats: Repeats): Promise<number[]> {
-  return (await inTurns([() => wall(call)], WARM_UP, repeats))[0];
+  return (await measureInterleaved([() => wall(call)], WARM_UP, repeats))[0];
 }
 
 /** Runs that copy what the encoder's do, pixels there and an embedding of 256 channels back, with one copy between. */

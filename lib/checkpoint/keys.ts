@@ -1,8 +1,9 @@
 // Shows a checkpoint under the official SAM key names, whatever wrapped or renamed them: training wrappers,
 // module prefixes, encoder-only files and Hugging Face's SamModel.
 import { invalidArgument } from '../errors';
+import { TimeSlice } from '../time-slice';
 import { type Checkpoint, openCheckpoint, type TensorInfo } from './checkpoint';
-import { checkpointError, TimeSlice } from './file';
+import { checkpointError } from './file';
 
 /** A checkpoint seen through official key names such as `image_encoder.blocks.0.attn.qkv.weight`. */
 export interface SamCheckpoint {

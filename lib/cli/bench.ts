@@ -23,8 +23,8 @@ import { singleLine, UsageError } from './errors';
 import { flagName, optionsOf, type Texts } from './flags';
 import { checkOutputs, JSON_FILE, Outputs, writeText } from './outputs';
 
-const REPEATS: Repeats = { least: 5, most: 100, seconds: 1, patience: 60 };
-const QUICK_REPEATS: Repeats = { least: 2, most: 20, seconds: 0.2, patience: 60 };
+const REPEATS: Repeats = { minRuns: 5, maxRuns: 100, seconds: 1, maxSeconds: 60 };
+const QUICK_REPEATS: Repeats = { minRuns: 2, maxRuns: 20, seconds: 0.2, maxSeconds: 60 };
 
 /** Options of single benchmarks that make sense without a name as well. */
 const SHARED: readonly string[] = ['dtypes', 'profile'];
@@ -95,7 +95,7 @@ function checkOwners(only: Benchmark | undefined, texts: Texts): void {
 }
 
 function exactly(runs: number): Repeats {
-  return { least: runs, most: runs, seconds: 0, patience: Number.MAX_SAFE_INTEGER };
+  return { minRuns: runs, maxRuns: runs, seconds: 0, maxSeconds: Number.MAX_SAFE_INTEGER };
 }
 
 function casesOf(

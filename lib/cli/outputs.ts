@@ -4,8 +4,8 @@ import { constants } from 'node:fs';
 import { access, chmod, realpath, rename, stat, unlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { SamError } from '../errors';
-import { ioReason } from '../image/load';
-import { assertWritable } from '../image/output';
+import { ioReason } from '../files/reason';
+import { assertWritable } from '../files/writable';
 import { badText } from '../options/text';
 import { UsageError } from './errors';
 

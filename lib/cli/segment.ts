@@ -60,10 +60,9 @@ export async function segment(imagePath: string, texts: Texts, signal: AbortSign
     const onLoad = progress.stage('load');
     const sam = await Sam.load(model, { ...settings, ...compute, signal, onProgress: onLoad });
     try {
-      const source = { ...image, channels: 3 as const };
       const embedding =
         known ??
-        (await sam.encode(source, { longestSide, pad, signal, onProgress: progress.stage('encode') }));
+        (await sam.encode(image, { longestSide, pad, signal, onProgress: progress.stage('encode') }));
       const onProgress = progress.stage('predict');
       const prompts = buildPrompts(options, masks);
       const predictions = await sam.predict(embedding, prompts, { multimask, signal, onProgress });

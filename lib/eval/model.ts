@@ -5,7 +5,7 @@ import { stat } from 'node:fs/promises';
 import { openSamCheckpoint } from '../checkpoint/keys';
 import { inferConfig, type SamConfig } from '../config';
 import { SamError } from '../errors';
-import { ioReason } from '../image/load';
+import { ioReason } from '../files/reason';
 
 /**
  * Reads a model's configuration, which takes milliseconds.

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { access, constants, open, rename, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { SamError } from '../errors';
-import { ioReason } from '../image/load';
+import { ioReason } from '../files/reason';
 import { lineChart, writeChart } from './chart';
 import type { PreparedEvaluation } from './evaluate';
 import type { Journal } from './resume';

@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { type FileHandle, open, rename, stat, unlink, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { describe, SamError } from '../errors';
-import { ioReason } from '../image/load';
+import { ioReason } from '../files/reason';
 
 const FORMAT = 'ba-sam-evaluation-1';
 const CHUNK_BYTES = 2 ** 20;

@@ -124,7 +124,7 @@ export class RowMaker {
     const { prompts } = question;
     const encode = async () => {
       const settings = attentionSettings(attention, distance);
-      return this.sam.encode({ ...image, channels: 3 }, { ...settings, longestSide: size, pad, signal });
+      return this.sam.encode(image, { ...settings, longestSide: size, pad, signal });
     };
     if ('truth' in question) {
       const logits = await this.predictor.combined(await encode(), prompts, combine, signal);

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { SamError } from '../errors';
-import { ioReason } from '../image/load';
+import { ioReason } from '../files/reason';
 import {
   type AttentionSetting,
   datasetName,

@@ -7,7 +7,7 @@ import { Session } from '../../lib/graph/session';
 import { native } from '../../lib/native';
 import * as ops from '../../lib/ops';
 import { Sam } from '../../lib/sam';
-import { readOps } from '../../scripts/write-op-index.mjs';
+import { readOps } from '../../scripts/write-op-index.mts';
 
 const ROOT = path.join(__dirname, '..', '..');
 const text = (file: string) => readFileSync(path.join(ROOT, file), 'utf8');

@@ -126,7 +126,9 @@ describe('tarball', () => {
       expect(paths).toContain(needed);
     }
     expect(
-      paths.filter((name) => /^(test|bench|build|shared|examples|\.ci)\/|\.test\.|\.o$|\.tgz$/.test(name)),
+      paths.filter((name) =>
+        /^(test|tools|bench|build|shared|examples|\.ci)\/|\.test\.|\.o$|\.tgz$/.test(name),
+      ),
     ).toEqual([]);
   });
 

@@ -2,9 +2,9 @@
 // and read again when they are asked for: of 450 MB of annotations, 28 bytes for each of them
 // stay in memory.
 import { constants, type FileHandle, open, stat } from 'node:fs/promises';
-import { TimeSlice } from '../../checkpoint/file';
 import { SamError } from '../../errors';
-import { ioReason } from '../../image/load';
+import { ioReason } from '../../files/reason';
+import { TimeSlice } from '../../time-slice';
 import type { Instance, Problem } from '../types';
 import { type CocoImage, fields, integer, readAnnotation, readImage, toInstance } from './coco-records';
 import { AnnotationTable, IdSet, type Ranges } from './coco-table';

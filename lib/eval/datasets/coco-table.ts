@@ -1,5 +1,5 @@
 // Where annotations lie in their file, and which ids were seen: arrays of numbers instead of a million objects.
-import type { TimeSlice } from '../../checkpoint/file';
+import type { TimeSlice } from '../../time-slice';
 import type { Place } from './json-records';
 
 /** Byte ranges of one image's annotations. */

@@ -2,7 +2,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { SamError } from '../../errors';
-import { ioReason } from '../../image/load';
+import { ioReason } from '../../files/reason';
 
 // Formats that cannot be decoded are listed, too: such a file is named as a problem when its header is read.
 const IMAGE_EXTENSIONS = new Set(

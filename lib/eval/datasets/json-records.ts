@@ -1,9 +1,9 @@
 // Reads the lists of a JSON file record by record: a file of any size in constant memory, in steps of a few
 // milliseconds. JSON.parse of the whole would hold up the event loop for seconds and fail above 512 MB.
 import type { FileHandle } from 'node:fs/promises';
-import { TimeSlice } from '../../checkpoint/file';
 import { SamError } from '../../errors';
-import { ioReason } from '../../image/load';
+import { ioReason } from '../../files/reason';
+import { TimeSlice } from '../../time-slice';
 
 /** Longest element of a list, or other value, in bytes: one JSON.parse stays below some 50 ms. */
 const MAX_RECORD_BYTES = 4 * 1024 * 1024;
