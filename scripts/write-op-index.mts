@@ -35,10 +35,11 @@ export interface ListedOp {
 /** The list, in its order. */
 export function readOps(): ListedOp[] {
   const text = readFileSync(path.join(root, LIST), 'utf8').replace(/^\s*(\/\/|#).*$/gm, '');
-  return [...text.matchAll(/\b(?:VIEW_)?OP\((\w+), "(\w+)", \w+\)([\s\S]*?)\bEND_OP\b/g)].map(
-    ([, name, wire, body]) => ({
+  return [...text.matchAll(/\b(VIEW_)?OP\((\w+), "(\w+)", \w+\)([\s\S]*?)\bEND_OP\b/g)].map(
+    ([, view, name, wire, body]) => ({
       name,
       wire,
+      isView: view !== undefined,
       file: name.replaceAll('_', '-'),
       attributes: [...body.matchAll(/\b(OPTIONAL_)?ATTRIBUTE\(([\w:<>]+), (\w+)/g)].map(
         ([, optional, type, attribute]) => ({
