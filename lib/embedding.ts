@@ -1,10 +1,10 @@
 // An encoded image: what predict() needs, and how it is kept in a file.
 import { z } from 'zod';
-import type { ResolvedSettings } from './ba-sam';
 import { openCheckpoint } from './checkpoint/checkpoint';
 import { writeSafetensors } from './checkpoint/safetensors';
 import { SamError } from './errors';
 import { METRICS } from './graph/ops';
+import type { ResolvedSettings } from './model/ba-sam';
 
 /** Width and height in px. */
 export interface Size {

@@ -1,13 +1,6 @@
 // What the package exports.
 export type { CudaDevice } from './addon';
 export { type AttentionOptions, type AttentionResult, attention } from './attention';
-export {
-  alibiSlopes,
-  type BaSamSettings,
-  type DistancePenalty,
-  type ResolvedSettings,
-  ZERO_SHOT,
-} from './ba-sam';
 export { openSamCheckpoint, type SamCheckpoint } from './checkpoint/keys';
 export { type TensorToWrite, writeSafetensors } from './checkpoint/safetensors';
 export { inferConfig, type SamConfig, type SamDecoderConfig } from './config';
@@ -28,8 +21,15 @@ export {
 } from './image/masks';
 export { decodeRle, encodeRle, maskArea, maskBox, type Rle } from './image/rle';
 export type { ImageInput, RawImage, RgbImage } from './image/types';
-export { type ImageEncoderOptions, imageEncoder } from './model/image-encoder';
-export { imageTokens, type MaskDecoderOptions, maskDecoder } from './model/mask-decoder';
+export {
+  alibiSlopes,
+  type BaSamSettings,
+  type DistancePenalty,
+  type ResolvedSettings,
+  ZERO_SHOT,
+} from './model/ba-sam';
+export { imageTokens, type MaskDecoderOptions, maskDecoder } from './model/decoder/mask-decoder';
+export { type ImageEncoderOptions, imageEncoder } from './model/vit/encoder';
 export type { Prompt, PromptPoint } from './prompts';
 export {
   BUNDLED_MODEL,

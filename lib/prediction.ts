@@ -6,7 +6,7 @@ import type { Embedding } from './embedding';
 import { Graph } from './graph/graph';
 import { upsampleMasks } from './graph/ops';
 import type { RunOptions, Session } from './graph/session';
-import { imageTokens, maskDecoder } from './model/mask-decoder';
+import { imageTokens, maskDecoder } from './model/decoder/mask-decoder';
 import type { PromptTokens } from './prompts';
 
 /** One mask. */

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { Embedding } from './embedding';
 import { SamError } from './errors';
-import { LABEL } from './model/prompt-encoder';
+import { LABEL } from './model/decoder/prompt-encoder';
 import { float32Array, parse } from './validate';
 
 /** A point in pixels of the photograph; label 1 (default) is foreground, 0 background. */

@@ -2,13 +2,6 @@
 import path from 'node:path';
 import { z } from 'zod';
 import type { NativeToken, TensorData } from './addon';
-import {
-  type BaSamSettings,
-  type ResolvedSettings,
-  resolveSettings,
-  settingsKey,
-  settingsShape,
-} from './ba-sam';
 import { openSamCheckpoint } from './checkpoint/keys';
 import { expectedTensors, inferConfig, type SamConfig } from './config';
 import { type Device, resolveCompute } from './device';
@@ -19,7 +12,14 @@ import { type RunOptions, Session } from './graph/session';
 import { decodeImage } from './image/load';
 import { inputGeometry, MAX_LONGEST_SIDE } from './image/resize';
 import type { ImageInput } from './image/types';
-import { imageEncoder } from './model/image-encoder';
+import {
+  type BaSamSettings,
+  type ResolvedSettings,
+  resolveSettings,
+  settingsKey,
+  settingsShape,
+} from './model/ba-sam';
+import { imageEncoder } from './model/vit/encoder';
 import { type ComputeDType, weightDType } from './model/weights';
 import { native } from './native';
 import { MaskPredictor, type Prediction } from './prediction';

@@ -1,8 +1,9 @@
 // One attention layer as the image encoder runs it, timed as the encoder's ops are: the kernel alone.
-import { alibiSlopes } from '../ba-sam';
+
 import { Graph } from '../graph/graph';
 import { cast, gridAttention, linear, reshape, slice } from '../graph/ops';
 import { Session } from '../graph/session';
+import { alibiSlopes } from '../model/ba-sam';
 import { type AttentionBiases, type AttentionCase, distanceOf } from './cases';
 import { beside, type Rates, type RowConditions, rates } from './conditions';
 import type { Peaks } from './memory';

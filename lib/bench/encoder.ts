@@ -3,11 +3,12 @@
 // ms is the sum of all ops on the CPU. On CUDA it is a whole run as a program sees it, a replayed graph between the copies
 // to and from the device; device_ms is the sum of all ops, each between two events, and transfer_ms what a run with
 // the same copies and next to no work takes.
-import { resolveSettings } from '../ba-sam';
+
 import { Graph } from '../graph/graph';
 import { slice } from '../graph/ops';
 import { type ProfileRow, Session } from '../graph/session';
-import { imageEncoder } from '../model/image-encoder';
+import { resolveSettings } from '../model/ba-sam';
+import { imageEncoder } from '../model/vit/encoder';
 import type { EncoderCase } from './cases';
 import { beside, type Rates, type RowConditions, rates } from './conditions';
 import type { Peaks } from './memory';

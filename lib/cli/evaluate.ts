@@ -1,5 +1,5 @@
 // `ba-sam evaluate …`: a dataset or a suite of them in; tables, charts and every image's numbers out.
-import { type DistancePenalty, ZERO_SHOT } from '../ba-sam';
+
 import { DATASET_NAMES } from '../eval/datasets';
 import { evaluate } from '../eval/evaluate';
 import type { EvaluateOptions } from '../eval/options';
@@ -10,6 +10,7 @@ import { ATTENTION_SETTINGS } from '../eval/settings';
 import { evaluateSuite, suiteTable } from '../eval/suite';
 import { EVALUATION_METRICS } from '../eval/tally';
 import { MAX_LONGEST_SIDE } from '../image/resize';
+import { type DistancePenalty, ZERO_SHOT } from '../model/ba-sam';
 import { badValue, singleLine, UsageError } from './errors';
 import type { EvaluateCommandOptions } from './evaluate-options';
 import { EvaluationProgressView } from './evaluate-progress';

@@ -1,10 +1,11 @@
 // What commands read: the model's configuration before its weights, pixel values, mask prompts.
-import { type BaSamSettings, globalScale, resolveSettings } from '../ba-sam';
+
 import { type Checkpoint, openCheckpoint, type TensorInfo } from '../checkpoint/checkpoint';
 import { openSamCheckpoint } from '../checkpoint/keys';
 import { inferConfig, type SamConfig } from '../config';
 import type { Size } from '../embedding';
 import { SamError } from '../errors';
+import { type BaSamSettings, globalScale, resolveSettings } from '../model/ba-sam';
 import type { PixelValues } from '../sam';
 
 /**

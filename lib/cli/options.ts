@@ -1,7 +1,7 @@
 // The options that encode and segment share, parsed strictly and checked before a model is loaded.
 import { type Command, Option } from 'commander';
-import type { BaSamSettings } from '../ba-sam';
 import { MAX_LONGEST_SIDE } from '../image/resize';
+import type { BaSamSettings } from '../model/ba-sam';
 import type { ComputeDType } from '../model/weights';
 import type { LoadOptions } from '../sam';
 import { badValue, UsageError } from './errors';

@@ -1,10 +1,10 @@
 // What an evaluation can be asked for, with every default, checked before anything is opened.
 import path from 'node:path';
 import { z } from 'zod';
-import { type DistancePenalty, settingsShape, ZERO_SHOT } from '../ba-sam';
 import type { Device } from '../device';
 import { invalidArgument, SamError } from '../errors';
 import { MAX_LONGEST_SIDE } from '../image/resize';
+import { type DistancePenalty, settingsShape, ZERO_SHOT } from '../model/ba-sam';
 import type { ComputeDType } from '../model/weights';
 import { BUNDLED_MODEL } from '../sam';
 import { abortSignal, callback, parse } from '../validate';

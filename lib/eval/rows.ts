@@ -1,8 +1,9 @@
 // One image of an evaluation: read once, encoded once per size and setting, asked, measured.
-import type { DistancePenalty } from '../ba-sam';
+
 import { SamError } from '../errors';
 import { decodeImage } from '../image/load';
 import type { RgbImage } from '../image/types';
+import type { DistancePenalty } from '../model/ba-sam';
 import type { Prompt } from '../prompts';
 import type { Sam } from '../sam';
 import type { Detection } from './metrics';

@@ -1,7 +1,14 @@
 // What is compared: BA-SAM's settings by name, at sizes that each must be defined for.
-import { type BaSamSettings, type DistancePenalty, globalScale, resolveSettings, ZERO_SHOT } from '../ba-sam';
+
 import type { SamConfig } from '../config';
 import { SamError } from '../errors';
+import {
+  type BaSamSettings,
+  type DistancePenalty,
+  globalScale,
+  resolveSettings,
+  ZERO_SHOT,
+} from '../model/ba-sam';
 
 /**
  * The attention settings that an evaluation compares, by name:

@@ -1,12 +1,12 @@
 // Counts of operations: against numbers worked out by hand, and against the graphs that are run.
 import { describe, expect, it } from 'vitest';
-import { resolveSettings } from '../../lib/ba-sam';
 import { encoderOnly, SAM_DECODER, samConfig } from '../../lib/bench/models';
 import { attentionOperations, decoderOperations, encoderOperations } from '../../lib/bench/operations';
 import type { Graph, Value } from '../../lib/graph/graph';
 import { OP_NAMES } from '../../lib/graph/ops';
-import { imageEncoder } from '../../lib/model/image-encoder';
-import { maskDecoder } from '../../lib/model/mask-decoder';
+import { resolveSettings } from '../../lib/model/ba-sam';
+import { maskDecoder } from '../../lib/model/decoder/mask-decoder';
+import { imageEncoder } from '../../lib/model/vit/encoder';
 
 interface Node {
   readonly op: number;

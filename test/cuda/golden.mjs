@@ -12,12 +12,12 @@ import { parseArgs } from 'node:util';
 const root = path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url))));
 const require = createRequire(import.meta.url);
 const dist = (name) => require(path.join(root, 'dist', `${name}.js`));
-const { resolveSettings } = dist('ba-sam');
+const { resolveSettings } = dist('model/ba-sam');
 const { openCheckpoint } = dist('checkpoint/checkpoint');
 const { openSamCheckpoint } = dist('checkpoint/keys');
 const { expectedTensors, inferConfig } = dist('config');
 const { Session } = dist('graph/session');
-const { imageEncoder } = dist('model/image-encoder');
+const { imageEncoder } = dist('model/vit/encoder');
 const { weightDType } = dist('model/weights');
 
 const GOLDEN = path.join(root, 'test/fixtures/golden');

@@ -1,7 +1,7 @@
 // BA-SAM's settings on the bundled model: what they change, what they must not change, what is refused.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { alibiSlopes, globalScale, resolveSettings } from '../../lib/ba-sam';
 import { type EncodeOptions, Sam } from '../../lib/index';
+import { alibiSlopes, globalScale, resolveSettings } from '../../lib/model/ba-sam';
 import { largestRelativeError } from '../support/compare';
 
 let sam: Sam;

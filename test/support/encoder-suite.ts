@@ -2,13 +2,13 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { resolveSettings } from '../../lib/ba-sam';
 import { openCheckpoint } from '../../lib/checkpoint/checkpoint';
 import { openSamCheckpoint } from '../../lib/checkpoint/keys';
 import { expectedTensors, inferConfig, type SamConfig } from '../../lib/config';
 import type { Device } from '../../lib/device';
 import { Session } from '../../lib/graph/session';
-import { imageEncoder } from '../../lib/model/image-encoder';
+import { resolveSettings } from '../../lib/model/ba-sam';
+import { imageEncoder } from '../../lib/model/vit/encoder';
 import { type ComputeDType, weightDType } from '../../lib/model/weights';
 import { largestRelativeError, relativeL2 } from './compare';
 import { goldenImage } from './golden';

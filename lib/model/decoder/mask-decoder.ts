@@ -1,9 +1,9 @@
 // SAM's mask decoder as a graph: two-way transformer, upscaling, hypernetworks, IoU head. Always f32: it is 0.4 % of an
 // encode, and its logits decide about single pixels.
 // Source: segment_anything/modeling/mask_decoder.py; mask_decoder() of the reference.
-import type { SamDecoderConfig } from '../config';
-import { SamError } from '../errors';
-import { Graph, type Value } from '../graph/graph';
+import type { SamDecoderConfig } from '../../config';
+import { SamError } from '../../errors';
+import { Graph, type Value } from '../../graph/graph';
 import {
   type Activation,
   add,
@@ -15,10 +15,10 @@ import {
   reshape,
   slice,
   transpose,
-} from '../graph/ops';
+} from '../../graph/ops';
+import { WeightScope } from '../weights';
 import { denseMaskPrompts, denseNoMask, densePositions, sparsePrompts } from './prompt-encoder';
 import { type ImageProjections, projectImage, twoWayTransformer } from './two-way-transformer';
-import { WeightScope } from './weights';
 
 const UPSCALING_EPS = 1e-6;
 

@@ -2,10 +2,10 @@
 // Source: Song et al., "BA-SAM: Scalable Bias-Mode Attention Mask for SAM", CVPR 2024, section 3; the authors' code for
 // `released-code`.
 import { z } from 'zod';
-import type { SamConfig } from './config';
-import { SamError } from './errors';
-import { METRICS, type Metric } from './graph/ops';
-import { parse } from './validate';
+import type { SamConfig } from '../config';
+import { SamError } from '../errors';
+import { METRICS, type Metric } from '../graph/ops';
+import { parse } from '../validate';
 
 /** The distance penalty (bias-mode attention mask), added to the logits of global attention as −slope · distance. */
 export interface DistancePenalty {

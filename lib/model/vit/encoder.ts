@@ -1,8 +1,8 @@
 // SAM's image encoder (ViT with windowed and global attention) with BA-SAM's attention, as a graph.
 // Source: Kirillov et al., ICCV 2023; segment_anything/modeling/image_encoder.py; image_encoder() of the reference.
-import { globalScale, type ResolvedSettings } from '../ba-sam';
-import type { SamConfig } from '../config';
-import { Graph, type Value } from '../graph/graph';
+
+import type { SamConfig } from '../../config';
+import { Graph, type Value } from '../../graph/graph';
 import {
   cast,
   conv2d,
@@ -14,8 +14,9 @@ import {
   resizePositions,
   resizeRelPos,
   transpose,
-} from '../graph/ops';
-import { type ComputeDType, WeightScope } from './weights';
+} from '../../graph/ops';
+import { globalScale, type ResolvedSettings } from '../ba-sam';
+import { type ComputeDType, WeightScope } from '../weights';
 
 const EPS = 1e-6;
 
