@@ -1,7 +1,6 @@
 // The shape of a SAM model, inferred from its checkpoint: nobody has to name the variant. Every tensor that the
 // model needs is checked here, once, against what the others imply.
-import type { CheckpointDType, TensorInfo } from './checkpoint/checkpoint';
-import { checkpointError } from './checkpoint/file';
+import { Finder, type NamedTensors } from './checkpoint/finder';
 
 /** What follows from a checkpoint's shapes. Sizes in tokens or channels unless the name says px. */
 export interface SamConfig {
@@ -64,7 +63,6 @@ export interface ExpectedTensor {
   readonly required: boolean;
 }
 
-const WEIGHT_DTYPES: readonly CheckpointDType[] = ['f32', 'f16', 'bf16'];
 const DECODER_HEADS = 8;
 // A checkpoint is untrusted input: these bounds are far above any SAM and far below what exhausts memory.
 const MAX_PATCH_PX = 256;
@@ -89,11 +87,7 @@ const MAX_MASK_TOKENS = 64;
  * @throws SamError ERR_CHECKPOINT such as "sam.pth: expected image_encoder.blocks.3.attn.qkv.weight of shape
  *   [2304, 768] but found [2304, 512]"
  */
-export function inferConfig(checkpoint: {
-  readonly path: string;
-  readonly tensors: ReadonlyMap<string, TensorInfo>;
-  sourceName?(name: string): string | undefined;
-}): SamConfig {
+export function inferConfig(checkpoint: NamedTensors): SamConfig {
   const found = new Finder(checkpoint);
   const encoder = inferEncoder(found);
   const decoder =
@@ -114,7 +108,9 @@ function inferEncoder(found: Finder): Omit<SamConfig, 'hasDecoder' | 'decoder'> 
   const [outChannels] = found.shape(`${e}neck.0.weight`, ['out', width, 1, 1]);
   found.bound('output channels', outChannels, MAX_OUT_CHANNELS);
 
-  if (!found.hasAny(depth, 'rel_pos_h')) {
+  const hasAny = (what: string) =>
+    Array.from({ length: depth }, (_, i) => `${e}blocks.${i}.attn.${what}`).some((name) => found.has(name));
+  if (!hasAny('rel_pos_h')) {
     throw found.error(
       'has no relative position tables (image_encoder.blocks.N.attn.rel_pos_h), so the number of attention heads ' +
         'cannot be inferred',
@@ -172,7 +168,7 @@ function inferEncoder(found: Finder): Omit<SamConfig, 'hasDecoder' | 'decoder'> 
     outChannels,
     hasPosEmbed,
     hasRelPos: true,
-    hasCoefficient: found.hasAny(depth, 'coefficient'),
+    hasCoefficient: hasAny('coefficient'),
   };
 }
 
@@ -291,96 +287,4 @@ export function expectedTensors(config: SamConfig): ExpectedTensor[] {
   for (let i = 0; i < maskTokens; i++) mlp(`${d}output_hypernetworks_mlps.${i}`, dim, dim / 8);
   mlp(`${d}iou_prediction_head`, iouDim, maskTokens);
   return list;
-}
-
-/** Looks tensors up and words what is wrong with them. */
-class Finder {
-  private readonly tensors: ReadonlyMap<string, TensorInfo>;
-
-  constructor(private readonly checkpoint: Parameters<typeof inferConfig>[0]) {
-    this.tensors = checkpoint.tensors;
-  }
-
-  error(message: string) {
-    return checkpointError(this.checkpoint.path, message);
-  }
-
-  /** A name and, where the file calls the tensor otherwise, that name too. */
-  #title(name: string): string {
-    const source = this.checkpoint.sourceName?.(name);
-    return source === undefined || source === name ? name : `${name} (${source} in the file)`;
-  }
-
-  /** Is there a tensor of this name, or below it when it ends with a dot? */
-  has(name: string): boolean {
-    if (!name.endsWith('.')) return this.tensors.has(name);
-    for (const key of this.tensors.keys()) if (key.startsWith(name)) return true;
-    return false;
-  }
-
-  /** Does any block's attention have this tensor? */
-  hasAny(depth: number, what: string): boolean {
-    for (let i = 0; i < depth; i++)
-      if (this.tensors.has(`image_encoder.blocks.${i}.attn.${what}`)) return true;
-    return false;
-  }
-
-  /** One more than the largest N in `prefixN.…`, at least 1. */
-  count(prefix: string, limit: number): number {
-    let count = 1;
-    for (const key of this.tensors.keys()) {
-      if (!key.startsWith(prefix)) continue;
-      count = Math.max(count, 1 + Number(/^\d{1,9}/.exec(key.slice(prefix.length))?.[0] ?? 0));
-    }
-    if (!(count <= limit)) throw this.error(`expected at most ${limit} of ${prefix}N but found ${count}`);
-    return count;
-  }
-
-  /** A tensor's shape after comparing it with a pattern: numbers must agree, equal names stand for equal sizes. */
-  shape(name: string, pattern: readonly (number | string)[]): [number, number, number, number] {
-    const { shape } = this.#get(name);
-    const named = new Map<string, number>();
-    const agrees =
-      shape.length === pattern.length &&
-      pattern.every((part, i) => {
-        const size = shape[i]!;
-        if (!(size >= 1)) return false;
-        if (typeof part === 'number') return size === part;
-        if (!named.has(part)) named.set(part, size);
-        return named.get(part) === size;
-      });
-    if (!agrees)
-      throw this.error(
-        `expected ${this.#title(name)} of shape [${pattern.join(', ')}] but found ${text(shape)}`,
-      );
-    return shape as unknown as [number, number, number, number];
-  }
-
-  bound(what: string, value: number, max: number, min = 1): void {
-    if (!(value >= min && value <= max)) {
-      throw this.error(`expected a ${what} between ${min} and ${max} but found ${value}`);
-    }
-  }
-
-  check(name: string, expected: readonly number[]): void {
-    const { shape, dtype } = this.#get(name, expected);
-    const scalar = name.endsWith('.coefficient') && shape.length === 0;
-    if (!scalar && (shape.length !== expected.length || !expected.every((size, i) => size === shape[i]))) {
-      throw this.error(`expected ${this.#title(name)} of shape ${text(expected)} but found ${text(shape)}`);
-    }
-    if (!WEIGHT_DTYPES.includes(dtype)) {
-      throw this.error(`expected ${this.#title(name)} of dtype f32, f16 or bf16 but found ${dtype}`);
-    }
-  }
-
-  #get(name: string, expected?: readonly number[]): TensorInfo {
-    const info = this.tensors.get(name);
-    if (!info)
-      throw this.error(`expected ${name}${expected ? ` of shape ${text(expected)}` : ''} but it is missing`);
-    return info;
-  }
-}
-
-function text(shape: readonly number[]): string {
-  return `[${shape.join(', ')}]`;
 }
