@@ -1,9 +1,8 @@
 // Looks tensors up by their official names and words what is wrong with them.
 import type { SamError } from '../errors';
-import type { CheckpointDType, TensorInfo } from './checkpoint';
+import type { TensorInfo } from './checkpoint';
+import { WEIGHT_DTYPES } from './dtype';
 import { checkpointError } from './file';
-
-const WEIGHT_DTYPES: readonly CheckpointDType[] = ['f32', 'f16', 'bf16'];
 
 /** Tensors under official names. */
 export interface NamedTensors {
@@ -77,7 +76,7 @@ export class Finder {
     if (!scalar && (shape.length !== expected.length || !expected.every((size, i) => size === shape[i]))) {
       throw this.error(`expected ${this.#title(name)} of shape ${text(expected)} but found ${text(shape)}`);
     }
-    if (!WEIGHT_DTYPES.includes(dtype)) {
+    if (!WEIGHT_DTYPES.some((known) => known === dtype)) {
       throw this.error(`expected ${this.#title(name)} of dtype f32, f16 or bf16 but found ${dtype}`);
     }
   }
