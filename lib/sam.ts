@@ -19,7 +19,7 @@ import {
   settingsKey,
   settingsShape,
 } from './model/ba-sam';
-import { imageEncoder } from './model/vit/encoder';
+import { attentionOf, imageEncoder } from './model/families';
 import { type ComputeDType, weightDType } from './model/weights';
 import { native } from './native';
 import { MaskPredictor, type Prediction } from './prediction';
@@ -157,7 +157,7 @@ export class Sam implements AsyncDisposable {
     try {
       session = new Session(compute);
       const config = inferConfig(file);
-      resolveSettings(settings, config);
+      resolveSettings(settings, attentionOf(config));
       const tensors = expectedTensors(config);
       const total = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
       let done = 0;
@@ -197,7 +197,7 @@ export class Sam implements AsyncDisposable {
    */
   async encode(image: ImageInput | PixelValues, options: EncodeOptions = {}): Promise<Embedding> {
     const parsed = parse(encodeSchema as unknown as z.ZodType<EncodeOptions>, options, 'options');
-    const settings = resolveSettings(this.mergeSettings(parsed), this.config);
+    const settings = resolveSettings(this.mergeSettings(parsed), attentionOf(this.config));
     parsed.signal?.throwIfAborted();
     if (typeof image === 'object' && image !== null && 'pixelValues' in image) {
       return this.encodePixels(image, settings, parsed);

@@ -8,7 +8,7 @@ import { Graph } from '../graph/graph';
 import { slice } from '../graph/ops';
 import { type ProfileRow, Session } from '../graph/session';
 import { resolveSettings } from '../model/ba-sam';
-import { imageEncoder } from '../model/vit/encoder';
+import { attentionOf, imageEncoder } from '../model/families';
 import type { EncoderCase } from './cases';
 import { beside, type Rates, type RowConditions, rates } from './conditions';
 import type { Peaks } from './memory';
@@ -70,7 +70,7 @@ async function timeEncoder(
   try {
     await setRandomWeights(session, config, dtype);
     const distance = biases === 'plain' ? undefined : { metric: biases, slopes: SLOPE };
-    const settings = resolveSettings({ lengthScale: biases !== 'plain', distance }, config);
+    const settings = resolveSettings({ lengthScale: biases !== 'plain', distance }, attentionOf(config));
     const side = size / config.patch;
     const grid = { h: side, w: side };
     const pixels = random(3 * size * size, 2, 99);

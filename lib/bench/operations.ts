@@ -1,6 +1,7 @@
 // How many operations a benchmark's work takes: multiply-adds × 2 of all products and convolutions. Softmax, biases of any
 // kind, normalisations, activations, position tables, copies and the masks' upscaling are not counted.
-import type { SamConfig, SamDecoderConfig } from '../config';
+import type { SamDecoderConfig } from '../model/decoder/config';
+import type { ViTConfig } from '../model/vit/config';
 
 /**
  * Both products of an attention layer over a grid of N tokens: 4 · N · keys · D · H. In windows only the real tokens ask,
@@ -17,7 +18,7 @@ export function attentionOperations(layer: {
 }
 
 /** The image encoder on a grid of `tokens`. */
-export function encoderOperations(config: SamConfig, tokens: number): number {
+export function encoderOperations(config: ViTConfig, tokens: number): number {
   const { width: c, mlpDim, depth, outChannels: out, patch, heads, headDim, window, globalBlocks } = config;
   const block = 2 * c * 3 * c + 2 * c * c + 2 * 2 * c * mlpDim;
   const neck = 2 * c * out + 2 * 9 * out * out;

@@ -25,19 +25,22 @@ export class Finder {
     return checkpointError(this.checkpoint.path, message);
   }
 
-  /** Is there a tensor of this name, or below it when it ends with a dot? */
   has(name: string): boolean {
-    if (!name.endsWith('.')) return this.tensors.has(name);
-    for (const key of this.tensors.keys()) if (key.startsWith(name)) return true;
-    return false;
+    return this.tensors.has(name);
   }
 
-  /** One more than the largest N in `prefixN.…`, at least 1. */
-  count(prefix: string, limit: number): number {
+  /**
+   * One more than the largest N in `prefixN.…`, at least 1. More than four digits are a name, not a number.
+   *
+   * @param likeFirst names that count when they stand below N = 0: whatever else a file keeps below a number says nothing
+   */
+  count(prefix: string, limit: number, likeFirst: ReadonlySet<string>): number {
     let count = 1;
     for (const key of this.tensors.keys()) {
       if (!key.startsWith(prefix)) continue;
-      count = Math.max(count, 1 + Number(/^\d{1,9}/.exec(key.slice(prefix.length))?.[0] ?? 0));
+      const number = /^(0|[1-9]\d{0,3})(?=\.)/.exec(key.slice(prefix.length))?.[0];
+      if (number === undefined || Number(number) < count) continue;
+      if (likeFirst.has(`${prefix}0${key.slice(prefix.length + number.length)}`)) count = 1 + Number(number);
     }
     if (!(count <= limit)) throw this.error(`expected at most ${limit} of ${prefix}N but found ${count}`);
     return count;

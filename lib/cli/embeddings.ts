@@ -5,6 +5,7 @@ import { Embedding, type Size } from '../embedding';
 import { SamError } from '../errors';
 import { inputGeometry } from '../image/resize';
 import { type BaSamSettings, resolveSettings, settingsKey } from '../model/ba-sam';
+import { attentionOf } from '../model/families';
 import type { SharedOptions } from './options';
 
 /**
@@ -69,7 +70,7 @@ export async function loadEmbedding(
       lengthScale: settings.lengthScale ?? made.lengthScale,
       distance: settings.distance ?? made.distance ?? undefined,
     },
-    config,
+    attentionOf(config),
   );
   if (settingsKey(wanted) !== settingsKey(made)) {
     expected(`an embedding made with the settings ${settingsKey(wanted)}`, settingsKey(made));

@@ -7,6 +7,7 @@ import type { CudaInfo } from '../addon';
 import { openSamCheckpoint } from '../checkpoint/keys';
 import { inferConfig, type SamConfig } from '../config';
 import { backends } from '../device';
+import { describeEncoder } from '../model/families';
 import { cudaStatus, nativeStatus } from '../native';
 import { singleLine } from './errors';
 
@@ -132,19 +133,8 @@ function modelRows(model: NonNullable<Report['model']>, config: SamConfig): [str
       `${model.format}, ${model.naming} keys, ${model.dtypes.join(' and ')}, ${model.ignored} tensors ignored`,
     ],
     ['parameters', `${(model.parameters / 1e6).toFixed(1)} M`],
-    [
-      'encoder',
-      `${config.depth} blocks, ${config.width} channels, ${config.heads} heads × ${config.headDim}, patch ${config.patch}`,
-    ],
-    [
-      'attention',
-      `global in blocks ${config.globalBlocks.join(' ')}, otherwise windows of ${config.window} × ${config.window}`,
-    ],
+    ...describeEncoder(config).map(([name, text]): [string, string] => [name, text]),
     ['trained at', `${config.trainedSide_px} px (${config.trainedGrid} × ${config.trainedGrid} tokens)`],
-    ['positions', config.hasPosEmbed ? 'absolute and relative' : 'relative'],
-    ...(config.hasCoefficient
-      ? ([['coefficient', 'learned, one per attention layer']] as [string, string][])
-      : []),
     [
       'decoder',
       decoder

@@ -5,7 +5,8 @@ import { openSamCheckpoint } from '../checkpoint/keys';
 import { inferConfig, type SamConfig } from '../config';
 import type { Size } from '../embedding';
 import { SamError } from '../errors';
-import { type BaSamSettings, globalScale, resolveSettings } from '../model/ba-sam';
+import { type BaSamSettings, lengthFactor, resolveSettings } from '../model/ba-sam';
+import { attentionOf } from '../model/families';
 import type { PixelValues } from '../sam';
 
 /**
@@ -17,7 +18,7 @@ export async function inspectModel(path: string, settings: BaSamSettings): Promi
   const file = await openSamCheckpoint(path);
   try {
     const config = inferConfig(file);
-    resolveSettings(settings, config);
+    resolveSettings(settings, attentionOf(config));
     return config;
   } finally {
     await file.close();
@@ -31,7 +32,8 @@ export async function inspectModel(path: string, settings: BaSamSettings): Promi
  */
 export function checkScale(settings: BaSamSettings, config: SamConfig, input: Size): void {
   const grid = { h: input.height / config.patch, w: input.width / config.patch };
-  globalScale(resolveSettings(settings, config), config, grid, input);
+  const attention = attentionOf(config);
+  lengthFactor(resolveSettings(settings, attention), attention, grid, input);
 }
 
 /**

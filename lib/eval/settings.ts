@@ -5,10 +5,11 @@ import { SamError } from '../errors';
 import {
   type BaSamSettings,
   type DistancePenalty,
-  globalScale,
+  lengthFactor,
   resolveSettings,
   ZERO_SHOT,
 } from '../model/ba-sam';
+import { attentionOf } from '../model/families';
 
 /**
  * The attention settings that an evaluation compares, by name:
@@ -61,12 +62,13 @@ export function cellsOf(sizes: readonly number[], attention: readonly AttentionS
  * @throws SamError ERR_INVALID_ARGUMENT, for example for `released-code` below 1024 px
  */
 export function checkCells(cells: readonly Cell[], config: SamConfig, penalty?: DistancePenalty): void {
+  const traits = attentionOf(config);
   for (const { size, attention } of cells) {
     const side = Math.ceil(size / config.patch) * config.patch;
     const grid = { h: side / config.patch, w: side / config.patch };
     try {
-      const settings = resolveSettings(attentionSettings(attention, penalty), config);
-      globalScale(settings, config, grid, { width: side, height: side });
+      const settings = resolveSettings(attentionSettings(attention, penalty), traits);
+      lengthFactor(settings, traits, grid, { width: side, height: side });
     } catch (error) {
       if (!(error instanceof SamError)) throw error;
       throw new SamError(error.code, `Attention ${attention} at size ${size}: ${error.message}`, {

@@ -1,12 +1,13 @@
 // Counts of operations: against numbers worked out by hand, and against the graphs that are run.
 import { describe, expect, it } from 'vitest';
-import { encoderOnly, SAM_DECODER, samConfig } from '../../lib/bench/models';
+import { encoderOnly, samConfig } from '../../lib/bench/models';
 import { attentionOperations, decoderOperations, encoderOperations } from '../../lib/bench/operations';
 import type { Graph, Value } from '../../lib/graph/graph';
 import { OP_NAMES } from '../../lib/graph/ops';
 import { resolveSettings } from '../../lib/model/ba-sam';
+import { SAM_DECODER } from '../../lib/model/decoder/config';
 import { maskDecoder } from '../../lib/model/decoder/mask-decoder';
-import { imageEncoder } from '../../lib/model/vit/encoder';
+import { attentionOf, imageEncoder } from '../../lib/model/families';
 
 interface Node {
   readonly op: number;
@@ -70,7 +71,7 @@ describe('encoder', () => {
 
   it.each(['vit-b', 'vit-l', 'vit-h'] as const)('%s: as its graph says', (name) => {
     const config = encoderOnly(samConfig(name));
-    const settings = resolveSettings({}, config);
+    const settings = resolveSettings({}, attentionOf(config));
     const graph = imageEncoder(config, { batch: 1, grid: { h: 40, w: 24 }, settings, dtype: 'f32' });
     expect(encoderOperations(config, 40 * 24)).toBe(countGraph(graph));
   });

@@ -17,7 +17,7 @@ const { openCheckpoint } = dist('checkpoint/checkpoint');
 const { openSamCheckpoint } = dist('checkpoint/keys');
 const { expectedTensors, inferConfig } = dist('config');
 const { Session } = dist('graph/session');
-const { imageEncoder } = dist('model/vit/encoder');
+const { attentionOf, imageEncoder } = dist('model/families');
 const { weightDType } = dist('model/weights');
 
 const GOLDEN = path.join(root, 'test/fixtures/golden');
@@ -94,7 +94,8 @@ async function checkEncoder(name, dtype) {
   const expected = await openCheckpoint(path.join(GOLDEN, `${name}.expected.safetensors`));
   const { cases } = JSON.parse(readFileSync(path.join(GOLDEN, `${name}.json`), 'utf8'));
   for (const c of cases) {
-    const settings = resolveSettings({ lengthScale: c.ba?.length_scale, distance: c.ba?.distance }, config);
+    const chosen = { lengthScale: c.ba?.length_scale, distance: c.ba?.distance };
+    const settings = resolveSettings(chosen, attentionOf(config));
     const grid = { h: c.height / config.patch, w: c.width / config.patch };
     const build = () => imageEncoder(config, { batch: 1, grid, settings, dtype });
     const run = async () => (await session.run(c.key, build, [goldenImage(c)]))[0];

@@ -8,7 +8,7 @@ import { expectedTensors, inferConfig, type SamConfig } from '../../lib/config';
 import type { Device } from '../../lib/device';
 import { Session } from '../../lib/graph/session';
 import { resolveSettings } from '../../lib/model/ba-sam';
-import { imageEncoder } from '../../lib/model/vit/encoder';
+import { attentionOf, imageEncoder } from '../../lib/model/families';
 import { type ComputeDType, weightDType } from '../../lib/model/weights';
 import { largestRelativeError, relativeL2 } from './compare';
 import { goldenImage } from './golden';
@@ -89,7 +89,7 @@ export function encoderSuite({ device, dtypes, tolerance, timeout = 60_000 }: En
         const { config, session } = model;
         const settings = resolveSettings(
           { lengthScale: c.ba?.length_scale, distance: c.ba?.distance },
-          config,
+          attentionOf(config),
         );
         const grid = { h: c.height / config.patch, w: c.width / config.patch };
         const taps = ['embed', ...Array.from({ length: config.depth }, (_, i) => `block${i}`)].filter((tap) =>
