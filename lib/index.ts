@@ -3,7 +3,6 @@ export type { CudaDevice } from './addon';
 export { type AttentionOptions, type AttentionResult, attention } from './attention';
 export { openSamCheckpoint, type SamCheckpoint } from './checkpoint/keys';
 export { type TensorToWrite, writeSafetensors } from './checkpoint/safetensors';
-export { inferConfig, type SamConfig } from './config';
 export { type BackendStatus, backends, type Device, type ResolvedDevice } from './device';
 export { Embedding, type EmbeddingInfo, type Size } from './embedding';
 export { SamError, type SamErrorCode } from './errors';
@@ -28,6 +27,7 @@ export {
   type ResolvedSettings,
   ZERO_SHOT,
 } from './model/ba-sam';
+export { inferConfig, type SamConfig } from './model/config';
 export type { SamDecoderConfig } from './model/decoder/config';
 export { imageTokens, type MaskDecoderOptions, maskDecoder } from './model/decoder/mask-decoder';
 export type { EncoderConfig, ImageEncoderOptions } from './model/encoder';

@@ -3,7 +3,6 @@ import path from 'node:path';
 import { z } from 'zod';
 import type { NativeToken, TensorData } from './addon';
 import { openSamCheckpoint } from './checkpoint/keys';
-import { expectedTensors, inferConfig, type SamConfig } from './config';
 import { type Device, resolveCompute } from './device';
 import { Embedding, type Size } from './embedding';
 import { invalidArgument, SamError } from './errors';
@@ -19,8 +18,10 @@ import {
   settingsKey,
   settingsShape,
 } from './model/ba-sam';
+import { inferConfig, type SamConfig } from './model/config';
 import { attentionOf, imageEncoder } from './model/families';
-import { type ComputeDType, weightDType } from './model/weights';
+import { loadWeights } from './model/load-weights';
+import type { ComputeDType } from './model/weights';
 import { native } from './native';
 import { MaskPredictor, type Prediction } from './prediction';
 import { type Prompt, promptTokens } from './prompts';
@@ -158,22 +159,7 @@ export class Sam implements AsyncDisposable {
       session = new Session(compute);
       const config = inferConfig(file);
       resolveSettings(settings, attentionOf(config));
-      const tensors = expectedTensors(config);
-      const total = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-      let done = 0;
-      for (const { name, shape } of tensors) {
-        signal?.throwIfAborted();
-        const source = file.tensors.get(name)!.dtype as 'f32' | 'f16' | 'bf16';
-        await session.setWeight(
-          name,
-          source,
-          weightDType(name, shape, compute.dtype),
-          shape,
-          await file.read(name),
-        );
-        done += elementCount(shape);
-        onProgress?.(done / total);
-      }
+      await loadWeights({ ...file, config }, session, compute.dtype, { signal, onProgress });
       signal?.throwIfAborted();
       return new Sam(config, session.device, compute.dtype, settings, session, compute.f8);
     } catch (error) {

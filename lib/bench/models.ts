@@ -1,5 +1,5 @@
 // The configurations of SAM's three models, for benchmarks and tests that need one without its checkpoint.
-import type { SamConfig } from '../config';
+import type { SamConfig } from '../model/config';
 import { SAM_DECODER } from '../model/decoder/config';
 import { VIT_VARIANTS } from '../model/vit/variants';
 

@@ -1,10 +1,10 @@
 // `--embedding`: a kept embedding is used when it fits the image and the options, never silently when it does not.
 
-import type { SamConfig } from '../config';
 import { Embedding, type Size } from '../embedding';
 import { SamError } from '../errors';
 import { inputGeometry } from '../image/resize';
 import { type BaSamSettings, resolveSettings, settingsKey } from '../model/ba-sam';
+import type { SamConfig } from '../model/config';
 import { attentionOf } from '../model/families';
 import type { SharedOptions } from './options';
 

@@ -2,10 +2,10 @@
 
 import { type Checkpoint, openCheckpoint, type TensorInfo } from '../checkpoint/checkpoint';
 import { openSamCheckpoint } from '../checkpoint/keys';
-import { inferConfig, type SamConfig } from '../config';
 import type { Size } from '../embedding';
 import { SamError } from '../errors';
 import { type BaSamSettings, lengthFactor, resolveSettings } from '../model/ba-sam';
+import { inferConfig, type SamConfig } from '../model/config';
 import { attentionOf } from '../model/families';
 import type { PixelValues } from '../sam';
 

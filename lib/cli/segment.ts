@@ -1,12 +1,12 @@
 // `ba-sam segment IMAGE …`: an image and prompts in; masks, overlay, JSON and low-resolution logits out.
 import { stat } from 'node:fs/promises';
-import type { SamConfig } from '../config';
 import { resolveCompute } from '../device';
 import type { Size } from '../embedding';
 import { SamError } from '../errors';
 import { decodeImage } from '../image/load';
 import { inputGeometry } from '../image/resize';
 import type { BaSamSettings } from '../model/ba-sam';
+import type { SamConfig } from '../model/config';
 import { BUNDLED_MODEL, Sam } from '../sam';
 import { loadEmbedding } from './embeddings';
 import { checkScale, inspectModel, readMaskInput } from './inputs';

@@ -3,9 +3,9 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { openSamCheckpoint } from '../checkpoint/keys';
-import { inferConfig, type SamConfig } from '../config';
 import { SamError } from '../errors';
 import { ioReason } from '../image/load';
+import { inferConfig, type SamConfig } from '../model/config';
 
 /**
  * Reads a model's configuration, which takes milliseconds.

@@ -1,6 +1,5 @@
 // What is compared: BA-SAM's settings by name, at sizes that each must be defined for.
 
-import type { SamConfig } from '../config';
 import { SamError } from '../errors';
 import {
   type BaSamSettings,
@@ -9,6 +8,7 @@ import {
   resolveSettings,
   ZERO_SHOT,
 } from '../model/ba-sam';
+import type { SamConfig } from '../model/config';
 import { attentionOf } from '../model/families';
 
 /**

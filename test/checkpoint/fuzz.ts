@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { inflateRawSync } from 'node:zlib';
 import { openCheckpoint } from '../../lib/checkpoint/checkpoint';
 import { mapKeys } from '../../lib/checkpoint/keys';
-import { inferConfig } from '../../lib/config';
 import { SamError } from '../../lib/errors';
+import { inferConfig } from '../../lib/model/config';
 import { makeSafetensors, makeZip, type ZipPart } from './make-zip';
 
 export interface FuzzOptions {

@@ -15,10 +15,10 @@ const dist = (name) => require(path.join(root, 'dist', `${name}.js`));
 const { resolveSettings } = dist('model/ba-sam');
 const { openCheckpoint } = dist('checkpoint/checkpoint');
 const { openSamCheckpoint } = dist('checkpoint/keys');
-const { expectedTensors, inferConfig } = dist('config');
+const { inferConfig } = dist('model/config');
 const { Session } = dist('graph/session');
 const { attentionOf, imageEncoder } = dist('model/families');
-const { weightDType } = dist('model/weights');
+const { loadWeights } = dist('model/load-weights');
 
 const GOLDEN = path.join(root, 'test/fixtures/golden');
 const TOLERANCE = { f32: 5e-4, half: 2e-2 };
@@ -86,10 +86,7 @@ async function checkEncoder(name, dtype) {
   const file = await openSamCheckpoint(path.join(GOLDEN, `${name}.safetensors`));
   const config = inferConfig(file);
   const session = new Session({ device: args.device });
-  for (const { name: key, shape } of expectedTensors(config)) {
-    const { dtype: source } = file.tensors.get(key);
-    await session.setWeight(key, source, weightDType(key, shape, dtype), shape, await file.read(key));
-  }
+  await loadWeights({ ...file, config }, session, dtype);
   await file.close();
   const expected = await openCheckpoint(path.join(GOLDEN, `${name}.expected.safetensors`));
   const { cases } = JSON.parse(readFileSync(path.join(GOLDEN, `${name}.json`), 'utf8'));

@@ -4,12 +4,13 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../lib/checkpoint/checkpoint';
 import { openSamCheckpoint } from '../../lib/checkpoint/keys';
-import { expectedTensors, inferConfig, type SamConfig } from '../../lib/config';
 import type { Device } from '../../lib/device';
 import { Session } from '../../lib/graph/session';
 import { resolveSettings } from '../../lib/model/ba-sam';
+import { inferConfig, type SamConfig } from '../../lib/model/config';
 import { attentionOf, imageEncoder } from '../../lib/model/families';
-import { type ComputeDType, weightDType } from '../../lib/model/weights';
+import { loadWeights } from '../../lib/model/load-weights';
+import type { ComputeDType } from '../../lib/model/weights';
 import { largestRelativeError, relativeL2 } from './compare';
 import { goldenImage } from './golden';
 
@@ -44,10 +45,7 @@ async function loadEncoder(
   const file = await openSamCheckpoint(path.join(FIXTURES, `${name}.safetensors`));
   const config = inferConfig(file);
   const session = new Session({ device });
-  for (const { name: key, shape } of expectedTensors(config)) {
-    const source = file.tensors.get(key)!.dtype as 'bf16';
-    await session.setWeight(key, source, weightDType(key, shape, dtype), shape, await file.read(key));
-  }
+  await loadWeights({ ...file, config }, session, dtype);
   await file.close();
   return { session, config };
 }
