@@ -27,7 +27,7 @@ export {
   type ResolvedSettings,
   ZERO_SHOT,
 } from './model/ba-sam';
-export { inferConfig, type SamConfig } from './model/config';
+export type { SamConfig } from './model/config';
 export type { SamDecoderConfig } from './model/decoder/config';
 export { imageTokens, type MaskDecoderOptions, maskDecoder } from './model/decoder/mask-decoder';
 export type { EncoderConfig, ImageEncoderOptions } from './model/encoder';

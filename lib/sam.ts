@@ -18,7 +18,7 @@ import {
   settingsKey,
   settingsShape,
 } from './model/ba-sam';
-import { inferConfig, type SamConfig } from './model/config';
+import type { SamConfig } from './model/config';
 import { attentionOf, imageEncoder } from './model/families';
 import { loadWeights } from './model/load-weights';
 import type { ComputeDType } from './model/weights';
@@ -157,9 +157,9 @@ export class Sam implements AsyncDisposable {
     let session: Session | undefined;
     try {
       session = new Session(compute);
-      const config = inferConfig(file);
+      const { config } = file;
       resolveSettings(settings, attentionOf(config));
-      await loadWeights({ ...file, config }, session, compute.dtype, { signal, onProgress });
+      await loadWeights(file, session, compute.dtype, { signal, onProgress });
       signal?.throwIfAborted();
       return new Sam(config, session.device, compute.dtype, settings, session, compute.f8);
     } catch (error) {

@@ -6,7 +6,7 @@ import path from 'node:path';
 import type { CudaInfo } from '../addon';
 import { openSamCheckpoint } from '../checkpoint/keys';
 import { backends } from '../device';
-import { inferConfig, type SamConfig } from '../model/config';
+import type { SamConfig } from '../model/config';
 import { describeEncoder } from '../model/families';
 import { cudaStatus, nativeStatus } from '../native';
 import { singleLine } from './errors';
@@ -52,7 +52,6 @@ async function features(): Promise<string[]> {
 async function describeModel(file: string) {
   const checkpoint = await openSamCheckpoint(file);
   try {
-    const config = inferConfig(checkpoint);
     let parameters = 0;
     for (const { shape } of checkpoint.tensors.values()) parameters += shape.reduce((a, b) => a * b, 1);
     const dtypes = [...new Set([...checkpoint.tensors.values()].map(({ dtype }) => dtype))];
@@ -64,7 +63,7 @@ async function describeModel(file: string) {
       dtypes,
       parameters,
       ignored: checkpoint.ignored.length,
-      config,
+      config: checkpoint.config,
     };
   } finally {
     await checkpoint.close();

@@ -5,7 +5,7 @@ import { openSamCheckpoint } from '../checkpoint/keys';
 import type { Size } from '../embedding';
 import { SamError } from '../errors';
 import { type BaSamSettings, lengthFactor, resolveSettings } from '../model/ba-sam';
-import { inferConfig, type SamConfig } from '../model/config';
+import type { SamConfig } from '../model/config';
 import { attentionOf } from '../model/families';
 import type { PixelValues } from '../sam';
 
@@ -17,9 +17,8 @@ import type { PixelValues } from '../sam';
 export async function inspectModel(path: string, settings: BaSamSettings): Promise<SamConfig> {
   const file = await openSamCheckpoint(path);
   try {
-    const config = inferConfig(file);
-    resolveSettings(settings, attentionOf(config));
-    return config;
+    resolveSettings(settings, attentionOf(file.config));
+    return file.config;
   } finally {
     await file.close();
   }

@@ -5,7 +5,7 @@ import { stat } from 'node:fs/promises';
 import { openSamCheckpoint } from '../checkpoint/keys';
 import { SamError } from '../errors';
 import { ioReason } from '../image/load';
-import { inferConfig, type SamConfig } from '../model/config';
+import type { SamConfig } from '../model/config';
 
 /**
  * Reads a model's configuration, which takes milliseconds.
@@ -15,14 +15,13 @@ import { inferConfig, type SamConfig } from '../model/config';
 export async function modelConfig(path: string): Promise<SamConfig> {
   const file = await openSamCheckpoint(path);
   try {
-    const config = inferConfig(file);
-    if (!config.decoder) {
+    if (!file.config.decoder) {
       throw new SamError(
         'ERR_CHECKPOINT',
         `${path}: expected a mask decoder but found an image encoder only: it predicts no masks`,
       );
     }
-    return config;
+    return file.config;
   } finally {
     await file.close();
   }

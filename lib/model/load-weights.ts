@@ -3,7 +3,7 @@ import { toFloat32, type WeightDType } from '../checkpoint/dtype';
 import type { SamCheckpoint } from '../checkpoint/keys';
 import { elementCount } from '../graph/graph';
 import type { Session } from '../graph/session';
-import { type ModelWeight, modelWeights, type SamConfig } from './config';
+import { type ModelWeight, modelWeights } from './config';
 import type { ComputeDType } from './weights';
 
 /**
@@ -14,7 +14,7 @@ import type { ComputeDType } from './weights';
  * @throws SamError ERR_IO, ERR_CHECKPOINT, ERR_OUT_OF_MEMORY, ERR_DISPOSED; the signal's reason
  */
 export async function loadWeights(
-  file: Pick<SamCheckpoint, 'tensors' | 'read'> & { readonly config: SamConfig },
+  file: Pick<SamCheckpoint, 'config' | 'tensors' | 'read'>,
   session: Pick<Session, 'setWeight'>,
   dtype: ComputeDType,
   { signal, onProgress }: { signal?: AbortSignal; onProgress?: (fraction: number) => void } = {},

@@ -7,7 +7,7 @@ import { beforeAll, expect, it } from 'vitest';
 import { openSamCheckpoint } from '../../lib/checkpoint/keys';
 import { writeSafetensors } from '../../lib/checkpoint/safetensors';
 import { Embedding } from '../../lib/embedding';
-import { inferConfig, modelTensors, type SamConfig } from '../../lib/model/config';
+import { modelTensors, type SamConfig } from '../../lib/model/config';
 import { baSam, place, ROOT, temporaryFolder } from './run';
 
 const folder = temporaryFolder();
@@ -16,7 +16,7 @@ const at = (name: string) => path.join(folder, name);
 async function writeHollowModel(file: string): Promise<void> {
   const bundled = await openSamCheckpoint(path.join(ROOT, 'models', 'sam-nano.safetensors'));
   const shape = { width: 2048, heads: 32, mlpDim: 8192, depth: 12 };
-  const config: SamConfig = { ...inferConfig(bundled), ...shape };
+  const config: SamConfig = { ...bundled.config, ...shape };
   await bundled.close();
   const header: Record<string, unknown> = {};
   let end = 0;

@@ -15,7 +15,6 @@ const dist = (name) => require(path.join(root, 'dist', `${name}.js`));
 const { resolveSettings } = dist('model/ba-sam');
 const { openCheckpoint } = dist('checkpoint/checkpoint');
 const { openSamCheckpoint } = dist('checkpoint/keys');
-const { inferConfig } = dist('model/config');
 const { Session } = dist('graph/session');
 const { attentionOf, imageEncoder } = dist('model/families');
 const { loadWeights } = dist('model/load-weights');
@@ -84,9 +83,9 @@ const sameBits = (a, b) => Buffer.from(a.buffer).equals(Buffer.from(b.buffer));
 
 async function checkEncoder(name, dtype) {
   const file = await openSamCheckpoint(path.join(GOLDEN, `${name}.safetensors`));
-  const config = inferConfig(file);
+  const { config } = file;
   const session = new Session({ device: args.device });
-  await loadWeights({ ...file, config }, session, dtype);
+  await loadWeights(file, session, dtype);
   await file.close();
   const expected = await openCheckpoint(path.join(GOLDEN, `${name}.expected.safetensors`));
   const { cases } = JSON.parse(readFileSync(path.join(GOLDEN, `${name}.json`), 'utf8'));

@@ -7,7 +7,7 @@ import { openSamCheckpoint } from '../../lib/checkpoint/keys';
 import type { Device } from '../../lib/device';
 import { Session } from '../../lib/graph/session';
 import { resolveSettings } from '../../lib/model/ba-sam';
-import { inferConfig, type SamConfig } from '../../lib/model/config';
+import type { SamConfig } from '../../lib/model/config';
 import { attentionOf, imageEncoder } from '../../lib/model/families';
 import { loadWeights } from '../../lib/model/load-weights';
 import type { ComputeDType } from '../../lib/model/weights';
@@ -43,11 +43,10 @@ async function loadEncoder(
   dtype: ComputeDType,
 ): Promise<{ session: Session; config: SamConfig }> {
   const file = await openSamCheckpoint(path.join(FIXTURES, `${name}.safetensors`));
-  const config = inferConfig(file);
   const session = new Session({ device });
-  await loadWeights({ ...file, config }, session, dtype);
+  await loadWeights(file, session, dtype);
   await file.close();
-  return { session, config };
+  return { session, config: file.config };
 }
 
 /** Declares the tests. */
