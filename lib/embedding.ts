@@ -1,9 +1,9 @@
 // An encoded image: what predict() needs, and how it is kept in a file.
 import { z } from 'zod';
-import type { ResolvedSettings } from './ba-sam';
 import { openCheckpoint } from './checkpoint/checkpoint';
 import { writeSafetensors } from './checkpoint/safetensors';
 import { SamError } from './errors';
+import type { ResolvedSettings } from './model/ba-sam';
 import { dtype } from './options/compute';
 import { metric, mode } from './options/settings';
 

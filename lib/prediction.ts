@@ -1,11 +1,11 @@
 // From prompts on an embedding to masks: batches of prompts through the mask decoder, then masks of the image's size.
 import { unlessAborted } from './abort';
 import type { TensorData } from './addon';
-import type { SamDecoderConfig } from './config';
 import type { Embedding } from './embedding';
 import { Graph } from './graph/graph';
 import type { RunOptions, Session } from './graph/session';
-import { imageTokens, maskDecoder } from './model/mask-decoder';
+import type { SamDecoderConfig } from './model/decoder/config';
+import { imageTokens, maskDecoder } from './model/decoder/mask-decoder';
 import { upsampleMasks } from './ops';
 import type { PromptTokens } from './prompts';
 

@@ -1,7 +1,7 @@
 // Prompts: what the user may give, checked and turned into the decoder's tokens.
 import type { Embedding } from './embedding';
 import { SamError } from './errors';
-import { LABEL } from './model/prompt-encoder';
+import { LABEL } from './model/decoder/prompt-encoder';
 import { type Prompt, type PromptPoint, promptSchema } from './options/prompt';
 import { parse } from './options/validate';
 

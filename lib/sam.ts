@@ -1,9 +1,7 @@
 // The library's main class: load a checkpoint, encode images, predict masks.
 import path from 'node:path';
 import type { NativeToken, TensorData } from './addon';
-import { type ResolvedSettings, resolveSettings, settingsKey } from './ba-sam';
 import { openSamCheckpoint } from './checkpoint/keys';
-import { expectedTensors, inferConfig, type SamConfig } from './config';
 import { resolveCompute } from './device';
 import { Embedding, type Size } from './embedding';
 import { invalidArgument, SamError } from './errors';
@@ -12,8 +10,10 @@ import { type RunOptions, Session } from './graph/session';
 import { copyInput, decodeImage, rawRgb } from './image/load';
 import { inputGeometry } from './image/resize';
 import type { ImageInput } from './image/types';
-import { imageEncoder } from './model/image-encoder';
-import { weightDType } from './model/weights';
+import { type ResolvedSettings, resolveSettings, settingsKey } from './model/ba-sam';
+import type { SamConfig } from './model/config';
+import { attentionOf, imageEncoder } from './model/families';
+import { loadWeights } from './model/load-weights';
 import { native } from './native';
 import type { ComputeDType } from './options/compute';
 import {
@@ -86,24 +86,9 @@ export class Sam implements AsyncDisposable {
     let session: Session | undefined;
     try {
       session = new Session(compute);
-      const config = inferConfig(file);
-      resolveSettings(settings, config);
-      const tensors = expectedTensors(config);
-      const total = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-      let done = 0;
-      for (const { name, shape } of tensors) {
-        signal?.throwIfAborted();
-        const source = file.tensors.get(name)!.dtype as 'f32' | 'f16' | 'bf16';
-        await session.setWeight(
-          name,
-          source,
-          weightDType(name, shape, compute.dtype),
-          shape,
-          await file.read(name),
-        );
-        done += elementCount(shape);
-        onProgress?.(done / total);
-      }
+      const { config } = file;
+      resolveSettings(settings, attentionOf(config));
+      await loadWeights(file, session, compute.dtype, { signal, onProgress });
       signal?.throwIfAborted();
       return new Sam(config, session.device, compute.dtype, settings, session, compute.f8);
     } catch (error) {
@@ -127,7 +112,7 @@ export class Sam implements AsyncDisposable {
    */
   async encode(image: ImageInput | PixelValues, options: EncodeOptions = {}): Promise<Embedding> {
     const parsed = parse(encodeSchema, options, 'options');
-    const settings = resolveSettings(this.mergeSettings(parsed), this.config);
+    const settings = resolveSettings(this.mergeSettings(parsed), attentionOf(this.config));
     parsed.signal?.throwIfAborted();
     if (typeof image === 'object' && image !== null && 'pixelValues' in image) {
       return this.encodePixels(image, settings, parsed);

@@ -4,7 +4,7 @@ import { encodeOptions, forEachEmbedding } from '../study/measure.mjs';
 import { relativeL2 } from './golden.mjs';
 
 const { Sam } = dist('sam');
-const { ZERO_SHOT } = dist('ba-sam');
+const { ZERO_SHOT } = dist('model/ba-sam');
 
 function iou(a, b) {
   let both = 0;

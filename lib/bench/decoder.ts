@@ -2,12 +2,12 @@
 // (width 256), which the bundled model has, on an embedding of random numbers.
 import { Embedding } from '../embedding';
 import type { ProfileRow } from '../graph/session';
+import { SAM_DECODER } from '../model/decoder/config';
 import type { Prompt } from '../prompts';
 import { Sam } from '../sam';
 import type { DecoderCase } from './cases';
 import { measureBetweenProducts, type Rates, type RowConditions, rates } from './conditions';
 import type { Peaks } from './memory';
-import { SAM_DECODER } from './models';
 import { digits, flopsOf, measureInterleaved, opTimes, type Times, timesOf, wall } from './timing';
 import { random } from './weights';
 

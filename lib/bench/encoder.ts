@@ -3,10 +3,11 @@
 // ms is the sum of all ops on the CPU. On CUDA it is a whole run as a program sees it, a replayed graph between the copies
 // to and from the device; device_ms is the sum of all ops, each between two events, and transfer_ms what a run with
 // the same copies and next to no work takes.
-import { resolveSettings } from '../ba-sam';
+
 import { Graph } from '../graph/graph';
 import { type ProfileRow, Session } from '../graph/session';
-import { imageEncoder } from '../model/image-encoder';
+import { resolveSettings } from '../model/ba-sam';
+import { attentionOf, imageEncoder } from '../model/families';
 import { slice } from '../ops';
 import type { EncoderCase } from './cases';
 import { measureBetweenProducts, type Rates, type RowConditions, rates } from './conditions';
@@ -76,7 +77,7 @@ async function timeEncoder(
   try {
     await setRandomWeights(session, config, dtype);
     const distance = biases === 'plain' ? undefined : { metric: biases };
-    const settings = resolveSettings({ lengthScale: biases !== 'plain', distance }, config);
+    const settings = resolveSettings({ lengthScale: biases !== 'plain', distance }, attentionOf(config));
     const side = size / config.patch;
     const grid = { h: side, w: side };
     const pixels = random(3 * size * size, 2, 99);

@@ -1,9 +1,11 @@
 // `--embedding`: a kept embedding is used when it fits the image and the options, never silently when it does not.
-import { resolveSettings, settingsKey } from '../ba-sam';
-import type { SamConfig } from '../config';
+
 import { Embedding, type Size } from '../embedding';
 import { SamError } from '../errors';
 import { inputGeometry } from '../image/resize';
+import { resolveSettings, settingsKey } from '../model/ba-sam';
+import type { SamConfig } from '../model/config';
+import { attentionOf } from '../model/families';
 import type { BaSamSettings } from '../options/settings';
 import type { EncodingOptions } from './settings';
 
@@ -69,7 +71,7 @@ export async function loadEmbedding(
       lengthScale: settings.lengthScale ?? made.lengthScale,
       distance: settings.distance ?? made.distance ?? undefined,
     },
-    config,
+    attentionOf(config),
   );
   if (settingsKey(wanted) !== settingsKey(made)) {
     expected(`an embedding made with the settings ${settingsKey(wanted)}`, settingsKey(made));

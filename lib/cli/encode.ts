@@ -1,11 +1,11 @@
 // `ba-sam encode IN -o OUT.safetensors`: an image or pixel values in, an embedding out.
 import path from 'node:path';
-import type { SamConfig } from '../config';
 import { resolveCompute } from '../device';
 import type { Size } from '../embedding';
 import { decodeImage } from '../image/load';
 import { inputGeometry } from '../image/resize';
 import type { RgbImage } from '../image/types';
+import type { SamConfig } from '../model/config';
 import { encodeCommandShape } from '../options/commands';
 import { readText } from '../options/text';
 import { filePath } from '../options/validate';

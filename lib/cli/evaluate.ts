@@ -1,4 +1,5 @@
 // `ba-sam evaluate …`: a dataset or a suite of them in; tables, charts and every image's numbers out.
+
 import { evaluate } from '../eval/evaluate';
 import { type EvaluationResult, resultTable } from '../eval/report';
 import { evaluateSuite, suiteTable } from '../eval/suite';

@@ -1,11 +1,11 @@
 // `ba-sam segment IMAGE …`: an image and prompts in; masks, overlay, JSON and low-resolution logits out.
 import { stat } from 'node:fs/promises';
-import type { SamConfig } from '../config';
 import { resolveCompute } from '../device';
 import type { Size } from '../embedding';
 import { SamError } from '../errors';
 import { decodeImage } from '../image/load';
 import { inputGeometry } from '../image/resize';
+import type { SamConfig } from '../model/config';
 import { segmentCommandShape } from '../options/commands';
 import type { BaSamSettings } from '../options/settings';
 import { readText } from '../options/text';

@@ -1,7 +1,9 @@
 // What is compared: BA-SAM's settings by name, at sizes that each must be defined for.
-import { globalScale, resolveSettings } from '../ba-sam';
-import type { SamConfig } from '../config';
+
 import { SamError } from '../errors';
+import { lengthFactor, resolveSettings } from '../model/ba-sam';
+import type { SamConfig } from '../model/config';
+import { attentionOf } from '../model/families';
 import type { AttentionSetting } from '../options/evaluate';
 import { type BaSamSettings, type DistancePenalty, ZERO_SHOT } from '../options/settings';
 
@@ -45,12 +47,13 @@ export function cellsOf(sizes: readonly number[], attention: readonly AttentionS
  * @throws SamError ERR_INVALID_ARGUMENT, for example for `released-code` below 1024 px
  */
 export function checkCells(cells: readonly Cell[], config: SamConfig, distance?: DistancePenalty): void {
+  const traits = attentionOf(config);
   for (const { size, attention } of cells) {
     const side = Math.ceil(size / config.patch) * config.patch;
     const grid = { h: side / config.patch, w: side / config.patch };
     try {
-      const settings = resolveSettings(attentionSettings(attention, distance), config);
-      globalScale(settings, config, grid, { width: side, height: side });
+      const settings = resolveSettings(attentionSettings(attention, distance), traits);
+      lengthFactor(settings, traits, grid, { width: side, height: side });
     } catch (error) {
       if (!(error instanceof SamError)) throw error;
       throw new SamError(error.code, `Attention ${attention} at size ${size}: ${error.message}`, {

@@ -1,10 +1,11 @@
 // Counts of operations, which are read off the graphs that are run: against numbers worked out by hand.
 import { describe, expect, it } from 'vitest';
-import { resolveSettings } from '../../lib/ba-sam';
-import { encoderOnly, SAM_DECODER, samConfig } from '../../lib/bench/models';
+import { encoderOnly, samConfig } from '../../lib/bench/models';
 import { Graph } from '../../lib/graph/graph';
-import { imageEncoder } from '../../lib/model/image-encoder';
-import { imageTokens, maskDecoder } from '../../lib/model/mask-decoder';
+import { resolveSettings } from '../../lib/model/ba-sam';
+import { SAM_DECODER } from '../../lib/model/decoder/config';
+import { imageTokens, maskDecoder } from '../../lib/model/decoder/mask-decoder';
+import { attentionOf, imageEncoder } from '../../lib/model/families';
 import { native } from '../../lib/native';
 import { gridAttention } from '../../lib/ops';
 
@@ -39,7 +40,7 @@ describe('encoder', () => {
     ['vit-b', 2048, 4 * (707_058_991_104 + 8 * 2_466_250_752) + 64 * 51_539_607_552],
   ] as const)('%s at %i px', (name, size, expected) => {
     const config = encoderOnly(samConfig(name));
-    const settings = resolveSettings({}, config);
+    const settings = resolveSettings({}, attentionOf(config));
     const grid = { h: size / 16, w: size / 16 };
     expect(flopsOf(imageEncoder(config, { batch: 1, grid, settings, dtype: 'f32' }))).toBe(expected);
   });

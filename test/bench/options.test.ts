@@ -7,12 +7,12 @@ import { encoderOnly, samConfig } from '../../lib/bench/models';
 import { resultName } from '../../lib/bench/result';
 import { benchmarkTable } from '../../lib/bench/table';
 import { median, opTimes, timesOf } from '../../lib/bench/timing';
-import { fillRandom, randomTensors } from '../../lib/bench/weights';
+import { fillRandom, randomWeights } from '../../lib/bench/weights';
 import { runBench } from '../../lib/cli/bench';
 import { outcome } from '../../lib/cli/errors';
 import type { Texts } from '../../lib/cli/flags';
-import { expectedTensors } from '../../lib/config';
 import type { ProfileRow } from '../../lib/graph/session';
+import { modelTensors } from '../../lib/model/config';
 import { baSam, refused, temporaryFolder } from '../cli/run';
 
 const folder = temporaryFolder();
@@ -248,13 +248,13 @@ describe('numbers', () => {
 
   it('are there for every tensor of a model', () => {
     const config = { ...encoderOnly(samConfig('vit-b')), depth: 1, width: 64, heads: 1, mlpDim: 128 };
-    const tensors = [...randomTensors(config)].map(({ name, shape, data }) => ({
+    const tensors = [...randomWeights(config, 'bf16')].map(({ weight: { name, shape }, data }) => ({
       name,
       shape,
       of: data.length,
     }));
     expect(tensors).toEqual(
-      expectedTensors(config).map(({ name, shape }) => ({
+      modelTensors(config).map(({ name, shape }) => ({
         name,
         shape,
         of: shape.reduce((a, b) => a * b, 1),

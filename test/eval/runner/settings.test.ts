@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { resolveSettings } from '../../../lib/ba-sam';
 import { modelConfig } from '../../../lib/eval/model';
 import { attentionSettings, cellsOf, checkCells } from '../../../lib/eval/settings';
+import { resolveSettings } from '../../../lib/model/ba-sam';
 import { BUNDLED_MODEL } from '../../../lib/sam';
 
 const heads3 = { heads: 3 };

@@ -1,9 +1,8 @@
 // SAM's mask decoder as a graph: two-way transformer, upscaling, hypernetworks, IoU head. Always f32: it is 0.4 % of an
 // encode, and its logits decide about single pixels.
 // Source: segment_anything/modeling/mask_decoder.py; mask_decoder() of the reference.
-import type { SamDecoderConfig } from '../config';
-import { SamError } from '../errors';
-import { Graph, type Value } from '../graph/graph';
+import { SamError } from '../../errors';
+import { Graph, type Value } from '../../graph/graph';
 import {
   type Activation,
   add,
@@ -15,10 +14,11 @@ import {
   reshape,
   slice,
   transpose,
-} from '../ops';
+} from '../../ops';
+import { WeightScope } from '../weights';
+import type { SamDecoderConfig } from './config';
 import { denseMaskPrompts, denseNoMask, densePositions, sparsePrompts } from './prompt-encoder';
 import { type ImageProjections, projectImage, twoWayTransformer } from './two-way-transformer';
-import { WeightScope } from './weights';
 
 const UPSCALING_EPS = 1e-6;
 
@@ -89,6 +89,15 @@ export function maskDecoder(config: SamDecoderConfig, options: MaskDecoderOption
   const chosen = slice(reshape(iou, [prompts, maskTokens, 1]), first, count);
   graph.output(reshape(chosen, [prompts, count]));
   return graph;
+}
+
+/** Every weight of prompt encoder and mask decoder: a graph with everything that another leaves out, and the other. */
+export function decoderWeights(config: SamDecoderConfig): Value[] {
+  const size = { grid: { h: 1, w: 1 }, input: { width: 1, height: 1 }, prompts: 1, tokens: 1 };
+  const graphs = [false, true].map((all) =>
+    maskDecoder(config, { ...size, maskPrompt: all, multimask: all }),
+  );
+  return [...new Map(graphs.flatMap(({ weights }) => weights.map((value) => [value.name, value]))).values()];
 }
 
 interface ImageTokens {

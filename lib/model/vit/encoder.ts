@@ -1,8 +1,6 @@
 // SAM's image encoder (ViT with windowed and global attention) with BA-SAM's attention, as a graph.
 // Source: Kirillov et al., ICCV 2023; segment_anything/modeling/image_encoder.py; image_encoder() of the reference.
-import { globalScale, type ResolvedSettings } from '../ba-sam';
-import type { SamConfig } from '../config';
-import { Graph, type Value } from '../graph/graph';
+import { Graph, type Value } from '../../graph/graph';
 import {
   cast,
   conv2d,
@@ -14,8 +12,11 @@ import {
   resizePositions,
   resizeRelPos,
   transpose,
-} from '../ops';
-import { type ComputeDType, WeightScope } from './weights';
+} from '../../ops';
+import { lengthFactor } from '../ba-sam';
+import type { ImageEncoderOptions } from '../encoder';
+import { WeightScope } from '../weights';
+import { attentionTraits, type ViTConfig } from './config';
 
 const EPS = 1e-6;
 
@@ -23,40 +24,23 @@ const EPS = 1e-6;
 const PIXEL_MEAN = [123.675, 116.28, 103.53] as const;
 const PIXEL_STD = [58.395, 57.12, 57.375] as const;
 
-export interface ImageEncoderOptions {
-  /** B, images per run. */
-  batch: number;
-  /** Token grid; the input is `h · patch` × `w · patch` px. */
-  grid: { h: number; w: number };
-  settings: ResolvedSettings;
-  /** Dtype of the matrix products. The residual stream and the normalisations stay in f32. */
-  dtype: ComputeDType;
-  /** The blocks' linear layers round their operands to 8 bits (e4m3). Default false. */
-  f8?: boolean;
-  /**
-   * What the graph takes. `normalised` (default): pixel_values [B, 3, H, W] f32. `photograph`: image [B, H, W, 3] u8 and
-   * content [B, 2] i32, height and width of what the canvas holds; it is normalised inside and 0 outside.
-   */
-  pixels?: 'normalised' | 'photograph';
-  /** Also returns the tokens after the patch embedding (`embed`) and after blocks (`block0`, …): [B, Gh, Gw, C]. */
-  taps?: readonly string[];
-}
-
 interface EncoderContext extends ImageEncoderOptions {
-  config: SamConfig;
+  config: ViTConfig;
   scale: { global: number; window: number };
 }
 
 /**
- * Pixels → image_embeddings [B, out, Gh, Gw] f32, then one output per tap.
+ * Pixels → image_embeddings [B, out, Gh, Gw] f32, then one output per tap: the tokens after the patch embedding (`embed`)
+ * or after a block (`block0`, …), [B, Gh, Gw, C].
  *
  * @throws SamError ERR_INVALID_ARGUMENT when a setting has no meaning at this size
  */
-export function imageEncoder(config: SamConfig, options: ImageEncoderOptions): Graph {
+export function vitGraph(config: ViTConfig, options: ImageEncoderOptions): Graph {
   const { grid, settings, dtype, taps = [] } = options;
   const input = { width: grid.w * config.patch, height: grid.h * config.patch };
-  const scale = { global: globalScale(settings, config, grid, input), window: 1 / Math.sqrt(config.headDim) };
-  const context: EncoderContext = { ...options, config, scale };
+  const plain = 1 / Math.sqrt(config.headDim);
+  const factor = lengthFactor(settings, attentionTraits(config), grid, input);
+  const context: EncoderContext = { ...options, config, scale: { global: factor * plain, window: plain } };
 
   const graph = new Graph();
   const weights = new WeightScope(graph, 'image_encoder.', dtype);

@@ -2,11 +2,20 @@
 // Source: Song et al., "BA-SAM: Scalable Bias-Mode Attention Mask for SAM", CVPR 2024, section 3; the authors' code for
 // `released-code`.
 import { z } from 'zod';
-import type { SamConfig } from './config';
-import { SamError } from './errors';
-import type { Metric } from './ops';
-import { type BaSamSettings, checkMode, type FullPenalty, settingsShape } from './options/settings';
-import { parse } from './options/validate';
+import { SamError } from '../errors';
+import type { Metric } from '../ops';
+import { type BaSamSettings, checkMode, type FullPenalty, settingsShape } from '../options/settings';
+import { parse } from '../options/validate';
+
+/** What the settings act on in an image encoder. */
+export interface AttentionTraits {
+  /** Heads of the layers that attend over all tokens; null where no layer does: windows keep their length at any size. */
+  readonly heads: number | null;
+  /** Side of the token grid of training; n0 = trainedGrid². */
+  readonly trainedGrid: number;
+  /** Token count that BA-SAM's released code takes for the trained grid. */
+  readonly releasedCodeTokens: number;
+}
 
 /** Settings with every default filled in and slopes for every head. */
 export interface ResolvedSettings {
@@ -19,18 +28,31 @@ export interface ResolvedSettings {
   } | null;
 }
 
+/** Plain SAM. */
+export const PLAIN: ResolvedSettings = { mode: 'paper', lengthScale: false, distance: null };
+
 /**
  * Checks settings against a model.
  *
  * @throws SamError ERR_INVALID_ARGUMENT: wrong number of slopes, a distance penalty in `released-code` mode, …
  */
-export function resolveSettings(settings: BaSamSettings, config: Pick<SamConfig, 'heads'>): ResolvedSettings {
+export function resolveSettings(
+  settings: BaSamSettings,
+  { heads }: Pick<AttentionTraits, 'heads'>,
+): ResolvedSettings {
   const { mode, lengthScale, distance } = parse(z.strictObject(settingsShape), settings, 'settings');
   checkMode({ mode, distance });
   if (mode === 'released-code') return { mode, lengthScale: true, distance: null };
-  if (!distance) return { mode, lengthScale, distance: null };
+  if (heads === null && (lengthScale || distance)) {
+    const what = lengthScale ? 'length scale' : 'distance penalty';
+    throw new SamError(
+      'ERR_INVALID_ARGUMENT',
+      `Expected no ${what} for a model without attention over all tokens`,
+    );
+  }
+  if (heads === null || !distance) return { mode, lengthScale, distance: null };
   const { metric, slopes, start } = distance;
-  return { mode, lengthScale, distance: { metric, slopes: headSlopes(slopes, config.heads), start } };
+  return { mode, lengthScale, distance: { metric, slopes: headSlopes(slopes, heads), start } };
 }
 
 function headSlopes(slopes: FullPenalty['slopes'], heads: number): readonly number[] {
@@ -50,23 +72,21 @@ export function alibiSlopes(heads: number): number[] {
   return Array.from({ length: heads }, (_, i) => 2 ** ((-8 * (i + 1)) / heads));
 }
 
-/** Token count that the released code takes for the trained grid, whatever the model. */
-const RELEASED_CODE_TOKENS = 4096;
 const RELEASED_CODE_SIDE_PX = 1024;
 
 /**
- * The factor on q·k in global attention, 1/√D included.
+ * The factor on q·k besides 1/√D: of global attention in mode paper, of every layer that the released code changes in mode
+ * released-code.
  *
  * @param grid token grid; @param input size of the encoder's input in px, padding included
  * @throws SamError ERR_INVALID_ARGUMENT when the mode has no factor for this size
  */
-export function globalScale(
+export function lengthFactor(
   settings: ResolvedSettings,
-  config: Pick<SamConfig, 'headDim' | 'trainedGrid'>,
+  { trainedGrid, releasedCodeTokens }: Omit<AttentionTraits, 'heads'>,
   grid: { h: number; w: number },
   input: { width: number; height: number },
 ): number {
-  const plain = 1 / Math.sqrt(config.headDim);
   if (settings.mode === 'released-code') {
     const side = Math.max(input.width, input.height);
     const k = Math.floor(side / RELEASED_CODE_SIDE_PX);
@@ -76,10 +96,10 @@ export function globalScale(
         `Expected a longest side of at least ${RELEASED_CODE_SIDE_PX} px in mode released-code but received ${side}`,
       );
     }
-    return (Math.log(k * k * RELEASED_CODE_TOKENS) / Math.log(RELEASED_CODE_TOKENS)) * plain;
+    return Math.log(k * k * releasedCodeTokens) / Math.log(releasedCodeTokens);
   }
-  if (!settings.lengthScale) return plain;
-  const trained = config.trainedGrid ** 2;
+  if (!settings.lengthScale) return 1;
+  const trained = trainedGrid ** 2;
   if (trained === 1) {
     throw new SamError(
       'ERR_INVALID_ARGUMENT',
@@ -87,7 +107,7 @@ export function globalScale(
     );
   }
   // Exactly 1 at the trained grid: the length scale then changes nothing, bit for bit.
-  return (Math.log(grid.h * grid.w) / Math.log(trained)) * plain;
+  return Math.log(grid.h * grid.w) / Math.log(trained);
 }
 
 /** A short, stable text of settings: part of plan keys and of saved embeddings. */

@@ -1,9 +1,9 @@
 // SAM's prompt encoder as part of the decoder's graph: points and boxes become tokens, mask prompts a dense map.
 // Source: segment_anything/modeling/prompt_encoder.py; prompt_encoder() of the reference.
-import type { SamDecoderConfig } from '../config';
-import type { Value } from '../graph/graph';
-import { conv2d, gridEncoding, layerNorm, pointEncoding, reshape } from '../ops';
-import type { WeightScope } from './weights';
+import type { Value } from '../../graph/graph';
+import { conv2d, gridEncoding, layerNorm, pointEncoding, reshape } from '../../ops';
+import type { WeightScope } from '../weights';
+import type { SamDecoderConfig } from './config';
 
 const EPS = 1e-6;
 

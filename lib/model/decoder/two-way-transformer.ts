@@ -1,9 +1,9 @@
 // The mask decoder's two-way transformer: prompt tokens look at the image, the image looks back at them.
 // Source: segment_anything/modeling/transformer.py; two_way_transformer() of the reference.
-import type { SamDecoderConfig } from '../config';
-import type { Value } from '../graph/graph';
-import { add, attention, layerNorm, linear } from '../ops';
-import type { WeightScope } from './weights';
+import type { Value } from '../../graph/graph';
+import { add, attention, layerNorm, linear } from '../../ops';
+import type { WeightScope } from '../weights';
+import type { SamDecoderConfig } from './config';
 
 const EPS = 1e-5;
 
