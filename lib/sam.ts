@@ -22,7 +22,7 @@ import type { ImageInput } from './image/types';
 import { imageEncoder } from './model/image-encoder';
 import { type ComputeDType, weightDType } from './model/weights';
 import { native } from './native';
-import { MaskPredictor, type Prediction } from './prediction';
+import { type Mask, MaskPredictor, type Prediction } from './prediction';
 import { type Prompt, promptTokens } from './prompts';
 import { abortSignal, callback, isTypedArray, parse } from './validate';
 
@@ -78,6 +78,11 @@ export interface PredictOptions extends CallOptions {
   multimask?: boolean;
   /** Also scale masks to the photograph. Default true; false leaves `data` empty and saves time and memory. */
   fullSize?: boolean;
+  /**
+   * Also give each mask its logits at the photograph's size, `Mask.logits`: 4 bytes per pixel and mask, all held at a time.
+   * {@link Sam.upsampleLogits} gives them one mask at a time. Default false.
+   */
+  logits?: boolean;
 }
 
 export type { Mask, Prediction } from './prediction';
@@ -108,6 +113,7 @@ const predictSchema = z.strictObject({
   onProfile: callback.optional(),
   multimask: z.boolean().optional(),
   fullSize: z.boolean().optional(),
+  logits: z.boolean().optional(),
 });
 
 /**
@@ -236,6 +242,7 @@ export class Sam implements AsyncDisposable {
     const {
       multimask = false,
       fullSize = true,
+      logits = false,
       signal,
       onProgress,
       onProfile,
@@ -245,15 +252,38 @@ export class Sam implements AsyncDisposable {
     const list: readonly unknown[] = many ? prompts : [prompts];
     const tokens = list.map((prompt, i) => promptTokens(prompt, embedding, many ? `prompts.${i}` : 'prompt'));
 
-    this.predictor ??= new MaskPredictor(this.session, decoder);
-    const results = await this.predictor.predict(embedding, tokens, {
+    const results = await this.predictorOf(decoder).predict(embedding, tokens, {
       multimask,
       fullSize,
+      logits,
       signal,
       onProgress,
       onProfile,
     });
     return many ? results : results[0];
+  }
+
+  /**
+   * The logits of one mask at the photograph's size, as `predict` with `logits: true` gives them: what is wanted of few
+   * masks out of many need not be computed, or held, for all.
+   *
+   * @param mask one of `predict` on the same embedding; only its `lowRes` is read
+   * @returns [height, width] of the photograph, f32; inside is above 0
+   * @throws SamError ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY, ERR_DISPOSED; the signal's reason
+   */
+  async upsampleLogits(
+    embedding: Embedding,
+    mask: Pick<Mask, 'lowRes'>,
+    options: Pick<CallOptions, 'signal'> = {},
+  ): Promise<Float32Array> {
+    const { signal } = parse(z.strictObject({ signal: callShape.signal }), options, 'options');
+    const decoder = this.checkEmbedding(embedding);
+    const lowRes = mask?.lowRes;
+    const length = 16 * embedding.gridH * embedding.gridW;
+    if (!isTypedArray(lowRes, 'Float32Array') || lowRes.length !== length) {
+      throw invalidArgument('mask.lowRes', `Float32Array of ${length} values`, lowRes);
+    }
+    return this.predictorOf(decoder).upsample('f32', lowRes, [1, 1], embedding, { signal });
   }
 
   /** Encodes and predicts in one call; see {@link Sam.encode} and {@link Sam.predict}. */
@@ -268,9 +298,14 @@ export class Sam implements AsyncDisposable {
     prompts: Prompt | readonly Prompt[],
     options: EncodeOptions & PredictOptions = {},
   ): Promise<Prediction | Prediction[]> {
-    const { multimask, fullSize, ...encode } = options;
+    const { multimask, fullSize, logits, ...encode } = options;
     const embedding = await this.encode(image, encode);
-    return this.predict(embedding, prompts as Prompt, { multimask, fullSize, signal: options.signal });
+    return this.predict(embedding, prompts as Prompt, {
+      multimask,
+      fullSize,
+      logits,
+      signal: options.signal,
+    });
   }
 
   /**
@@ -283,6 +318,11 @@ export class Sam implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
+  }
+
+  private predictorOf(decoder: NonNullable<SamConfig['decoder']>): MaskPredictor {
+    this.predictor ??= new MaskPredictor(this.session, decoder);
+    return this.predictor;
   }
 
   // A call's settings come before those of load(); a call that changes the mode starts from that mode's defaults.
