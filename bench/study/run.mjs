@@ -75,7 +75,6 @@ export async function measureScenes(settings, seeds, onScene) {
     const { trainedSide_px, patch } = sam.config;
     return { model: { trainedSide_px, patch }, values };
   } finally {
-    await predictor.dispose();
     await sam.dispose();
   }
 }

@@ -234,7 +234,6 @@ async function work(prepared: PreparedEvaluation, jobs: readonly Job[], journal:
       await rows.run(samples[index]!, index, cells, onEntry, signal);
     }
   } finally {
-    await rows.dispose();
     await sam.dispose();
   }
 }

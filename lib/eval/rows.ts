@@ -82,11 +82,6 @@ export class RowMaker {
     }
   }
 
-  /** Frees what this class holds; the model is left as it is. */
-  dispose(): Promise<void> {
-    return this.predictor.dispose();
-  }
-
   private async ask(sample: Sample, image: RgbImage): Promise<Question> {
     const { prompt, grid } = this.plan;
     if (sample.instances) {
