@@ -17,7 +17,8 @@ import { type Plan, RowMaker } from './rows';
 import { cellsOf, checkCells } from './settings';
 import { defaultMetrics, EVALUATION_METRICS, type EvaluationMetric, type MetricChoice } from './tally';
 import type { Dataset, Sample } from './types';
-import { type Job, runWorkers } from './workers';
+import type { Job } from './worker';
+import { runWorkers } from './workers';
 
 const JOURNAL = 'journal.jsonl';
 
@@ -213,7 +214,7 @@ async function work(prepared: PreparedEvaluation, jobs: readonly Job[], journal:
 
   report();
   if (workers > 1) {
-    const task = {
+    const setup = {
       dataset: options.dataset as DatasetName,
       root: options.root!,
       split: options.split,
@@ -223,7 +224,7 @@ async function work(prepared: PreparedEvaluation, jobs: readonly Job[], journal:
       f8,
       plan,
     };
-    await runWorkers({ count: workers, devices: options.device, task, jobs, onEntry, signal });
+    await runWorkers({ count: workers, devices: options.device, setup, jobs, onEntry, signal });
     return;
   }
   const sam = await Sam.load(model, { device: options.device[0]!, dtype, tf32, f8, signal });
