@@ -1,44 +1,50 @@
 // The study itself: what it says of numbers whose meaning is known, and what its command line refuses.
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { PROMPTS, type Stored } from '../../../bench/study/library.mts';
+import { documentText } from '../../../bench/study/report.mts';
+import { type Select, Statistics } from '../../../bench/study/statistics.mts';
+import type { Candidate, Measure, Search, Study } from '../../../bench/study/types.mts';
 import { Random } from '../../../lib/eval/random';
-import { buildLibrary } from '../../support/library';
+import type { SceneKind } from '../../../lib/eval/scenes';
+import type { DistancePenalty } from '../../../lib/index';
 
 const ROOT = path.join(__dirname, '..', '..', '..');
-const study = (name: string) => import(pathToFileURL(path.join(ROOT, 'bench', 'study', name)).href);
 
 const FACTORS = [1, 2, 4];
 const SCENES = 40;
 
 type Change = (factor: number, scene: number) => number;
 
+const PROVENANCE = {
+  ...{ date: '2000-01-01', version: '0.0.0', commit: 'abcdef0', node: 'v20.0.0' },
+  machine: { cpu: 'A processor', cores: 2 },
+};
+
 /** A study whose settings differ from plain by `changes`, the same in every measure. */
-function invented(changes: Record<string, Change>) {
+function invented(changes: Record<string, Change>): Stored<Study> {
   const random = new Random(5);
   const base = Array.from({ length: SCENES }, () => random.between(0.3, 0.6));
-  const measures = ['iou', 'far', 'farFixed', 'astray', 'boundaryIou', 'mae'];
-  const entries = <T>(keys: readonly (string | number)[], value: (key: string) => T) =>
-    Object.fromEntries(keys.map((key) => [key, value(String(key))]));
+  const measures = ['iou', 'far', 'farFixed', 'astray', 'boundaryIou', 'mae'] as const;
+  const entries = <K extends string | number, T>(keys: readonly K[], value: (key: K) => T) =>
+    Object.fromEntries(keys.map((key) => [key, value(key)])) as Record<K, T>;
   return {
     file: '2000-01-01-resolution-study.json',
-    date: '2000-01-01',
-    version: '0.0.0',
-    commit: 'abcdef0',
-    machine: { cpu: 'A processor', cores: 2 },
+    study: 'resolution-study',
+    ...PROVENANCE,
     time: { wall_s: 600, cpu_s: 1200 },
     trainedSide_px: 256,
     patch: 16,
     firstSeed: 0,
     scenes: SCENES,
     kinds: ['simple', 'occlusion', 'camouflage', 'clutter', 'context'],
-    settings: entries(['plain', ...Object.keys(changes)], (name) => ({ name })),
+    settings: entries(['plain', ...Object.keys(changes)], () => ({ lengthScale: true })),
     values: entries(FACTORS, (factor) =>
       entries(['plain', ...Object.keys(changes)], (setting) =>
-        entries(['gt-point', 'gt-box'], () =>
+        entries(PROMPTS, () =>
           entries(measures, () =>
-            base.map((value, scene) => value + (changes[setting]?.(Number(factor), scene) ?? 0)),
+            base.map((value, scene) => value + (changes[setting]?.(factor, scene) ?? 0)),
           ),
         ),
       ),
@@ -52,35 +58,35 @@ const CHANGES: Record<string, Change> = {
   both: (factor, scene) => new Random(scene, factor).between(-0.1, 0.1),
 };
 
-function inventedSearch(best: object) {
-  const mask = { metric: 'manhattan', slopes: 0.2, start: 16 };
-  const row = (lengthScale: boolean, distance: object | null, iou: number) => ({
+const MASK: DistancePenalty = { metric: 'manhattan', slopes: 0.2, start: 16 };
+
+function inventedSearch(best: Candidate): Stored<Search> {
+  const row = (lengthScale: boolean, distance: DistancePenalty | null, iou: number) => ({
     lengthScale,
     distance,
     iou,
     far: 1,
     iouBySize: [iou, iou],
   });
-  const rows = [row(false, null, 0.4), row(true, null, 0.41), row(false, mask, 0.42), row(true, mask, 0.43)];
+  const rows = [row(false, null, 0.4), row(true, null, 0.41), row(false, MASK, 0.42), row(true, MASK, 0.43)];
   const stage = { firstSeed: 1000, scenes: 20, factors: [2, 4], rows };
   return {
     file: '2000-01-01-resolution-search.json',
-    time: { cpu_s: 60 },
+    study: 'resolution-search',
+    ...PROVENANCE,
+    time: { wall_s: 30, cpu_s: 60 },
     criterion: 'the mean IoU',
     coarse: stage,
     fine: stage,
-    mask,
+    mask: MASK,
     best,
   };
 }
 
-beforeAll(() => buildLibrary(), 120_000);
-
 describe('statistics of the study', () => {
-  it('tell better from worse from nothing, whichever way a measure points', async () => {
-    const { Statistics } = await study('statistics.mjs');
+  it('tell better from worse from nothing, whichever way a measure points', () => {
     const statistics = new Statistics(invented(CHANGES));
-    const against = (setting: string, measure: string, factors = [2, 4], kind?: string) =>
+    const against = (setting: string, measure: Measure, factors = [2, 4], kind?: SceneKind) =>
       statistics.againstPlain({ factors, setting, measure, kind });
     const gain = against('length scale', 'iou');
     expect(gain.mean).toBeCloseTo(0.05, 10);
@@ -92,11 +98,13 @@ describe('statistics of the study', () => {
     expect(against('both', 'iou').verdict).toBe(0);
   });
 
-  it('average over what is selected, scene by scene', async () => {
-    const { Statistics } = await study('statistics.mjs');
+  it('average over what is selected, scene by scene', () => {
     const data = invented(CHANGES);
     const statistics = new Statistics(data);
-    const select = { factors: [1, 4], setting: 'length scale', prompts: ['gt-box'], measure: 'iou' };
+    const select = {
+      ...{ factors: [1, 4], setting: 'length scale' },
+      ...{ prompts: ['gt-box'], measure: 'iou' },
+    } as const satisfies Select;
     const values = data.values;
     const expected = [0, 5].map(
       (i) => (values[1]['length scale']['gt-box'].iou[i] + values[4]['length scale']['gt-box'].iou[i]) / 2,
@@ -108,14 +116,10 @@ describe('statistics of the study', () => {
 });
 
 describe('the document', () => {
-  const write = async (best: object) => {
-    const { documentText } = await study('report.mjs');
-    const { Statistics } = await study('statistics.mjs');
-    return documentText(new Statistics(invented(CHANGES)), inventedSearch(best), []) as string;
-  };
+  const write = (best: Candidate) => documentText(invented(CHANGES), inventedSearch(best), []);
 
-  it('says of each setting what its numbers say', async () => {
-    const text = await write({ lengthScale: true, distance: null });
+  it('says of each setting what its numbers say', () => {
+    const text = write({ lengthScale: true, distance: null });
     expect(text).toContain('Over all larger sizes, length scale is better than plain in mIoU: +0.050');
     expect(text).toContain('Over all larger sizes, mask is worse than plain in mIoU');
     expect(text).toContain('gains in context (+0.100)');
@@ -124,18 +128,23 @@ describe('the document', () => {
     expect(text).not.toMatch(/NaN|undefined|Infinity|\[object/);
   });
 
-  it('warns when the setting that the search chose does not hold up', async () => {
-    const mask = { metric: 'manhattan', slopes: 0.2, start: 16 };
-    expect(await write({ lengthScale: true, distance: null })).toContain('it is better than plain, too');
-    expect(await write({ lengthScale: false, distance: mask })).toContain('it is *worse* than plain');
-    expect(await write({ lengthScale: true, distance: mask })).toContain('do not expect much');
-    expect(await write({ lengthScale: false, distance: null })).toContain('put plain SAM first');
+  it('warns when the setting that the search chose does not hold up', () => {
+    expect(write({ lengthScale: true, distance: null })).toContain('it is better than plain, too');
+    expect(write({ lengthScale: false, distance: MASK })).toContain('it is *worse* than plain');
+    expect(write({ lengthScale: true, distance: MASK })).toContain('do not expect much');
+    expect(write({ lengthScale: false, distance: null })).toContain('put plain SAM first');
   });
 });
 
 describe('npm run study', () => {
   const call = (...args: string[]) =>
-    spawnSync(process.execPath, [path.join(ROOT, 'bench', 'study.mjs'), ...args], { encoding: 'utf8' });
+    spawnSync(
+      path.join(ROOT, 'node_modules', '.bin', 'tsx'),
+      [path.join(ROOT, 'bench', 'study.mts'), ...args],
+      {
+        encoding: 'utf8',
+      },
+    );
 
   it('explains itself, and refuses what it does not know', () => {
     const help = call('--help');

@@ -1,21 +1,28 @@
 // Pictures for the document: the first reported scene of each kind, whatever it shows.
 import { mkdir } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import path from 'node:path';
-import { dist, FACTORS, PROMPTS } from './library.mjs';
-import { encodeOptions, promptsAt, rawImage, scenePrompts } from './measure.mjs';
-
-const sharp = createRequire(import.meta.url)('sharp');
-const { drawScene, makeScene } = dist('eval/scenes');
-const { overlay } = dist('image/masks');
+import sharp from 'sharp';
+import { drawScene, makeScene, type SceneKind } from '../../lib/eval/scenes.ts';
+import { overlay } from '../../lib/image/masks.ts';
+import { type Prompt, type RgbImage, Sam } from '../../lib/index.ts';
+import { FACTORS, PROMPTS } from './library.mts';
+import { encodeOptions, promptsAt, rawImage, scenePrompts } from './measure.mts';
+import type { Study } from './types.mts';
 
 const PANEL = 132;
 const GAP = 3;
-const COLOR = [255, 60, 200];
+const COLOR = [255, 60, 200] as const;
 const LARGEST = Math.max(...FACTORS);
 
+interface Panel {
+  readonly title: string;
+  readonly factor: number;
+  /** Undefined: the truth. */
+  readonly setting?: string;
+}
+
 /** What the panels of a row show, left to right. */
-export const PANELS = [
+export const PANELS: readonly Panel[] = [
   { title: 'truth', factor: LARGEST },
   { title: 'plain, 1×', factor: 1, setting: 'plain' },
   ...['plain', 'length scale', 'mask', 'both'].map((setting) => ({
@@ -25,10 +32,17 @@ export const PANELS = [
   })),
 ];
 
-async function panel(image, mask, prompt) {
+/** The picture of one kind of scene. */
+export interface Picture {
+  readonly kind: SceneKind;
+  readonly seed: number;
+  readonly file: string;
+}
+
+async function panel(image: RgbImage, mask: Uint8Array, prompt: Prompt): Promise<Buffer> {
   const unit = Math.max(1, Math.round(image.width / PANEL));
   const box = prompt.box ? [prompt.box] : [];
-  const points = prompt.points ? prompt.points.map(([x, y]) => [x, y, 1]) : [];
+  const points = prompt.points ? prompt.points.map(([x, y]) => [x, y, 1] as const) : [];
   const layers = [{ data: mask, color: COLOR }];
   const drawn = await overlay(image, layers, { alpha: 0.45, contour: unit, boxes: box, points });
   return sharp(drawn.data, { raw: { width: drawn.width, height: drawn.height, channels: 3 } })
@@ -40,17 +54,18 @@ async function panel(image, mask, prompt) {
 /**
  * Writes one PNG per kind: a row for each prompt of the scene's first target, a column for each of PANELS.
  *
- * @returns { kind, seed, file } per picture
  */
-export async function writeExamples(folder, { firstSeed, kinds, settings }) {
+export async function writeExamples(
+  folder: string,
+  { firstSeed, kinds, settings }: Pick<Study, 'firstSeed' | 'kinds' | 'settings'>,
+): Promise<Picture[]> {
   await mkdir(folder, { recursive: true });
-  const { Sam } = dist('index');
   const sam = await Sam.load();
-  const written = [];
+  const written: Picture[] = [];
   try {
     for (let i = 0; i < kinds.length; i++) {
       const scene = makeScene(firstSeed + i);
-      const side = (factor) => sam.config.trainedSide_px * factor;
+      const side = (factor: number) => sam.config.trainedSide_px * factor;
       const drawings = { 1: drawScene(scene, side(1)), [LARGEST]: drawScene(scene, side(LARGEST)) };
       const asked = scenePrompts(drawings[LARGEST].masks);
       const tiles = [];
@@ -71,7 +86,7 @@ export async function writeExamples(folder, { firstSeed, kinds, settings }) {
         }
       }
       const file = `${scene.kind}.png`;
-      const size = (count) => count * (PANEL + GAP) - GAP;
+      const size = (count: number) => count * (PANEL + GAP) - GAP;
       await sharp({
         create: {
           width: size(PANELS.length),

@@ -3,13 +3,13 @@
 // Writes bench/results/<date>-f8-accuracy.json and prints its tables.
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { measureGolden } from './f8/golden.mjs';
-import { measureScenes } from './f8/scenes.mjs';
-import { table } from './f8/table.mjs';
-import { provenance, ROOT, SEEDS, writeResult } from './study/library.mjs';
+import { type GoldenErrors, type Modes, measureGolden } from './f8/golden.mts';
+import { measureScenes } from './f8/scenes.mts';
+import { table } from './f8/table.mts';
+import { provenance, ROOT, SEEDS, writeResult } from './study/library.mts';
 
 /** What is compared, all on the CPU. */
-const MODES = {
+const MODES: Modes = {
   f32: { dtype: 'f32' },
   bf16: { dtype: 'bf16' },
   'f32+f8': { dtype: 'f32', f8: true },
@@ -18,7 +18,7 @@ const MODES = {
 const GOLDEN = ['d64', 'd80', 'coefficient'];
 const SCENES = 100;
 
-const golden = [];
+const golden: GoldenErrors[] = [];
 for (const name of GOLDEN) {
   const folder = path.join(ROOT, 'test', 'fixtures', 'golden');
   const { cases } = JSON.parse(readFileSync(path.join(folder, `${name}.json`), 'utf8'));

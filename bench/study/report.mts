@@ -1,25 +1,28 @@
 // Writes docs/resolution-study.md, its charts and its pictures from the numbers.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { PANELS, writeExamples } from './examples.mjs';
-import { dist, PROMPTS, penaltyText } from './library.mjs';
-import { intervalText, MEASURES, Statistics, verdictMark } from './statistics.mjs';
-
-const { lineChart } = dist('eval/chart');
+import { type ChartOptions, lineChart } from '../../lib/eval/chart.ts';
+import type { DistancePenalty } from '../../lib/index.ts';
+import { PANELS, type Picture, writeExamples } from './examples.mts';
+import { PROMPTS, penaltyText, type Stored } from './library.mts';
+import { intervalText, MEASURES, type Select, Statistics, type Verdict, verdictMark } from './statistics.mts';
+import type { Candidate, Measure, Search, StageResult, Study } from './types.mts';
 
 const PICTURES = 'resolution-study';
+/** In the order of the tables. */
+const ALL_MEASURES: readonly Measure[] = ['iou', 'far', 'farFixed', 'astray', 'boundaryIou', 'mae'];
 
-function table(header, rows, align = []) {
-  const line = (cells) => `| ${cells.join(' | ')} |`;
-  return [line(header), line(header.map((_, i) => align[i] ?? '---')), ...rows.map(line)].join('\n');
+function table(header: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+  const line = (cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |`;
+  return [line(header), line(header.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
-const times = (factor) => `${factor}×`;
+const times = (factor: number) => `${factor}×`;
 
 /** Measures by size and setting, both prompts together: for the console. */
-export function summary(study) {
+export function summary(study: Study): string {
   const statistics = new Statistics(study);
-  const rows = Object.keys(MEASURES).flatMap((measure) =>
+  const rows = ALL_MEASURES.flatMap((measure) =>
     statistics.factors.map((factor) => [
       `${MEASURES[measure].label}, ${times(factor)}`,
       ...statistics.settings.map((setting) => {
@@ -35,7 +38,7 @@ export function summary(study) {
 }
 
 /** One measure: a row per prompt and size, a column per setting, each with its difference from plain. */
-function measureTable(statistics, measure) {
+function measureTable(statistics: Statistics, measure: Measure): string {
   const { digits } = MEASURES[measure];
   const rows = PROMPTS.flatMap((prompt) =>
     statistics.factors.map((factor) => [
@@ -49,7 +52,7 @@ function measureTable(statistics, measure) {
   return table(['prompt', 'size', ...statistics.settings], rows);
 }
 
-function kindTable(statistics, measure, factors) {
+function kindTable(statistics: Statistics, measure: Measure, factors: readonly number[]): string {
   const { digits } = MEASURES[measure];
   const rows = statistics.study.kinds.map((kind) => [
     kind,
@@ -59,7 +62,7 @@ function kindTable(statistics, measure, factors) {
   return table(['kind', 'plain at 1×', ...statistics.settings], rows);
 }
 
-function cell(statistics, select, digits) {
+function cell(statistics: Statistics, select: Select, digits: number): string {
   const value = statistics.mean(select).toFixed(digits);
   if (select.setting === 'plain') return value;
   const difference = statistics.againstPlain(select);
@@ -67,24 +70,24 @@ function cell(statistics, select, digits) {
   return `${value}${verdictMark(difference.verdict)}<br>${intervalText(difference, digits)}`;
 }
 
-function charts(statistics, folder) {
-  const panel = (title, select) => ({
+function charts(statistics: Statistics, folder: string): void {
+  const panel = (title: string, select: Omit<Select, 'factors' | 'setting'>) => ({
     title,
     series: statistics.settings.map((setting) => ({
       name: setting,
-      points: statistics.factors.map((factor) => [
-        factor,
-        statistics.mean({ ...select, factors: [factor], setting }),
-      ]),
+      points: statistics.factors.map(
+        (factor) => [factor, statistics.mean({ ...select, factors: [factor], setting })] as const,
+      ),
     })),
   });
   const xLabel = 'side of the input, relative to the trained side';
-  const write = (name, chart) => writeFileSync(path.join(folder, name), lineChart(chart));
+  const write = (name: string, chart: ChartOptions) =>
+    writeFileSync(path.join(folder, name), lineChart(chart));
   write('measures.svg', {
     title: 'Drawn scenes at sizes that the model was not trained for',
     xLabel,
     columns: 2,
-    panels: ['iou', 'far', 'boundaryIou', 'mae'].flatMap((measure) =>
+    panels: (['iou', 'far', 'boundaryIou', 'mae'] as const).flatMap((measure) =>
       PROMPTS.map((prompt) => panel(`${MEASURES[measure].label}, ${prompt}`, { measure, prompts: [prompt] })),
     ),
   });
@@ -97,19 +100,19 @@ function charts(statistics, folder) {
 }
 
 const WORDS = {
-  better: (name) => `${name} is better than plain`,
-  worse: (name) => `${name} is worse than plain`,
-  open: (name) => `${name} cannot be told apart from plain`,
+  better: (name: string) => `${name} is better than plain`,
+  worse: (name: string) => `${name} is worse than plain`,
+  open: (name: string) => `${name} cannot be told apart from plain`,
 };
-const word = (verdict) => (verdict > 0 ? 'better' : verdict < 0 ? 'worse' : 'open');
+const word = (verdict: Verdict) => (verdict > 0 ? 'better' : verdict < 0 ? 'worse' : 'open');
 
 /** What the numbers say, in sentences made from them. */
-function findings(statistics, search) {
+function findings(statistics: Statistics, search: Search): string {
   const { larger } = statistics;
-  const lines = [];
-  const trained = { factors: [1], setting: 'plain', measure: 'iou' };
+  const lines: string[] = [];
+  const trained: Select = { factors: [1], setting: 'plain', measure: 'iou' };
   const change = larger.map((factor) => {
-    const select = { factors: [factor], setting: 'plain', measure: 'iou' };
+    const select: Select = { factors: [factor], setting: 'plain', measure: 'iou' };
     return `${intervalText(statistics.difference(select, trained), 3)} at ${times(factor)}`;
   });
   lines.push(
@@ -117,7 +120,7 @@ function findings(statistics, search) {
   );
   for (const setting of statistics.settings.filter((name) => name !== 'plain')) {
     const iou = statistics.againstPlain({ factors: larger, setting, measure: 'iou' });
-    const select = { factors: larger, setting, measure: 'far' };
+    const select: Select = { factors: larger, setting, measure: 'far' };
     const far = statistics.againstPlain(select);
     const share = (100 * far.mean) / statistics.mean({ ...select, setting: 'plain' });
     const bySize = larger.map((factor) => {
@@ -128,7 +131,7 @@ function findings(statistics, search) {
       kind,
       ...statistics.againstPlain({ factors: larger, setting, measure: 'iou', kind }),
     }));
-    const named = (sign) =>
+    const named = (sign: Verdict) =>
       kinds
         .filter(({ verdict }) => verdict === sign)
         .map(({ kind, mean }) => `${kind} (${mean > 0 ? '+' : '−'}${Math.abs(mean).toFixed(3)})`);
@@ -143,7 +146,7 @@ function findings(statistics, search) {
   }
   const best = larger.map((factor) => {
     const ranked = statistics.settings
-      .map((setting) => ({ factors: [factor], setting, measure: 'iou' }))
+      .map((setting): Select => ({ factors: [factor], setting, measure: 'iou' }))
       .sort((a, b) => statistics.mean(b) - statistics.mean(a))[0];
     const difference = statistics.difference(ranked, trained);
     const against = difference.verdict > 0 ? 'more' : difference.verdict < 0 ? 'less' : 'not told apart';
@@ -156,7 +159,7 @@ function findings(statistics, search) {
   return lines.map((line) => `- ${line}`).join('\n');
 }
 
-function defaultText(statistics, { best }) {
+function defaultText(statistics: Statistics, { best }: Search): string {
   const chosen = !best.distance
     ? best.lengthScale
       ? 'the length scale alone'
@@ -180,16 +183,16 @@ function defaultText(statistics, { best }) {
   return `${intro} ${verdict}: ${intervalText(iou, 3)} mIoU over all larger sizes (column \`${name}\`).`;
 }
 
-function capital(text) {
+function capital(text: string): string {
   return text[0].toUpperCase() + text.slice(1);
 }
 
-function settingText({ lengthScale, distance }) {
+function settingText({ lengthScale, distance }: Candidate): string {
   const parts = [lengthScale ? 'length scale' : undefined, distance ? penaltyText(distance) : undefined];
   return parts.filter(Boolean).join(' + ') || 'plain';
 }
 
-function searchTable({ rows, factors }, count) {
+function searchTable({ rows, factors }: StageResult, count: number): string {
   const sorted = [...rows].sort((a, b) => b.iou - a.iou);
   const shown = sorted.filter((row, i) => i < count || !row.distance);
   return table(
@@ -204,28 +207,35 @@ function searchTable({ rows, factors }, count) {
   );
 }
 
-const range = ({ firstSeed, scenes }) => `${firstSeed} … ${firstSeed + scenes - 1}`;
+const range = ({ firstSeed, scenes }: { readonly firstSeed: number; readonly scenes: number }) =>
+  `${firstSeed} … ${firstSeed + scenes - 1}`;
 
 /** Writes everything. @param root of the repository */
-export async function writeReport(root, study, search) {
+export async function writeReport(root: string, study: Stored<Study>, search: Stored<Search>): Promise<void> {
   const folder = path.join(root, 'docs', PICTURES);
   mkdirSync(folder, { recursive: true });
   const statistics = new Statistics(study);
   charts(statistics, folder);
   const examples = await writeExamples(folder, study);
-  writeFileSync(path.join(root, 'docs', 'resolution-study.md'), documentText(statistics, search, examples));
+  writeFileSync(path.join(root, 'docs', 'resolution-study.md'), documentText(study, search, examples));
 }
 
 /** The document. @param examples of writeExamples */
-export function documentText(statistics, search, examples) {
-  const { study, settings, larger } = statistics;
+export function documentText(
+  study: Stored<Study>,
+  search: Stored<Search>,
+  examples: readonly Picture[],
+): string {
+  const statistics = new Statistics(study);
+  const { settings, larger } = statistics;
   const { trainedSide_px: side, patch } = study;
   const { coarse, fine } = search;
-  const tried = coarse.rows.filter(({ distance }) => distance);
-  const values = (key) => [...new Set(tried.map(({ distance }) => distance[key]))].join(', ');
+  const tried = coarse.rows.flatMap(({ distance }) => distance ?? []);
+  const values = (key: keyof DistancePenalty) => [...new Set(tried.map((mask) => mask[key]))].join(', ');
   const sizes = statistics.factors.map((factor) => `${times(factor)} (${side * factor} px)`).join(', ');
-  const measure = (name) => `### ${capital(MEASURES[name].label)}\n\n${measureTable(statistics, name)}`;
-  return `<!-- Written by npm run study from bench/results/${study.file} and ${search.file}: edit bench/study/report.mjs. -->
+  const measure = (name: Measure) =>
+    `### ${capital(MEASURES[name].label)}\n\n${measureTable(statistics, name)}`;
+  return `<!-- Written by npm run study from bench/results/${study.file} and ${search.file}: edit bench/study/report.mts. -->
 # Does it help? A study on drawn scenes
 
 SAM is trained at one size. BA-SAM's claim is that at other sizes it degrades, and that two changes to global attention
@@ -309,7 +319,7 @@ All rows are in \`bench/results/${search.file}\`.
 
 In every cell: the mean, then the difference from plain at the same size with its interval.
 
-${['iou', 'far', 'farFixed', 'astray', 'boundaryIou', 'mae'].map(measure).join('\n\n')}
+${ALL_MEASURES.map(measure).join('\n\n')}
 
 ### By kind of scene
 
@@ -341,7 +351,7 @@ ${examples.map(({ kind, seed, file }) => `*${kind}* (seed ${seed})\n\n![${kind}]
 
 ## Run it again
 
-    npm run build
+    npm run build:native
     npm run study                 # measures; then writes this page
     npm run study -- --search     # the search, too
     npm run study -- --report     # only this page, from the newest numbers in bench/results

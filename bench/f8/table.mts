@@ -1,10 +1,18 @@
 // The result as Markdown.
+import type { GoldenErrors } from './golden.mts';
+import type { SceneMeans } from './scenes.mts';
 
-const row = (cells) => `| ${cells.join(' | ')} |`;
-const percent = (value) => `${(100 * value).toPrecision(2)} %`;
+const row = (cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |`;
+const percent = (value: number) => `${(100 * value).toPrecision(2)} %`;
 
 /** Tables of docs/cuda.md. */
-export function table({ golden, scenes }) {
+export function table({
+  golden,
+  scenes,
+}: {
+  readonly golden: readonly GoldenErrors[];
+  readonly scenes: readonly SceneMeans[];
+}): string {
   const modes = Object.keys(golden[0].errors);
   const encoders = golden.map(({ name, cases, errors }) =>
     row([
