@@ -2,11 +2,11 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import sharp from 'sharp';
-import { drawScene, makeScene, type SceneKind } from '../../lib/eval/scenes.ts';
 import { overlay } from '../../lib/image/masks.ts';
 import { type Prompt, type RgbImage, Sam } from '../../lib/index.ts';
 import { FACTORS, PROMPTS } from './library.mts';
 import { encodeOptions, promptsAt, rawImage, scenePrompts } from './measure.mts';
+import { drawScene, makeScene, type SceneKind } from './scenes/index.ts';
 import type { Study } from './types.mts';
 
 const PANEL = 132;

@@ -1,11 +1,10 @@
 // Measures settings on drawn scenes: one size after the other, every setting on the same picture and prompts.
-
-import { FAR_TOKENS, farFalsePositives, farRegion } from '../../lib/eval/far-positives.ts';
 import { truthPrompt } from '../../lib/eval/prompts.ts';
-import { drawScene, makeScene, type Scene, TARGETS_PER_SCENE } from '../../lib/eval/scenes.ts';
 import type { BinaryMask } from '../../lib/eval/types.ts';
 import type { Embedding, EncodeOptions, Prompt, RawImage, RgbImage, Sam } from '../../lib/index.ts';
+import { FAR_TOKENS, farFalsePositives, farRegion } from './far-positives.ts';
 import { mean, PROMPTS } from './library.mts';
+import { drawScene, makeScene, type Scene, TARGETS_PER_SCENE } from './scenes/index.ts';
 import type { PromptName, Settings } from './types.mts';
 
 /** A prompt in scene coordinates, 0 … 1. */

@@ -1,11 +1,11 @@
 // The reported run: every setting at every size on the reported scenes, one number per scene.
 import { createMetrics } from '../../lib/eval/metrics/index.ts';
 import { binaryMask, Predictor, softMask } from '../../lib/eval/predict.ts';
-import { SCENE_KINDS } from '../../lib/eval/scenes.ts';
 import { type DistancePenalty, Sam } from '../../lib/index.ts';
 import { FACTORS, PROMPTS, progress, provenance, SEEDS, startClock } from './library.mts';
 import { farMeasures, forEachEmbedding, sceneMeans } from './measure.mts';
 import { overCores } from './over-cores.mts';
+import { SCENE_KINDS } from './scenes/index.ts';
 import type { Measure, Settings, Study, StudyModel, StudyValues } from './types.mts';
 
 export const SCENES = 200;

@@ -1,7 +1,7 @@
 // What the numbers per scene say: means, paired differences with confidence intervals, by size, prompt and kind.
-import { bootstrapMean, type Interval } from '../../lib/eval/bootstrap.ts';
-import type { SceneKind } from '../../lib/eval/scenes.ts';
+import { bootstrapMean, type Interval } from './bootstrap.ts';
 import { mean, PROMPTS } from './library.mts';
+import type { SceneKind } from './scenes/index.ts';
 import type { Measure, PromptName, Study } from './types.mts';
 
 /** Measures by name: label for tables, digits, which way is better, what it is in words. */

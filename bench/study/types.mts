@@ -1,8 +1,7 @@
 // What the study measures, and what it writes into bench/results.
-
-import type { SceneKind } from '../../lib/eval/scenes.ts';
 import type { BaSamSettings, DistancePenalty } from '../../lib/index.ts';
 import type { PROMPTS } from './library.mts';
+import type { SceneKind } from './scenes/index.ts';
 
 export type PromptName = (typeof PROMPTS)[number];
 export type Settings = Pick<BaSamSettings, 'lengthScale' | 'distance'>;

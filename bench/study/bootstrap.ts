@@ -1,5 +1,5 @@
 // Confidence intervals of means, by drawing again from what was measured.
-import { invalidArgument } from '../errors';
+import { invalidArgument } from '../../lib/errors';
 import { Random } from './random';
 
 /** A mean and its confidence interval. */

@@ -1,7 +1,7 @@
 // Far false positives on masks small enough to count by hand, and against a search over all pairs of pixels.
 import { describe, expect, it } from 'vitest';
-import { farFalsePositives, farRegion } from '../../../lib/eval/far-positives';
-import { Random } from '../../../lib/eval/random';
+import { farFalsePositives, farRegion } from '../../../bench/study/far-positives';
+import { Random } from '../../../bench/study/random';
 import type { BinaryMask } from '../../../lib/eval/types';
 
 function draw(...rows: string[]): BinaryMask {

@@ -1,6 +1,6 @@
 // Textures of drawn scenes: functions of continuous scene coordinates, with nothing finer than a band limit, so that
 // every size shows the same surface. Scene coordinates run from 0 to 1 along the side of the scene.
-import { hash32 } from '../random';
+import { hash32 } from '../../../lib/bench/hash32';
 
 /** Red, green, blue: 0 … 255. */
 export type Rgb = readonly [number, number, number];

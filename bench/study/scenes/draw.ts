@@ -1,7 +1,7 @@
 // Draws a scene at any size: anti-aliased colours, and the targets' masks from the same coverage.
-import { invalidArgument } from '../../errors';
-import type { RgbImage } from '../../image/types';
-import type { BinaryMask } from '../types';
+import { invalidArgument } from '../../../lib/errors';
+import type { BinaryMask } from '../../../lib/eval/types';
+import type { RgbImage } from '../../../lib/image/types';
 import { insideShape, shapeReach } from './shape';
 import { FINEST_CELL, type Texture, textureAt, valueNoise } from './texture';
 import type { Scene, SceneObject, Shading } from './types';

@@ -1,8 +1,8 @@
 // Drawn scenes: the same bytes from the same seed, the same scene at every size, every kind as it claims to be.
 import { createHash } from 'node:crypto';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type Drawing, drawScene, makeScene, SCENE_KINDS, type Scene } from '../../../lib/eval/scenes';
-import { FINEST_CELL, textureAt } from '../../../lib/eval/scenes/texture';
+import { type Drawing, drawScene, makeScene, SCENE_KINDS, type Scene } from '../../../bench/study/scenes';
+import { FINEST_CELL, textureAt } from '../../../bench/study/scenes/texture';
 import type { BinaryMask } from '../../../lib/eval/types';
 
 // One of each kind.

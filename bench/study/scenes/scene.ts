@@ -1,5 +1,5 @@
 // Makes scenes out of seeds: what lies where, and which objects are asked for.
-import { invalidArgument, SamError } from '../../errors';
+import { invalidArgument, SamError } from '../../../lib/errors';
 import { Random } from '../random';
 import { topmost } from './draw';
 import { randomShape, SHAPE_KINDS, type ShapeKind } from './shape';

@@ -1,13 +1,5 @@
 // Seeded random numbers for drawn scenes and the bootstrap: integer arithmetic only, the same on every machine.
-
-/** Mixes 32-bit integers into one. Source: the finaliser of MurmurHash3, applied after each word. */
-export function hash32(a: number, b: number, c: number): number {
-  let h = Math.imul(a ^ 0x9e3779b9, 0x85ebca6b);
-  h = Math.imul((h ^ (h >>> 13)) + b, 0xc2b2ae35);
-  h = Math.imul((h ^ (h >>> 16)) + c, 0x85ebca6b);
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-  return (h ^ (h >>> 16)) >>> 0;
-}
+import { hash32 } from '../../lib/bench/hash32';
 
 /**
  * A stream of random numbers. Streams of one seed are independent of each other, so that taking more numbers from

@@ -3,11 +3,11 @@ import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { PROMPTS, type Stored } from '../../../bench/study/library.mts';
+import { Random } from '../../../bench/study/random';
 import { documentText } from '../../../bench/study/report.mts';
+import type { SceneKind } from '../../../bench/study/scenes';
 import { type Select, Statistics } from '../../../bench/study/statistics.mts';
 import type { Candidate, Measure, Search, Study } from '../../../bench/study/types.mts';
-import { Random } from '../../../lib/eval/random';
-import type { SceneKind } from '../../../lib/eval/scenes';
 import type { DistancePenalty } from '../../../lib/index';
 
 const ROOT = path.join(__dirname, '..', '..', '..');

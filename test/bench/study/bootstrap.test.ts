@@ -1,7 +1,7 @@
 // Bootstrap intervals: known cases, coverage, and the random numbers behind them.
 import { describe, expect, it } from 'vitest';
-import { bootstrapMean } from '../../../lib/eval/bootstrap';
-import { Random } from '../../../lib/eval/random';
+import { bootstrapMean } from '../../../bench/study/bootstrap';
+import { Random } from '../../../bench/study/random';
 
 describe('bootstrapMean', () => {
   it('has no width when all values agree', () => {

@@ -1,6 +1,6 @@
 // Far false positives: how much of a mask lies where its object certainly is not.
-import { SamError } from '../errors';
-import type { BinaryMask } from './types';
+import { SamError } from '../../lib/errors';
+import type { BinaryMask } from '../../lib/eval/types';
 
 /**
  * Tokens between the object and what counts as far. A mask that is off by a token follows the model's resolution; what
