@@ -21,7 +21,7 @@ export interface Hits {
  * Values are doubles. A float that is the rounding of an 8-bit level k / 255 stands for that level: as a float it may
  * fall just below, and truncation to a threshold would move it to the level before.
  */
-export class Pair {
+export class Comparison {
   readonly width: number;
   readonly height: number;
   /** Pixels. */
