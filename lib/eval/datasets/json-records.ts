@@ -28,7 +28,7 @@ const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
 /** Where an element was found. */
-export interface Place {
+export interface RecordSpan {
   /** Place in its list. */
   readonly index: number;
   /** Byte of the file at which it begins, and how many it has. */
@@ -41,7 +41,7 @@ export interface Handlers {
   /** A list begins. */
   readonly list?: (key: string) => void;
   /** An element of the list with this key. */
-  readonly element: (key: string, value: unknown, place: Place) => void;
+  readonly element: (key: string, value: unknown, span: RecordSpan) => void;
   /** A value that is no list. */
   readonly value?: (key: string, value: unknown) => void;
 }
