@@ -6,14 +6,14 @@ import { describeCase, identify } from './cases';
 import type { RowProtocol, RowTask } from './row';
 
 /** A row of a result: the columns that name it, then what was measured, or `failed` with the reason. */
-export type Row = Readonly<Record<string, unknown>> & { readonly failed?: string };
+export type BenchmarkRow = Readonly<Record<string, unknown>> & { readonly failed?: string };
 
 /**
  * Measures one row.
  *
  * @throws the signal's reason; the process has ended by then
  */
-export async function measureRow(task: RowTask, signal?: AbortSignal): Promise<Row> {
+export async function measureRow(task: RowTask, signal?: AbortSignal): Promise<BenchmarkRow> {
   const columns = identify(task.case, task.device);
   try {
     const [measured] = await runProcesses<RowProtocol>({

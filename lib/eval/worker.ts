@@ -5,8 +5,8 @@ import type { ComputeDType } from '../model/weights';
 import { type Protocol, serve } from '../runtime/process-worker';
 import { Sam } from '../sam';
 import { type DatasetName, openDataset } from './datasets';
-import type { Failure, Row } from './resume';
-import { type Plan, RowMaker } from './rows';
+import type { EvaluationRow, Failure } from './resume';
+import { type Procedure, RowMaker } from './rows';
 
 /** What a worker needs to know before it begins. */
 export interface WorkerSetup {
@@ -18,7 +18,7 @@ export interface WorkerSetup {
   readonly dtype: ComputeDType;
   readonly tf32: boolean;
   readonly f8: boolean;
-  readonly plan: Plan;
+  readonly procedure: Procedure;
 }
 
 /** One image to do. */
@@ -33,14 +33,14 @@ export interface Job {
 export interface EvaluationProtocol extends Protocol {
   readonly setup: WorkerSetup;
   readonly job: Job;
-  readonly note: Row | Failure;
+  readonly note: EvaluationRow | Failure;
   readonly result: undefined;
 }
 
-serve<EvaluationProtocol>(async ({ dataset, root, split, model, device, dtype, tf32, f8, plan }) => {
+serve<EvaluationProtocol>(async ({ dataset, root, split, model, device, dtype, tf32, f8, procedure }) => {
   const opened = await openDataset(dataset, root, { split });
   const samples = new Map(opened.samples.map((sample) => [sample.id, sample]));
-  const rows = new RowMaker(await Sam.load(model, { device, dtype, tf32, f8 }), plan);
+  const rows = new RowMaker(await Sam.load(model, { device, dtype, tf32, f8 }), procedure);
   return async ({ id, index, cells }, note) => {
     const sample = samples.get(id);
     if (!sample) {

@@ -2,7 +2,7 @@
 import path from 'node:path';
 import type { Device } from '../device';
 import { runProcesses, threadsPerProcess } from '../runtime/process-pool';
-import type { Failure, Row } from './resume';
+import type { EvaluationRow, Failure } from './resume';
 import type { EvaluationProtocol, Job, WorkerSetup } from './worker';
 
 export interface WorkersOptions {
@@ -12,7 +12,7 @@ export interface WorkersOptions {
   readonly setup: Omit<WorkerSetup, 'device'>;
   readonly jobs: readonly Job[];
   /** Gets every row or failure; the next one of a worker waits for nothing. */
-  readonly onEntry: (entry: Row | Failure) => Promise<void>;
+  readonly onEntry: (entry: EvaluationRow | Failure) => Promise<void>;
   readonly signal?: AbortSignal;
 }
 
