@@ -23,10 +23,12 @@ import {
   loadSchema,
   type PredictOptions,
   predictSchema,
+  type UpsampleOptions,
+  upsampleSchema,
 } from './options/sam';
 import type { BaSamSettings } from './options/settings';
 import { isTypedArray, parse } from './options/validate';
-import { MaskPredictor, type Prediction } from './prediction';
+import { type Mask, MaskPredictor, type Prediction } from './prediction';
 import { type Prompt, promptTokens } from './prompts';
 
 /** Path of the small model that comes with the package (6 blocks, trained at 256 × 256 px). */
@@ -158,9 +160,31 @@ export class Sam implements AsyncDisposable {
     const list: readonly unknown[] = many ? prompts : [prompts];
     const tokens = list.map((prompt, i) => promptTokens(prompt, embedding, many ? `prompts.${i}` : 'prompt'));
 
-    this.predictor ??= new MaskPredictor(this.session, decoder);
-    const results = await this.predictor.predict(embedding, tokens, predict);
+    const results = await this.predictorOf(decoder).predict(embedding, tokens, predict);
     return many ? results : results[0];
+  }
+
+  /**
+   * The logits of one mask at the photograph's size, as `predict` with `logits: true` gives them: what is wanted of few
+   * masks out of many need not be computed, or held, for all.
+   *
+   * @param mask one of `predict` on the same embedding; only its `lowRes` is read
+   * @returns [height, width] of the photograph, f32; inside is above 0
+   * @throws SamError ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY, ERR_DISPOSED; the signal's reason
+   */
+  async upsampleLogits(
+    embedding: Embedding,
+    mask: Pick<Mask, 'lowRes'>,
+    options: UpsampleOptions = {},
+  ): Promise<Float32Array> {
+    const { signal } = parse(upsampleSchema, options, 'options');
+    const decoder = this.checkEmbedding(embedding);
+    const lowRes = mask?.lowRes;
+    const length = 16 * embedding.gridH * embedding.gridW;
+    if (!isTypedArray(lowRes, 'Float32Array') || lowRes.length !== length) {
+      throw invalidArgument('mask.lowRes', `Float32Array of ${length} values`, lowRes);
+    }
+    return this.predictorOf(decoder).upsample('f32', lowRes, [1, 1], embedding, { signal });
   }
 
   /** Encodes and predicts in one call; see {@link Sam.encode} and {@link Sam.predict}. */
@@ -175,9 +199,14 @@ export class Sam implements AsyncDisposable {
     prompts: Prompt | readonly Prompt[],
     options: EncodeOptions & PredictOptions = {},
   ): Promise<Prediction | Prediction[]> {
-    const { multimask, fullSize, ...encode } = options;
+    const { multimask, fullSize, logits, ...encode } = options;
     const embedding = await this.encode(image, encode);
-    return this.predict(embedding, prompts as Prompt, { multimask, fullSize, signal: options.signal });
+    return this.predict(embedding, prompts as Prompt, {
+      multimask,
+      fullSize,
+      logits,
+      signal: options.signal,
+    });
   }
 
   /**
@@ -190,6 +219,11 @@ export class Sam implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
+  }
+
+  private predictorOf(decoder: NonNullable<SamConfig['decoder']>): MaskPredictor {
+    this.predictor ??= new MaskPredictor(this.session, decoder);
+    return this.predictor;
   }
 
   // A call's settings come before those of load(); a call that changes the mode starts from that mode's defaults.

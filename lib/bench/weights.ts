@@ -1,9 +1,9 @@
 // Random weights and inputs for benchmarks: seeded, the same on every machine.
-import { hash32 } from '../eval/random';
 import { elementCount } from '../graph/graph';
 import type { Session } from '../graph/session';
 import { type ModelWeight, modelWeights, type SamConfig } from '../model/config';
 import type { ComputeDType } from '../model/weights';
+import { hash32 } from './hash32';
 
 /** Fills `out` with numbers between −scale and scale. A linear congruential generator: hundreds of millions are needed. */
 export function fillRandom(out: Float32Array, scale: number, seed: number): Float32Array {

@@ -10,7 +10,7 @@ import {
   encoderCases,
 } from '../bench/cases';
 import { type BenchmarkResult, resultName, resultOf } from '../bench/result';
-import { measureRow, type Row } from '../bench/run';
+import { type BenchmarkRow, measureRow } from '../bench/run';
 import { benchmarkTable, opTable } from '../bench/table';
 import type { Repeats } from '../bench/timing';
 import { deviceName, type ResolvedDevice, resolveCompute, resolveDevice } from '../device';
@@ -51,7 +51,7 @@ export async function runBench(name: string | undefined, texts: Texts, signal: A
   await checkFiles(only, device, json, quick ? undefined : results);
 
   for (const [benchmark, list] of cases) {
-    const rows: Row[] = [];
+    const rows: BenchmarkRow[] = [];
     for (const [index, one] of list.entries()) {
       const row = await measureShown(
         `${benchmark} ${index + 1} of ${list.length}: ${describeCase(one)}`,
@@ -167,7 +167,7 @@ async function writeResult(file: string, result: BenchmarkResult): Promise<void>
 }
 
 /** One line per row on stderr: what it is while it is measured, then what came of it. */
-async function measureShown(label: string, measure: () => Promise<Row>): Promise<Row> {
+async function measureShown(label: string, measure: () => Promise<BenchmarkRow>): Promise<BenchmarkRow> {
   process.stderr.write(`${label} … `);
   try {
     const row = await measure();

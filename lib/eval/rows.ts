@@ -9,13 +9,13 @@ import type { Sam } from '../sam';
 import type { Detection } from './metrics';
 import { binaryMask, Predictor, softMask } from './predict';
 import { blindPrompts, needsTruth, truthPrompt } from './prompts';
-import type { Failure, Row } from './resume';
+import type { EvaluationRow, Failure } from './resume';
 import { attentionSettings, type Cell } from './settings';
 import { type MetricChoice, Tally, type Values } from './tally';
 import type { BinaryMask, Instance, Sample } from './types';
 
 /** What is done with every image; plain JSON, so that workers can be told. */
-export interface Plan {
+export interface Procedure {
   readonly cells: readonly Cell[];
   readonly distance: DistancePenalty;
   readonly pad: boolean;
@@ -45,9 +45,9 @@ export class RowMaker {
 
   constructor(
     private readonly sam: Sam,
-    private readonly plan: Plan,
+    private readonly procedure: Procedure,
   ) {
-    this.predictor = new Predictor(sam, plan.multimask);
+    this.predictor = new Predictor(sam, procedure.multimask);
   }
 
   /**
@@ -62,7 +62,7 @@ export class RowMaker {
     sample: Sample,
     index: number,
     cells: readonly number[],
-    emit: (entry: Row | Failure) => Promise<void>,
+    emit: (entry: EvaluationRow | Failure) => Promise<void>,
     signal?: AbortSignal,
   ): Promise<void> {
     let image: RgbImage;
@@ -77,19 +77,14 @@ export class RowMaker {
     }
     for (const cell of cells) {
       signal?.throwIfAborted();
-      const tally = new Tally(this.plan.metrics);
-      const values = await this.measure(tally, index, image, question, this.plan.cells[cell]!, signal);
+      const tally = new Tally(this.procedure.metrics);
+      const values = await this.measure(tally, index, image, question, this.procedure.cells[cell]!, signal);
       await emit({ sample: index, cell, values, state: tally.state() });
     }
   }
 
-  /** Frees what this class holds; the model is left as it is. */
-  dispose(): Promise<void> {
-    return this.predictor.dispose();
-  }
-
   private async ask(sample: Sample, image: RgbImage): Promise<Question> {
-    const { prompt, grid } = this.plan;
+    const { prompt, grid } = this.procedure;
     if (sample.instances) {
       const instances = await sample.instances();
       for (const { mask } of instances) checkSize(mask, image);
@@ -120,7 +115,7 @@ export class RowMaker {
     { size, attention }: Cell,
     signal: AbortSignal | undefined,
   ): Promise<Values> {
-    const { pad, distance, combine } = this.plan;
+    const { pad, distance, combine } = this.procedure;
     const { prompts } = question;
     const encode = async () => {
       const settings = attentionSettings(attention, distance);

@@ -42,7 +42,17 @@ export const predictShape = {
   multimask: spelled(z.boolean(), '--multimask', 'three masks per prompt').default(false),
   /** Also scale masks to the photograph. Default true; false leaves `data` empty and saves time and memory. */
   fullSize: z.boolean().default(true),
+  /**
+   * Also give each mask its logits at the photograph's size, `Mask.logits`: 4 bytes per pixel and mask, all held at a time.
+   * `Sam.upsampleLogits` gives them one mask at a time. Default false.
+   */
+  logits: z.boolean().default(false),
 };
+export const upsampleSchema = z.strictObject({ signal: callShape.signal });
+
+/** Options of `Sam.upsampleLogits`. */
+export interface UpsampleOptions extends Pick<OptionsOf<typeof callShape>, 'signal'> {}
+
 export const predictSchema = z.strictObject({ ...predictShape, ...callShape, ...profileShape });
 
 /** Options of `Sam.predict`. */

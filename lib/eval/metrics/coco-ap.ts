@@ -10,8 +10,8 @@ import {
   MAX_DETECTIONS,
   matchCategory,
 } from './coco-match';
+import { checkMask } from './comparison';
 import { EPSILON, type MetricValues } from './metric';
-import { checkMask } from './pair';
 
 /** One predicted object. */
 export interface Detection {

@@ -6,13 +6,13 @@ import { parse } from '../../options/validate';
 import type { BinaryMask, SoftMask } from '../types';
 import type { AccumulatorState } from './accumulator';
 import { BoundaryIouMetric } from './boundary-iou';
+import { Comparison } from './comparison';
 import { EMeasureMetric } from './e-measure';
 import { FMeasureMetric } from './f-measure';
 import { HceMetric } from './hce';
 import { MaeMetric } from './mae';
 import type { Metric, MetricValues } from './metric';
 import { DiceMetric, IouMetric } from './overlap';
-import { Pair } from './pair';
 import { SMeasureMetric } from './s-measure';
 import { WeightedFMeasureMetric } from './weighted-f-measure';
 
@@ -104,8 +104,8 @@ export class MetricSet {
    * @throws SamError `ERR_INVALID_ARGUMENT` when the sizes differ or a prediction's value is outside [0, 1]
    */
   add(prediction: SoftMask, truth: BinaryMask): MetricValues {
-    const pair = new Pair(prediction, truth, this.normalize);
-    return Object.assign({}, ...[...this.metrics.values()].map((metric) => metric.addPair(pair)));
+    const comparison = new Comparison(prediction, truth, this.normalize);
+    return Object.assign({}, ...[...this.metrics.values()].map((metric) => metric.addComparison(comparison)));
   }
 
   /** The dataset's values so far, of all metrics; NaN before the first image. */
