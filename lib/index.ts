@@ -1,6 +1,6 @@
 // What the package exports.
 export type { CudaDevice } from './addon';
-export { type AttentionOptions, type AttentionResult, attention } from './attention';
+export { type AttentionResult, attention } from './attention';
 export { openSamCheckpoint, type SamCheckpoint } from './checkpoint/keys';
 export { type TensorToWrite, writeSafetensors } from './checkpoint/safetensors';
 export { type BackendStatus, backends, type ResolvedDevice } from './device';
@@ -27,6 +27,7 @@ export type { EncoderConfig, ImageEncoderOptions } from './model/encoder';
 export { imageEncoder, type SamEncoderConfig } from './model/families';
 export type { ViTConfig } from './model/vit/config';
 export * as ops from './ops';
+export type { AttentionOptions } from './options/attention';
 export type { CallOptions } from './options/call';
 export type { Device } from './options/compute';
 export type { EncodeOptions, LoadOptions, PredictOptions } from './options/sam';

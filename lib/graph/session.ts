@@ -4,17 +4,11 @@ import { type Device, deviceName, type ResolvedDevice, resolveDevice } from '../
 import { invalidArgument, SamError } from '../errors';
 import { cudaAddon, fromNative, native } from '../native';
 import type { OpName } from '../ops';
+import type { CallOptions, ProfileOptions } from '../options/call';
 import { type DType, elementCount, type Graph, type Shape } from './graph';
 
-/** What a run accepts besides its inputs. */
-export interface RunOptions {
-  /** Aborting rejects with the signal's reason; native work stops at the next step. */
-  signal?: AbortSignal;
-  /** Called on the event loop with a fraction between 0 and 1, at most every 30 ms. */
-  onProgress?: (fraction: number) => void;
-  /** Called with the time of every node after the run. */
-  onProfile?: (rows: readonly ProfileRow[]) => void;
-}
+/** What a run accepts besides its inputs: `onProgress` is called at most every 30 ms, on the event loop. */
+export interface RunOptions extends CallOptions, ProfileOptions {}
 
 /** Of a run of one's own graph. */
 export interface SessionRunOptions extends RunOptions {

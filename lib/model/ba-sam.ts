@@ -55,7 +55,8 @@ export function resolveSettings(
   return { mode, lengthScale, distance: { metric, slopes: headSlopes(slopes, heads), start } };
 }
 
-function headSlopes(slopes: FullPenalty['slopes'], heads: number): readonly number[] {
+/** The slope of every head. */
+export function headSlopes(slopes: FullPenalty['slopes'], heads: number): readonly number[] {
   if (slopes === 'alibi') return alibiSlopes(heads);
   if (typeof slopes === 'number') return new Array<number>(heads).fill(slopes);
   if (slopes.length !== heads) {

@@ -17,3 +17,6 @@ export const profileShape = {
   /** Called with the time of every node after each graph of the call. */
   onProfile: callback<[rows: readonly ProfileRow[]]>().optional(),
 };
+
+/** Profile of one call. */
+export interface ProfileOptions extends OptionsOf<typeof profileShape> {}

@@ -20,7 +20,7 @@ function readDevice(text: string, name: string): Device {
 export const knownDevice = readAs(z.custom<Device>(isDevice, { error: `Expected ${DEVICES}` }), readDevice);
 
 // Any text here: resolveDevice refuses what is no device, in the same words wherever a device is named.
-const device = readAs(
+export const deviceText = readAs(
   z.custom<Device>((value) => typeof value === 'string', { error: 'Expected string' }),
   readDevice,
 );
@@ -32,7 +32,7 @@ export type ComputeDType = z.infer<typeof dtype>;
 
 export const computeShape = {
   /** Default `auto`. */
-  device: spelled(device, '--device <device>', DEVICES).default('auto'),
+  device: spelled(deviceText, '--device <device>', DEVICES).default('auto'),
   /** What the image encoder computes in; default `f32`. On the CPU `bf16` needs AVX-512; `f16` is for CUDA. */
   dtype: spelled(dtype, '--dtype <dtype>', '').default('f32'),
   /** CUDA with dtype f32: products round their operands to 10 bits of mantissa, for speed. Default false. */
