@@ -1,9 +1,12 @@
 // How the tests run: one process per file, one file at a time.
 import { defineConfig } from 'vitest/config';
+import { writeOpIndex } from './scripts/write-op-index.mts';
+
+writeOpIndex();
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
+    include: ['test/**/*.test.ts', 'tools/**/*.test.ts'],
     // Native code holds a process-wide compute thread: one process per file keeps files independent,
     // and one file at a time keeps two-core machines from timing out.
     pool: 'forks',

@@ -1,5 +1,5 @@
 // Builds the CPU addon: `npm run build:native` with node-gyp, `--cmake` with cmake-js. Checks first what a compiler error
-// would hide, and says what is missing in one line.
+// would hide, and says what is missing in one line. build-cuda.mts and prebuild.mjs use its parts.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import os from 'node:os';
@@ -8,31 +8,55 @@ import { fileURLToPath } from 'node:url';
 import { findOneDnn } from './find-onednn.mjs';
 import { root } from './native-sources.mjs';
 
-const useCMake = process.argv.includes('--cmake');
-
 /** Node's own headers when they lie beside the executable: a build then needs no network. */
 export function localHeaders() {
   const prefix = path.dirname(path.dirname(process.execPath));
   return existsSync(path.join(prefix, 'include/node/common.gypi')) ? prefix : undefined;
 }
 
-function requireTool(names, packages) {
+/**
+ * Ends the process with one line.
+ *
+ * @param {unknown} reason the line, or an error that has it
+ * @returns {never}
+ */
+export function fail(reason) {
+  console.error(reason instanceof Error ? reason.message : reason);
+  process.exit(1);
+}
+
+/** Ends the process with one line when none of the programs is installed. */
+export function requireTool(names, packages) {
   const found = names.some((name) => spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0);
   if (!found)
     fail(`ba-sam: ${names.join(' or ')} was not found. Install it: sudo apt-get install ${packages}`);
 }
 
-function fail(line) {
-  console.error(line);
-  process.exit(1);
+/** Runs CMake through cmake-js, which knows where Node-API's headers are. Ends the process when something is missing or fails. */
+export function buildWithCMake(out, definitions = {}) {
+  requireTool(['cmake'], 'cmake');
+  requireTool(['make'], 'make');
+  const options = Object.entries(definitions).map(([name, value]) => `--CD${name}=${value}`);
+  runModule('cmake-js/bin/cmake-js', ['build', '--out', out, '--log-level', 'warn', ...options]);
 }
 
-function run(args, env = {}) {
+function buildWithNodeGyp() {
+  requireTool(['make'], 'make');
+  requireTool([process.env.PYTHON ?? 'python3'], 'python3');
+  const headers = localHeaders();
+  const options = headers && !process.env.npm_config_nodedir ? [`--nodedir=${headers}`] : [];
+  const steps = process.argv.includes('--clean') ? ['rebuild'] : ['configure', 'build'];
+  for (const step of steps) runModule('node-gyp/bin/node-gyp.js', [step, '--silent', ...options]);
+}
+
+function runModule(name, args) {
+  const script = path.join(root, 'node_modules', name);
+  if (!existsSync(script)) fail(`ba-sam: ${name.split('/')[0]} was not found. Install it: npm ci`);
   const jobs = String(os.availableParallelism());
-  const result = spawnSync(process.execPath, args, {
+  const result = spawnSync(process.execPath, [script, ...args], {
     cwd: root,
     stdio: 'inherit',
-    env: { JOBS: jobs, CMAKE_BUILD_PARALLEL_LEVEL: jobs, ...process.env, ...env },
+    env: { JOBS: jobs, CMAKE_BUILD_PARALLEL_LEVEL: jobs, ...process.env },
   });
   if (result.status !== 0) process.exit(result.status ?? 1);
 }
@@ -41,18 +65,9 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   try {
     findOneDnn();
   } catch (error) {
-    fail(error.message);
+    fail(error);
   }
   requireTool([process.env.CXX ?? 'g++'], 'g++');
-  requireTool(['make'], 'make');
-  if (useCMake) {
-    requireTool(['cmake'], 'cmake');
-    run(['node_modules/cmake-js/bin/cmake-js', 'build', '--out', 'build-cmake', '--log-level', 'warn']);
-  } else {
-    requireTool([process.env.PYTHON ?? 'python3'], 'python3');
-    const headers = localHeaders();
-    const options = headers && !process.env.npm_config_nodedir ? [`--nodedir=${headers}`] : [];
-    const steps = process.argv.includes('--clean') ? ['rebuild'] : ['configure', 'build'];
-    for (const step of steps) run(['node_modules/node-gyp/bin/node-gyp.js', step, '--silent', ...options]);
-  }
+  if (process.argv.includes('--cmake')) buildWithCMake('build-cmake');
+  else buildWithNodeGyp();
 }

@@ -5,7 +5,10 @@ import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { root } from './native-sources.mjs';
 
-const FOLDERS = ['native', 'test/native', 'test/cuda', 'test/fuzz', 'bench/native', 'bench/cuda'];
+const FOLDERS = [
+  ...['native', 'test/native', 'test/cuda', 'test/fuzz'],
+  ...['tools/cuda-emulation', 'bench/native', 'bench/cuda'],
+];
 const files = FOLDERS.map((folder) => path.join(root, folder))
   .filter((folder) => existsSync(folder))
   .flatMap((folder) =>

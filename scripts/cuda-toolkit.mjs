@@ -40,7 +40,12 @@ export function findCudaToolkit(env = process.env) {
   return { reason: MISSING };
 }
 
-/** "80,90" as numbers, all of them known to the toolkit. Throws an Error in one line. */
+/**
+ * "80,90" as numbers, all of them known to the toolkit; without a text all that it knows. Throws an Error in one line.
+ *
+ * @param {string | undefined} text
+ * @returns {number[]}
+ */
 export function chosenArchitectures(text, toolkit) {
   if (text === undefined) return toolkit.architectures;
   const chosen = text.split(',').map(Number);

@@ -1,57 +1,42 @@
-// Lists the native sources of the folders or lists given, relative to the repository, one a line. binding.gyp,
-// CMakeLists.txt and the native tests all ask here, so that a new file is part of every build:
-//   node scripts/native-sources.mjs core cpu      node scripts/native-sources.mjs CUDA_ADDON
-import { existsSync, readdirSync } from 'node:fs';
+// The native sources and what their builds share (native/build.options). binding.gyp asks for both, one value a line; native
+// tests, fuzzers and the emulated CUDA build import them. CMakeLists.txt reads the same file by itself.
+//   node scripts/native-sources.mjs PART…                sources, relative to the repository
+//   node scripts/native-sources.mjs --option NAME…       values of lines that are no sources
+import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 
-/**
- * What of native/ the backends consist of, without Node. Folders, or with a star the
- * same file or folder of every op: an op's sources are found by their names.
- */
-export const CPU_LIBRARY = [
-  'core',
-  'image',
-  'backends/cpu',
-  'ops',
-  'ops/*/rule.cpp',
-  'ops/*/cpu.cpp',
-  'ops/*/cpu',
-];
-export const CUDA_LIBRARY = ['core', 'backends/cuda', 'ops', 'ops/*/rule.cpp', 'ops/*/cuda.cu', 'ops/*/cuda'];
-/** What native tests and fuzzers link besides a backend: loops, graphs and broken graphs of every op. */
-export const TEST_LIBRARY = ['ops/*/cases.cpp'];
-/** The addons. */
-export const CPU_ADDON = [...CPU_LIBRARY, 'node', 'node/cpu'];
-export const CUDA_ADDON = [...CUDA_LIBRARY, 'node', 'node/cuda'];
+const FILE = 'native/build.options';
+const lines = readFileSync(path.join(root, FILE), 'utf8').split('\n');
+const OPTIONS = new Map(
+  lines
+    .filter((line) => /^[a-z-]+:/.test(line))
+    .map((line) => line.split(':', 2))
+    .map(([name, values]) => [name, values.trim().split(/ +/)]),
+);
 
-const LISTS = { CPU_LIBRARY, CUDA_LIBRARY, TEST_LIBRARY, CPU_ADDON, CUDA_ADDON };
-
-/** The sources of folders and patterns, relative to the repository. */
-export function nativeSources(places) {
-  return places.flatMap(expanded).flatMap((place) => {
-    const file = `native/${place}`;
-    if (isSource(place)) return existsSync(path.join(root, file)) ? [file] : [];
-    if (!existsSync(path.join(root, file))) return [];
-    const names = readdirSync(path.join(root, file)).filter(isSource).sort();
-    return names.map((name) => `${file}/${name}`);
-  });
+/** Values of a line. Throws an Error when there is no such line. */
+export function buildOption(name) {
+  const values = OPTIONS.get(name);
+  if (!values) throw new Error(`Expected a line of ${FILE} but received ${name}`);
+  return values;
 }
 
-const isSource = (name) => /\.(cpp|cu)$/.test(name);
-
-/** A pattern for every folder that its star stands for. */
-function expanded(place) {
-  const [before, after] = place.split('*');
-  if (after === undefined) return [place];
-  const names = readdirSync(path.join(root, 'native', before)).sort();
-  return names.map((name) => before + name + after);
+/** Sources of the parts named, relative to the repository, every file once. Throws an Error when there is no such part. */
+export function nativeSources(...parts) {
+  const files = readdirSync(path.join(root, 'native'), { recursive: true }).sort();
+  const expand = (value) => {
+    if (!value.includes('/')) return buildOption(value).flatMap(expand);
+    const pattern = new RegExp(`^${value.replaceAll('.', '\\.').replaceAll('*', '[^/]*')}$`);
+    return files.filter((file) => pattern.test(file)).map((file) => `native/${file}`);
+  };
+  return [...new Set(parts.flatMap(expand))];
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const names = process.argv.slice(2);
-  const folders = (names.length > 0 ? names : ['CPU_ADDON']).flatMap((name) => LISTS[name] ?? [name]);
-  console.log(nativeSources(folders).join('\n'));
+  const values = names[0] === '--option' ? names.slice(1).flatMap(buildOption) : nativeSources(...names);
+  console.log(values.join('\n'));
 }

@@ -1,4 +1,4 @@
-"""What bench/peers.mjs compares on: the same random weights, images and ONNX files for every peer, made once per size.
+"""What bench/peers.mts compares on: the same random weights, images and ONNX files for every peer, made once per size.
 
     python3 bench/peers/export.py --cache DIR [--model vit-b|tiny] [--sizes 1024,2048]
 
@@ -27,7 +27,7 @@ BASE = 1024
 PATCH = 16
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
-# bench/peers/files.mjs asks for this number: raise it when anything below changes what is written.
+# bench/peers/files.mts asks for this number: raise it when anything below changes what is written.
 FORMAT = 2
 OPSET = 20  # below, GELU is five ops that onnxruntime does not recognise
 

@@ -1,11 +1,11 @@
-// One turn of ba-sam itself for bench/peers.mjs, through its public interface: the image comes as u8 pixels, so that
+// One turn of ba-sam itself for bench/peers.mts, through its public interface: the image comes as u8 pixels, so that
 // preprocessing is in its time, and the weights are those of 1024 px at every size.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import { work } from './worker.mjs';
+import { runWorker } from './worker.mjs';
 
-await work(async ({ folder, base, size, dtype }) => {
+await runWorker(async ({ folder, base, size, dtype }) => {
   const require = createRequire(import.meta.url);
   const { Sam } = require('../../dist/index.js');
   const { version } = require('../../package.json');

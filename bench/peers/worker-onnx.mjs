@@ -1,8 +1,8 @@
-// One turn of onnxruntime-node for bench/peers.mjs.
+// One turn of onnxruntime-node for bench/peers.mts.
 import path from 'node:path';
-import { readPixels, requireFrom, versionOf, work } from './worker.mjs';
+import { readPixels, requireFrom, runWorker, versionOf } from './worker.mjs';
 
-await work(async (job) => {
+await runWorker(async (job) => {
   const { folder, size, threads, modules } = job;
   const require = requireFrom(modules);
   const { InferenceSession, Tensor } = require('onnxruntime-node');

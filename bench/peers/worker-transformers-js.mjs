@@ -1,8 +1,8 @@
-// One turn of transformers.js for bench/peers.mjs, on the ONNX files that worker-onnx.mjs takes.
+// One turn of transformers.js for bench/peers.mts, on the ONNX files that worker-onnx.mjs takes.
 import path from 'node:path';
-import { readPixels, requireFrom, versionOf, work } from './worker.mjs';
+import { readPixels, requireFrom, runWorker, versionOf } from './worker.mjs';
 
-await work(async (job) => {
+await runWorker(async (job) => {
   const { folder, size, threads, modules } = job;
   const require = requireFrom(modules);
   const name = '@huggingface/transformers';

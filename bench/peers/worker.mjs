@@ -47,7 +47,7 @@ function endWithParent() {
  *
  * @param load job → { encode, versions }; encode resolves to the embedding's Float32Array
  */
-export async function work(load) {
+export async function runWorker(load) {
   const started = performance.now();
   endWithParent();
   try {

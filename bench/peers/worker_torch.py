@@ -1,4 +1,4 @@
-"""One turn of PyTorch with transformers' SamModel for bench/peers.mjs: worker_torch.py JOB, a JSON object as in worker.mjs.
+"""One turn of PyTorch with transformers' SamModel for bench/peers.mts: worker_torch.py JOB, a JSON object as in worker.mjs.
 
 `attention` in it is transformers' implementation: eager or sdpa. In bf16 the whole model is cast to bf16.
 """

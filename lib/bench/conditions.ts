@@ -16,7 +16,7 @@ export interface RowConditions {
 
 /** What every row says about its rate. */
 export interface Rates {
-  /** Operations, as operations.ts counts them. */
+  /** Operations, as `ProfileRow.flops` counts them, in 10⁹. */
   readonly gflop: number;
   readonly gflops: number;
   /** Rate of the product in the same process and dtype, before and after. */
@@ -28,14 +28,14 @@ export interface Rates {
   readonly share: number;
 }
 
-/** Measures a row. The first measurement of the product warms the compute threads up. */
-export async function beside<T>(
+/** Measures a row between two measurements of the product's rate. The first of them warms the compute threads up. */
+export async function measureBetweenProducts<T>(
   dtype: ComputeDType,
   conditions: RowConditions,
   measure: () => Promise<T>,
 ): Promise<{ measured: T; peaks: Peaks; gemm_gflops: readonly [number, number] }> {
   const { device, gemmSide, repeats } = conditions;
-  const runs = Math.min(6, repeats.least + 1);
+  const runs = Math.min(6, repeats.minRuns + 1);
   const before = await gemmRate(device, dtype, runs, gemmSide);
   resetPeaks(device);
   const measured = await measure();

@@ -4,7 +4,7 @@ import { Graph } from '../graph/graph';
 import { Session } from '../graph/session';
 import type { ComputeDType } from '../model/weights';
 import { cast, linear, reshape, slice } from '../ops';
-import { inTurns, median } from './timing';
+import { measureInterleaved, median } from './timing';
 import { bytesOf, random } from './weights';
 
 // A GPU is not filled by what an encoder's layer on a CPU looks like.
@@ -45,7 +45,12 @@ export async function gemmRate(
       });
       return milliseconds;
     };
-    const [times] = await inTurns([time], 1, { least: runs, most: runs, seconds: 0, patience: 60 });
+    const [times] = await measureInterleaved([time], 1, {
+      minRuns: runs,
+      maxRuns: runs,
+      seconds: 0,
+      maxSeconds: 60,
+    });
     return (2 * m * k * n) / median(times) / 1e6;
   } finally {
     await session.dispose();

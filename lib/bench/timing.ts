@@ -2,14 +2,14 @@
 import type { ProfileRow } from '../graph/session';
 
 /**
- * How often something is measured: until it was done `least` times and has taken `seconds`, at most `most` times; and less
- * often when it takes longer than `patience` seconds.
+ * How often something is measured: until it was done `minRuns` times and has taken `seconds`, at most `maxRuns` times; and less
+ * often when that takes longer than `maxSeconds`.
  */
 export interface Repeats {
-  readonly least: number;
-  readonly most: number;
+  readonly minRuns: number;
+  readonly maxRuns: number;
   readonly seconds: number;
-  readonly patience: number;
+  readonly maxSeconds: number;
 }
 
 /** What every row says about its times, in ms. */
@@ -23,14 +23,14 @@ export interface Times {
 }
 
 /**
- * Runs several variants in turn, round by round, so that a machine whose speed drifts treats all alike. No round begins
- * when patience is over; when the first round alone exceeds it, that one is the result: what it does besides, packing weights,
- * is not seen any more then.
+ * Runs several variants one after the other, round by round, so that a machine whose speed drifts treats all alike. No round
+ * begins after `maxSeconds`; when the first round alone exceeds them, that one is the result: what it does besides, packing
+ * weights, is not seen any more then.
  *
  * @param warmUp rounds that are left out: they pack weights, fold constants, and on CUDA capture a graph
  * @returns the results of every variant, in order
  */
-export async function inTurns<T>(
+export async function measureInterleaved<T>(
   variants: readonly (() => Promise<T>)[],
   warmUp: number,
   repeats: Repeats,
@@ -45,14 +45,14 @@ export async function inTurns<T>(
   const seconds = () => (now() - start) / 1000;
   for (let i = 0; i < warmUp; i++) {
     const first = await round();
-    if (seconds() > repeats.patience) return first.map((result) => [result]);
+    if (seconds() > repeats.maxSeconds) return first.map((result) => [result]);
   }
   start = now();
   const rounds: T[][] = [];
   do rounds.push(await round());
   while (
-    rounds.length < repeats.most &&
-    (rounds.length < repeats.least ? seconds() < repeats.patience : seconds() < repeats.seconds)
+    rounds.length < repeats.maxRuns &&
+    (rounds.length < repeats.minRuns ? seconds() < repeats.maxSeconds : seconds() < repeats.seconds)
   );
   return variants.map((_, i) => rounds.map((list) => list[i]));
 }
@@ -82,6 +82,11 @@ export function timesOf(values: readonly number[]): Times {
 /** Time of all nodes of a run, in ms. */
 export function total(profile: readonly ProfileRow[]): number {
   return profile.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+}
+
+/** Operations of a run, which do not differ between runs. */
+export function flopsOf(profiles: readonly (readonly ProfileRow[])[]): number {
+  return profiles[0].reduce((sum, { flops }) => sum + flops, 0);
 }
 
 /** Median time per op over several runs, in ms, the longest first. */

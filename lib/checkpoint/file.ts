@@ -1,6 +1,5 @@
-// Positioned reads on one open checkpoint file, time slices for long parses, and errors that begin with the path.
+// Positioned reads on one open checkpoint file, and errors that begin with the path.
 import { constants, type FileHandle, open, stat } from 'node:fs/promises';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { invalidArgument, SamError } from '../errors';
 
 /** One request to the thread pool. It bounds how long `close` waits, and Linux reads less than 2 GiB at a time. */
@@ -112,22 +111,4 @@ export function checkpointError(path: string, message: string, options?: { cause
 export function ioError(path: string, what: string, cause: unknown): SamError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new SamError('ERR_IO', `${path}: ${what} (${reason})`, { cause });
-}
-
-/**
- * Keeps a long computation from stalling the event loop: call `due()` in the loop and `await next()` when it
- * says so. Hostile headers can take seconds to parse, and a server must answer meanwhile.
- */
-export class TimeSlice {
-  #start = performance.now();
-
-  /** True after 5 ms of uninterrupted work. */
-  due(): boolean {
-    return performance.now() - this.#start > 5;
-  }
-
-  async next(): Promise<void> {
-    await nextTurn();
-    this.#start = performance.now();
-  }
 }

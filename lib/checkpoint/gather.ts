@@ -1,5 +1,5 @@
 // Copies a strided view into contiguous row-major order without holding up the event loop.
-import { TimeSlice } from './file';
+import { TimeSlice } from '../time-slice';
 
 /** Elements copied between two looks at the clock. */
 const BATCH_ELEMENTS = 16_384;

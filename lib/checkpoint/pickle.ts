@@ -1,7 +1,7 @@
 // A restricted unpickler for `data.pkl` of PyTorch checkpoints: protocols 2 to 5, tensors and plain containers.
 // A pickle is a program for a stack machine that may import and call anything; this machine has no such power,
 // and stops with the name of whatever was asked for.
-import { TimeSlice } from './file';
+import { TimeSlice } from '../time-slice';
 import { build, call, findGlobal, nameOf, persistentLoad, refused, setItem } from './pickle-torch';
 import {
   PickleError,

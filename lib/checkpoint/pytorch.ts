@@ -1,9 +1,10 @@
 // Reads PyTorch zip checkpoints (torch.save since 1.6): a pickle that describes the tensors, and one archive
 // entry for each storage.
 import { invalidArgument } from '../errors';
+import { TimeSlice } from '../time-slice';
 import type { Checkpoint, TensorInfo } from './checkpoint';
 import { dtypeBits } from './dtype';
-import { type CheckpointFile, TimeSlice } from './file';
+import type { CheckpointFile } from './file';
 import { gather, isContiguous } from './gather';
 import { MAX_PICKLE_BYTES, unpickle } from './pickle';
 import { PickleError, type PickleValue, PyDict, PyList, PyTensor, PyTuple } from './pickle-values';

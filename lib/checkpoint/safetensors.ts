@@ -4,9 +4,10 @@
 import { randomBytes } from 'node:crypto';
 import { type FileHandle, open, rename, unlink } from 'node:fs/promises';
 import { invalidArgument, SamError } from '../errors';
+import { TimeSlice } from '../time-slice';
 import type { Checkpoint, TensorInfo } from './checkpoint';
 import { type CheckpointDType, dtypeRank, MAX_DIMENSIONS, parseDType, tensorBytes } from './dtype';
-import { type CheckpointFile, ioError, TimeSlice } from './file';
+import { type CheckpointFile, ioError } from './file';
 import { HeaderError, HeaderScanner } from './header-json';
 
 /** The official limit. */

@@ -5,7 +5,8 @@ import { pipeline } from 'node:stream/promises';
 import { createInflateRaw } from 'node:zlib';
 import * as yauzl from 'yauzl';
 import { SamError } from '../errors';
-import { type CheckpointFile, TimeSlice } from './file';
+import { TimeSlice } from '../time-slice';
+import type { CheckpointFile } from './file';
 
 /** ViT-H has about 600 entries. */
 const MAX_ENTRIES = 20_000;

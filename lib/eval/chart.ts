@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import sharp from 'sharp';
 import { SamError } from '../errors';
-import { ioReason } from '../image/load';
+import { ioReason } from '../files/reason';
 
 /** How values lie on an axis: in equal steps, or in equal ratios. */
 export type ChartScale = 'linear' | 'log';

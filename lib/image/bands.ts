@@ -1,25 +1,21 @@
-// Long loops over pixels that let the event loop breathe.
-
-/** Longest stretch of work without a pause. */
-const BUDGET_MS = 5;
+// Long loops over pixels that let the event loop go on.
+import { TimeSlice } from '../time-slice';
 
 /**
  * Calls `work(begin, end)` for consecutive pieces of `[0, count)` and lets other events run between them.
  *
  * @param count rows (or pixels) in all
- * @param step rows per call: about 65 thousand pixels, so that one call stays far below the budget
+ * @param step rows per call: about 65 thousand pixels, so that one call stays far below a time slice
  */
 export async function inBands(
   count: number,
   step: number,
   work: (begin: number, end: number) => void,
 ): Promise<void> {
-  let pauseAt = performance.now() + BUDGET_MS;
+  const slice = new TimeSlice();
   for (let begin = 0; begin < count; begin += step) {
     work(begin, Math.min(begin + step, count));
-    if (performance.now() < pauseAt) continue;
-    await new Promise((resolve) => setImmediate(resolve));
-    pauseAt = performance.now() + BUDGET_MS;
+    if (slice.due()) await slice.next();
   }
 }
 

@@ -2,15 +2,12 @@
 import { invalidArgument } from '../errors';
 import type { RgbImage } from './types';
 
-/** An image that may be drawn into. */
-export type Canvas = RgbImage;
-
 type Rgb = readonly [number, number, number];
 const WHITE: Rgb = [255, 255, 255];
 const BLACK: Rgb = [0, 0, 0];
 
 /** Draws a disc of `radius` px around (x, y) with a white ring and a thin dark edge, visible on any ground. */
-export function drawPoint(canvas: Canvas, x: number, y: number, color: Rgb, radius: number): void {
+export function drawPoint(canvas: RgbImage, x: number, y: number, color: Rgb, radius: number): void {
   if (!Number.isFinite(x) || !Number.isFinite(y))
     throw invalidArgument('points', 'finite coordinates', [x, y]);
   const ring = radius * 1.45;
@@ -32,7 +29,7 @@ export function drawPoint(canvas: Canvas, x: number, y: number, color: Rgb, radi
 
 /** Draws the outline of a box, `thickness` px wide and centred on its edges, with a dark edge of 1 px. */
 export function drawBox(
-  canvas: Canvas,
+  canvas: RgbImage,
   box: readonly [number, number, number, number],
   color: Rgb,
   thickness: number,
@@ -57,7 +54,7 @@ export function drawBox(
 
 // Corners inclusive.
 function fill(
-  canvas: Canvas,
+  canvas: RgbImage,
   x0: number,
   y0: number,
   x1: number,
@@ -75,7 +72,7 @@ function coverage(inside: number): number {
   return Math.max(0, Math.min(1, inside + 0.5));
 }
 
-function mix({ data, width }: Canvas, x: number, y: number, color: Rgb, opacity: number): void {
+function mix({ data, width }: RgbImage, x: number, y: number, color: Rgb, opacity: number): void {
   if (opacity <= 0) return;
   const p = 3 * (y * width + x);
   for (let c = 0; c < 3; c++) {

@@ -2,7 +2,8 @@
 import { constants, open, stat } from 'node:fs/promises';
 import sharp from 'sharp';
 import { SamError } from '../errors';
-import { checkFormat, checkPixels, DEFAULT_PIXEL_LIMIT, decodeError, ioReason, readImageFile } from './load';
+import { ioReason } from '../files/reason';
+import { checkFormat, checkPixels, DEFAULT_PIXEL_LIMIT, decodeError, readImageFile } from './load';
 
 // Headers lie at the beginning, but for TIFF's, and behind previews and colour profiles of more than that in rare JPEGs.
 const HEADER_BYTES = 64 * 1024;

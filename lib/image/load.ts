@@ -3,6 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import sharp, { type OutputInfo } from 'sharp';
 import { describe, invalidArgument, SamError } from '../errors';
+import { ioReason } from '../files/reason';
 import type { ImageInput, RawImage, RgbImage } from './types';
 
 /** Options of {@link decodeImage}. */
@@ -34,18 +35,49 @@ export const DEFAULT_PIXEL_LIMIT = 0x3fff ** 2;
  *   empty, truncated, damaged, not an image or too large; `ERR_INVALID_ARGUMENT` when the input is neither.
  */
 export async function decodeImage(input: ImageInput, options: DecodeOptions = {}): Promise<RgbImage> {
-  const limit = options.limitInputPixels ?? DEFAULT_PIXEL_LIMIT;
-  if (!Number.isSafeInteger(limit) || limit < 1) {
-    throw invalidArgument('limitInputPixels', 'positive integer', limit);
-  }
+  const limit = limitOf(options);
   if (typeof input === 'string' || input instanceof URL) {
     const path = toPath(input);
     return decodeEncoded(await readImageFile(path), path, limit);
   }
   if (input instanceof Uint8Array) return decodeEncoded(input, 'the image buffer', limit);
   if (isArrayBuffer(input)) return decodeEncoded(new Uint8Array(input), 'the image buffer', limit);
-  if (typeof input === 'object' && input !== null && 'data' in input) return decodeRaw(input, limit);
+  if (isRaw(input)) return rawRgb(input, options) ?? decodeRaw(input);
   throw invalidArgument('image', 'path, file URL, Buffer, Uint8Array, ArrayBuffer or raw image', input);
+}
+
+/**
+ * The pixels of a raw image that needs no decoding, at once: 8-bit RGB, sharing its memory. Undefined for every other input.
+ *
+ * @throws SamError as decodeImage does
+ */
+export function rawRgb(input: ImageInput, options: DecodeOptions = {}): RgbImage | undefined {
+  if (!isRaw(input)) return undefined;
+  checkRaw(input, limitOf(options));
+  const { data, width, height, channels = 3 } = input;
+  if (data instanceof Uint16Array || channels !== 3) return undefined;
+  return { data: new Uint8Array(data.buffer, data.byteOffset, data.length), width, height };
+}
+
+function limitOf({ limitInputPixels: limit = DEFAULT_PIXEL_LIMIT }: DecodeOptions): number {
+  if (Number.isSafeInteger(limit) && limit >= 1) return limit;
+  throw invalidArgument('limitInputPixels', 'positive integer', limit);
+}
+
+function isRaw(input: ImageInput): input is RawImage {
+  return typeof input === 'object' && input !== null && 'data' in input;
+}
+
+/** The same input with bytes or pixels of its own: the caller may change those that it gave. */
+export function copyInput(input: ImageInput): ImageInput {
+  if (isArrayBuffer(input)) return new Uint8Array(input).slice();
+  // Not slice(): a Buffer's shares its memory.
+  if (input instanceof Uint8Array) return new Uint8Array(input);
+  if (!isRaw(input)) return input;
+  const { data } = input;
+  if (data instanceof Uint8Array) return { ...input, data: new Uint8Array(data) };
+  const copied = data instanceof Uint8ClampedArray || data instanceof Uint16Array;
+  return copied ? { ...input, data: data.slice() } : input;
 }
 
 // `instanceof` would miss a buffer of another realm (vm contexts, Jest).
@@ -81,30 +113,6 @@ export async function readImageFile(path: string): Promise<Uint8Array> {
   }
 }
 
-/** The reason behind a failed file operation, in words. */
-export function ioReason(cause: unknown): string {
-  const { code, message } = cause as NodeJS.ErrnoException;
-  switch (code) {
-    case 'ENOENT':
-      return 'no such file or directory';
-    case 'EACCES':
-    case 'EPERM':
-      return 'permission denied';
-    case 'ENOTDIR':
-      return 'a part of the path is not a directory';
-    case 'EISDIR':
-      return 'it is a directory';
-    case 'EROFS':
-      return 'the file system is read-only';
-    case 'ENOSPC':
-      return 'no space left on the device';
-    case 'ERR_FS_FILE_TOO_LARGE':
-      return 'it is larger than 2 GiB';
-    default:
-      return message ?? String(cause);
-  }
-}
-
 async function decodeEncoded(bytes: Uint8Array, name: string, limit: number): Promise<RgbImage> {
   checkFormat(bytes, name);
   try {
@@ -128,8 +136,7 @@ async function decodeEncoded(bytes: Uint8Array, name: string, limit: number): Pr
   }
 }
 
-async function decodeRaw(image: RawImage, limit: number): Promise<RgbImage> {
-  const { data, width, height, channels } = image;
+function checkRaw({ data, width, height, channels = 3 }: RawImage, limit: number): void {
   for (const [name, value] of [
     ['width', width],
     ['height', height],
@@ -152,9 +159,10 @@ async function decodeRaw(image: RawImage, limit: number): Promise<RgbImage> {
       `Expected ${length} values (${width} x ${height} x ${channels}) for image.data but received ${data.length}`,
     );
   }
-  if (isBytes && channels === 3) {
-    return { data: new Uint8Array(data.buffer, data.byteOffset, data.length), width, height };
-  }
+}
+
+/** Of an image that checkRaw has seen. */
+async function decodeRaw({ data, width, height, channels = 3 }: RawImage): Promise<RgbImage> {
   try {
     // libvips converts on its own threads; a loop here would hold up the event loop for 100 ms and more.
     const { data: out, info } = await sharp(data, {

@@ -1,12 +1,12 @@
 // Masks as pictures: unions, overlays on the image, files.
 import { invalidArgument, SamError } from '../errors';
 import { inBands, rowsPerBand } from './bands';
-import { type Canvas, drawBox, drawPoint } from './draw';
+import { drawBox, drawPoint } from './draw';
 import { outputFormat, writeImage } from './output';
 import { checkMask } from './rle';
 import type { RgbImage } from './types';
 
-export { assertWritable, outputFormat, writeImage, writeMaskPng } from './output';
+export { outputFormat, writeImage, writeMaskPng } from './output';
 
 /** Red, green, blue: 0 … 255. */
 export type Color = readonly [number, number, number];
@@ -111,7 +111,7 @@ export async function overlay(
     throw invalidArgument('contour', 'integer of at least 0', contour);
   for (const mask of masks) checkMask(mask.data, width, height);
 
-  const canvas: Canvas = { data: new Uint8Array(data.length), width, height };
+  const canvas: RgbImage = { data: new Uint8Array(data.length), width, height };
   const step = rowsPerBand(width);
   await inBands(height, step, (begin, end) => {
     canvas.data.set(data.subarray(begin * width * 3, end * width * 3), begin * width * 3);
@@ -152,7 +152,7 @@ export async function writeOverlayPng(
 }
 
 function fillMask(
-  canvas: Canvas,
+  canvas: RgbImage,
   mask: Uint8Array,
   color: Color,
   alpha: number,
@@ -176,7 +176,7 @@ function fillMask(
 // A pixel is on the contour when it is inside and one of its neighbours along x or y, at most `thickness` away, is not. The
 // image's border is no contour: the object goes on there.
 function drawContour(
-  canvas: Canvas,
+  canvas: RgbImage,
   mask: Uint8Array,
   color: Color,
   thickness: number,

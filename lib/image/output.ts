@@ -1,10 +1,8 @@
-// Writes images to files: formats by extension, checks before the work starts.
-import { constants } from 'node:fs';
-import { access, stat } from 'node:fs/promises';
-import { dirname, extname } from 'node:path';
+// Writes images to files: formats by extension.
+import { extname } from 'node:path';
 import sharp, { type Sharp } from 'sharp';
 import { invalidArgument, SamError } from '../errors';
-import { ioReason } from './load';
+import { assertWritable } from '../files/writable';
 import { checkMask } from './rle';
 import type { RgbImage } from './types';
 
@@ -28,42 +26,6 @@ export function outputFormat(path: string): 'png' | 'jpeg' | 'webp' {
     throw invalidArgument('output', 'path that ends in .png, .jpg, .jpeg or .webp', path);
   }
   return format;
-}
-
-/**
- * Checks that a file can be written, without writing it: call it before work that takes minutes starts.
- *
- * @throws SamError `ERR_IO` when the directory is missing or not writable, or the path is a directory or a file that
- *   may not be overwritten
- */
-export async function assertWritable(path: string): Promise<void> {
-  if (typeof path !== 'string' || path === '' || path.includes('\0')) {
-    throw invalidArgument('output', 'path', path);
-  }
-  const fail = (reason: string, cause?: unknown): never => {
-    throw new SamError('ERR_IO', `Cannot write ${path}: ${reason}`, { cause });
-  };
-  const directory = dirname(path);
-  try {
-    if (!(await stat(directory)).isDirectory()) fail(`${directory} is not a directory`);
-  } catch (cause) {
-    if (cause instanceof SamError) throw cause;
-    const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
-    fail(missing ? `the directory ${directory} does not exist` : ioReason(cause), cause);
-  }
-  let exists = true;
-  try {
-    if ((await stat(path)).isDirectory()) fail('it is a directory');
-  } catch (cause) {
-    if (cause instanceof SamError) throw cause;
-    if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') fail(ioReason(cause), cause);
-    exists = false;
-  }
-  try {
-    await access(exists ? path : directory, constants.W_OK);
-  } catch (cause) {
-    fail(exists ? ioReason(cause) : `the directory ${directory} is not writable`, cause);
-  }
 }
 
 /**

@@ -24,9 +24,6 @@ export interface InputGeometry {
   inputHeight: number;
   gridW: number;
   gridH: number;
-  /** Factors from the image's coordinates to the input's: points and boxes are multiplied by them. */
-  scaleX: number;
-  scaleY: number;
 }
 
 /** Largest `longestSide`: 1024 × 1024 tokens with patches of 16 px. */
@@ -61,8 +58,6 @@ export function inputGeometry(options: GeometryOptions): InputGeometry {
     inputHeight: gridH * patch,
     gridW,
     gridH,
-    scaleX: scaledWidth / width,
-    scaleY: scaledHeight / height,
   };
 }
 

@@ -1,4 +1,4 @@
-// What the image layer takes and gives: encoded images, raw pixels, RGB pixels, masks.
+// What the image layer takes and gives: encoded images, raw pixels.
 
 /** Pixels that are already decoded, row-major and without gaps: `data[(y · width + x) · channels + c]`. */
 export interface RawImage {
@@ -8,8 +8,8 @@ export interface RawImage {
   data: Uint8Array | Uint8ClampedArray | Uint16Array;
   width: number;
   height: number;
-  /** 1 gray, 2 gray + alpha, 3 RGB, 4 RGB + alpha. */
-  channels: 1 | 2 | 3 | 4;
+  /** 1 gray, 2 gray + alpha, 3 RGB (default), 4 RGB + alpha. */
+  channels?: 1 | 2 | 3 | 4;
 }
 
 /**
@@ -18,9 +18,8 @@ export interface RawImage {
  */
 export type ImageInput = string | URL | Uint8Array | ArrayBuffer | RawImage;
 
-/** A decoded image: 8-bit RGB `[height, width, 3]`, row-major, without gaps. */
-export interface RgbImage {
+/** Raw pixels as decoding gives them: 8-bit RGB `[height, width, 3]`. */
+export interface RgbImage extends RawImage {
   data: Uint8Array;
-  width: number;
-  height: number;
+  channels?: 3;
 }

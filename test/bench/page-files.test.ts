@@ -1,4 +1,4 @@
-// Which results the performance page is made from, and which are refused; bench/page.mjs; and whether the page in docs/ is
+// Which results the performance page is made from, and which are refused; bench/page.mts; and whether the page in docs/ is
 // what bench/results gives.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -88,9 +88,11 @@ describe('result files', () => {
   });
 });
 
-describe('bench/page.mjs', () => {
+describe('bench/page.mts', () => {
   const run = (...args: string[]) =>
-    spawnSync(process.execPath, [path.join(ROOT, 'bench', 'page.mjs'), ...args], { encoding: 'utf8' });
+    spawnSync(process.execPath, ['--import', 'tsx', path.join(ROOT, 'bench', 'page.mts'), ...args], {
+      encoding: 'utf8',
+    });
   const here = () => ['--results', folder.path, '--out', path.join(folder.path, 'docs')];
 
   it('writes what --check accepts, and --check sees every difference', () => {

@@ -10,15 +10,15 @@ export class PageFolder {
   readonly path = mkdtempSync(path.join(tmpdir(), 'ba-sam-page-'));
 
   private constructor(
-    private readonly results: typeof import('../../bench/page/results.mjs'),
-    private readonly document: typeof import('../../bench/page/document.mjs'),
+    private readonly results: typeof import('../../bench/page/results.mts'),
+    private readonly document: typeof import('../../bench/page/document.mts'),
   ) {}
 
   static async create(): Promise<PageFolder> {
     buildLibrary();
     return new PageFolder(
-      await import('../../bench/page/results.mjs'),
-      await import('../../bench/page/document.mjs'),
+      await import('../../bench/page/results.mts'),
+      await import('../../bench/page/document.mts'),
     );
   }
 

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { rates as ratesOf } from '../../lib/bench/conditions';
 import type { measureRow } from '../../lib/bench/run';
-import { inTurns } from '../../lib/bench/timing';
+import { measureInterleaved } from '../../lib/bench/timing';
 import { baSam, ROOT, temporaryFolder } from '../cli/run';
 
 const folder = temporaryFolder();
@@ -242,7 +242,7 @@ describe('ends', () => {
       case: { benchmark: 'decoder', of: { grid: [4, 4], prompt: 'box', prompts: 1 } },
       conditions: {
         device: { kind: 'cuda', index: 0 },
-        repeats: { least: 1, most: 1, seconds: 0, patience: 60 },
+        repeats: { minRuns: 1, maxRuns: 1, seconds: 0, maxSeconds: 60 },
         gemmSide: 8,
       },
       device: 'cuda:0',
@@ -265,7 +265,7 @@ describe('rounds', () => {
     });
     return { variants, now: () => time, calls: () => calls };
   };
-  const repeats = { least: 5, most: 20, seconds: 1, patience: 60 };
+  const repeats = { minRuns: 5, maxRuns: 20, seconds: 1, maxSeconds: 60 };
 
   it.each([
     [[0.01], 20], // as many as allowed within a second
@@ -275,7 +275,7 @@ describe('rounds', () => {
     [[40], 2],
   ])('of %j s are measured %i times, after one that is not', async (seconds, rounds) => {
     const clock = timed(...seconds);
-    const results = await inTurns(clock.variants, 1, repeats, clock.now);
+    const results = await measureInterleaved(clock.variants, 1, repeats, clock.now);
     expect(results.map((list) => list.length)).toEqual(seconds.map(() => rounds));
     expect(results.map((list) => list[0])).toEqual(seconds.map((_, i) => i));
     expect(clock.calls()).toBe(seconds.length * (rounds + 1));
@@ -283,7 +283,7 @@ describe('rounds', () => {
 
   it('are not repeated when the first one takes more than a minute', async () => {
     const clock = timed(50, 20);
-    expect(await inTurns(clock.variants, 1, repeats, clock.now)).toEqual([[0], [1]]);
+    expect(await measureInterleaved(clock.variants, 1, repeats, clock.now)).toEqual([[0], [1]]);
     expect(clock.calls()).toBe(2);
   });
 });

@@ -1,4 +1,4 @@
-// What scripts/check-cuda-kernels.mjs must find: every kernel here but the last has one fault. Part of no build.
+// What scripts/check-cuda-kernels.mts must find: every kernel here but the last has one fault. Part of no build.
 #include <cuda_runtime.h>
 
 // Its array is indexed by data: local memory.

@@ -15,7 +15,7 @@ function run(command: string, args: string[], env: NodeJS.ProcessEnv = {}) {
   return { status: result.status, out: result.stdout.trim(), error: result.stderr.trim() };
 }
 const script = (name: string, args: string[] = [], env: NodeJS.ProcessEnv = {}) =>
-  run(process.execPath, [path.join('scripts', name), ...args], env);
+  run(process.execPath, ['--import', 'tsx', path.join('scripts', name), ...args], env);
 
 /** An nvcc of any version that does nothing. */
 function fakeNvcc(version: string): string {
@@ -33,20 +33,20 @@ describe('npm run build:cuda', () => {
     ['a CUDACXX that is not there', { CUDACXX: '/nowhere/nvcc' }, 'CUDACXX names /nowhere/nvcc'],
     ['a CUDA_HOME that is not there', { CUDACXX: '', CUDA_HOME: '/nowhere' }, 'CUDA_HOME names /nowhere'],
   ])('says in one line about %s', (_name, env, text) => {
-    const { status, error } = script('build-cuda.mjs', [], env);
+    const { status, error } = script('build-cuda.mts', [], env);
     expect(status).toBe(1);
     expect(error.split('\n')).toHaveLength(1);
     expect(error).toContain(text);
   });
 
   it('says in one line that the toolkit is too old', () => {
-    const { status, error } = script('build-cuda.mjs', [], { CUDACXX: fakeNvcc('12.3') });
+    const { status, error } = script('build-cuda.mts', [], { CUDACXX: fakeNvcc('12.3') });
     expect(status).toBe(1);
     expect(error).toMatch(/^ba-sam: CUDA 12\.4 or later is needed but \S+ is of 12\.3\.$/);
   });
 
   it('says in one line which architectures there are', () => {
-    const { status, error } = script('build-cuda.mjs', ['--arch', '80'], { CUDACXX: fakeNvcc('13.0') });
+    const { status, error } = script('build-cuda.mts', ['--arch', '80'], { CUDACXX: fakeNvcc('13.0') });
     expect(status).toBe(1);
     expect(error).toMatch(/^ba-sam: expected some of .* for --arch \(CUDA 13\.0\) but received 80$/);
   });
@@ -58,7 +58,7 @@ const hasNvcc = ['nvcc', '/usr/local/cuda/bin/nvcc'].some(
 
 describe('npm run check:cuda', () => {
   it('counts kernels as skipped without nvcc', () => {
-    const { status, out } = script('check-cuda-kernels.mjs', ['--source', 'test/cuda/bad_kernels.cu'], {
+    const { status, out } = script('check-cuda-kernels.mts', ['--source', 'test/cuda/bad_kernels.cu'], {
       CUDACXX: '/nowhere/nvcc',
     });
     expect(status).toBe(0);
@@ -72,7 +72,7 @@ describe('npm run check:cuda', () => {
     },
     () => {
       const args = ['--arch', '80,90', '--source', 'test/cuda/bad_kernels.cu'];
-      const { status, out, error } = script('check-cuda-kernels.mjs', args);
+      const { status, out, error } = script('check-cuda-kernels.mts', args);
       expect(status).toBe(1);
       expect(out.split('\n').at(-1)).toBe('2 passed, 8 failed');
       for (const code of [80, 90]) {

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { buildEmulatedAttention } from '../../scripts/cuda-emulated-build.mjs';
+import { buildEmulatedAttention } from '../../scripts/cuda-emulated-build.mts';
 
 const ROOT = path.join(__dirname, '..', '..');
 const TEN_MINUTES = 600_000;

@@ -366,6 +366,11 @@ describe('raw pixels', () => {
     });
   }
 
+  test('are RGB unless channels says otherwise, as decodeImage returns them', async () => {
+    const decoded = await decodeImage({ data: quadrants(), width: W, height: H });
+    expect(await decodeImage(decoded)).toEqual({ data: quadrants(), width: W, height: H });
+  });
+
   test('a view into a larger buffer', async () => {
     const data = new Uint8Array([99, 99, 99, 5, 6]).subarray(3);
     expect([...(await decodeImage({ data, width: 2, height: 1, channels: 1 })).data]).toEqual([

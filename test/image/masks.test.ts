@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { assertWritable } from '../../lib/files/writable';
 import {
-  assertWritable,
   overlay,
   promptColor,
   unionMasks,

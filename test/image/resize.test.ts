@@ -14,8 +14,6 @@ describe('inputGeometry', () => {
       inputHeight: 1024,
       gridW: 64,
       gridH: 64,
-      scaleX: 1024 / 1800,
-      scaleY: 683 / 1200,
     });
   });
 
@@ -61,7 +59,6 @@ describe('inputGeometry', () => {
       scaledWidth: 1024,
       scaledHeight: 1,
       inputHeight: 16,
-      scaleY: 1,
     });
     expect(inputGeometry({ ...base, width: 1, height: 1, longestSide: 1, pad: false })).toMatchObject({
       gridW: 1,

@@ -1,4 +1,7 @@
 // Ends that are not the happy one: disposing, aborting, failing callbacks, two models, all while runs are in flight.
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { Sam } from '../../lib/index';
 
@@ -8,6 +11,7 @@ const pixels = {
   pixelValues: new Float32Array(3 * SIZE * SIZE).fill(0.25),
   shape: [1, 3, SIZE, SIZE] as const,
 };
+const PICTURE = path.join(__dirname, '../../examples/images/demo.png');
 const small = { pixelValues: new Float32Array(3 * 256 * 256).fill(0.25), shape: [1, 3, 256, 256] as const };
 
 describe('dispose', () => {
@@ -96,6 +100,9 @@ describe('onProgress', () => {
   });
 });
 
+// Equality by vitest, when it fails, takes minutes over an embedding.
+const sameBytes = (a: Float32Array, b: Float32Array) => Buffer.from(a.buffer).equals(Buffer.from(b.buffer));
+
 describe('inputs', () => {
   it('are copied at call time', async () => {
     const sam = await Sam.load();
@@ -115,6 +122,46 @@ describe('inputs', () => {
     raw.data.fill(0);
     expect((await second).data).toEqual(first.data);
     await sam.dispose();
+  });
+
+  // A Buffer's own slice() shares its memory.
+  it.each([
+    ['RGB in a Buffer', 3, (bytes: Uint8Array) => Buffer.from(bytes)],
+    ['RGB in a Uint8ClampedArray', 3, (bytes: Uint8Array) => Uint8ClampedArray.from(bytes)],
+    ['RGB of 16 bits', 3, (bytes: Uint8Array) => Uint16Array.from(bytes, (value) => 256 * value)],
+    ['RGBA in a Buffer', 4, (bytes: Uint8Array) => Buffer.from(bytes)],
+    ['gray', 1, (bytes: Uint8Array) => bytes.slice()],
+  ] as const)('of raw pixels may change when the call has returned: %s', async (_name, channels, make) => {
+    await using sam = await Sam.load();
+    const bytes = new Uint8Array(64 * 48 * channels).map((_, i) => i % 251);
+    const raw = () => ({ data: make(bytes), width: 64, height: 48, channels });
+    const wanted = await sam.encode(raw());
+    const image = raw();
+    const run = sam.encode(image);
+    image.data.fill(0);
+    expect(sameBytes((await run).data, wanted.data)).toBe(true);
+  });
+
+  it.each([
+    ['Buffer', (bytes: Uint8Array) => Buffer.from(bytes)],
+    ['ArrayBuffer', (bytes: Uint8Array) => Uint8Array.from(bytes).buffer],
+    [
+      'ArrayBuffer of another realm',
+      (bytes: Uint8Array) => {
+        const foreign = runInNewContext('(length) => new ArrayBuffer(length)')(bytes.length);
+        new Uint8Array(foreign).set(bytes);
+        return foreign;
+      },
+    ],
+  ])('of an encoded image may change when the call has returned: %s', async (_name, make) => {
+    await using sam = await Sam.load();
+    const png = readFileSync(PICTURE);
+    const wanted = await sam.encode(png);
+    const image = make(png);
+    const run = sam.encode(image);
+    if (Buffer.isBuffer(image)) image.fill(0);
+    else new Uint8Array(image).fill(0);
+    expect(sameBytes((await run).data, wanted.data)).toBe(true);
   });
 
   it('run after run give bit-identical results', async () => {

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { buildLibrary, buildProgram, runTest, testNames } from '../../scripts/native-tests.mjs';
+import { buildLibrary, buildProgram, runTest, testNames } from '../../scripts/native-tests.mts';
 
 const TEN_MINUTES = 600_000;
 

@@ -2,7 +2,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { SamError } from '../../errors';
-import { ioReason } from '../../image/load';
+import { ioReason } from '../../files/reason';
 
 // Formats that cannot be decoded are listed, too: such a file is named as a problem when its header is read.
 const IMAGE_EXTENSIONS = new Set(
@@ -118,6 +118,9 @@ export function staysInside(name: string): boolean {
 export function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
+
+/** Files whose headers are read at a time: enough to keep libuv's threads busy on a slow disk. */
+export const HEADERS_AT_A_TIME = 16;
 
 /**
  * `Array.map` for promises, `limit` at a time.

@@ -2,7 +2,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, SamError } from '../../errors';
-import { ioReason } from '../../image/load';
+import { ioReason } from '../../files/reason';
 import type { Problem } from '../types';
 import { isFile, listImages, staysInside, withoutExtension } from './files';
 import { leftOut } from './finish';

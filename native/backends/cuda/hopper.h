@@ -4,7 +4,7 @@
 // A warpgroup is 128 threads whose first one's number is a multiple of 128. Accumulators of a product with M = 64: warp w of
 // the group holds rows 16w … 16w + 15, each as mma_16x8x16 lays out its d: d[n] belongs to columns 8n … 8n + 7.
 //
-// Without nvcc the same names come from the host emulation (test/cuda/emulation/emulated_hopper.h): copies arrive as late as
+// Without nvcc the same names come from the host emulation (tools/cuda-emulation/emulated_hopper.h): copies arrive as late as
 // a wait allows, products read shared memory and write accumulators as late as a wait allows.
 // Sources: PTX ISA 8.x, sections "Asynchronous warpgroup level matrix instructions", "Tensors", "mbarrier"; for the
 // descriptors' strides, section "Strides" (K-major: bytes between groups of 8 rows; MN-major: see matrix_descriptor).

@@ -1,7 +1,7 @@
 // What kernels need beyond CUDA C++: 16-bit floats, fast special functions, asynchronous copies and tensor-core
 // fragments. The only place with PTX. Everything compiles for sm_80 and later.
 //
-// Without nvcc the same names come from the host emulation (test/cuda/emulation/emulated_primitives.h), which executes a
+// Without nvcc the same names come from the host emulation (tools/cuda-emulation/emulated_primitives.h), which executes a
 // whole warp's fragments and, for cp.async, delivers data no earlier than a wait allows.
 #pragma once
 

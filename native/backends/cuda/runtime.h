@@ -1,6 +1,6 @@
 // The CUDA runtime with errors as exceptions.
 //
-// Two rules keep every kernel of this folder testable without a GPU (test/cuda/emulation compiles the same sources for the
+// Two rules keep every kernel of this folder testable without a GPU (tools/cuda-emulation compiles the same sources for the
 // host): kernels are launched with launch(), never with <<<>>>, and PTX lives in primitives.h alone.
 #pragma once
 

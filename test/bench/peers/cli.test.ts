@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { buildLibrary } from '../../support/library';
 import { lives, scratch } from './helpers';
 
-const SCRIPT = path.join(__dirname, '../../../bench/peers.mjs');
+const SCRIPT = path.join(__dirname, '../../../bench/peers.mts');
 
 /** Answers like a Python with the packages, makes files, and works as PyTorch; `missing`, `broken` and `hang` change that. */
 function fakePython(
@@ -49,7 +49,9 @@ else if (name === 'export.py') {
 
 async function bench(...args: string[]) {
   buildLibrary();
-  const child = spawn(process.execPath, [SCRIPT, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, ['--import', 'tsx', SCRIPT, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   return { child, ended: outcome(child) };
 }
 

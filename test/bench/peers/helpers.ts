@@ -3,8 +3,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { onTestFinished } from 'vitest';
-import { type Peer, type Row, runRounds } from '../../../bench/peers/rounds.mjs';
-import { type Limits, runTurn } from '../../../bench/peers/turn.mjs';
+import { type Peer, type PeerRow, runRounds } from '../../../bench/peers/rounds.mts';
+import { type Limits, runTurn } from '../../../bench/peers/turn.mts';
 
 const WORKER = path.join(__dirname, 'fake-worker.mjs');
 
@@ -46,7 +46,7 @@ export async function fakeRounds(
   const log = path.join(folder, 'log');
   const limits: Limits = { memory_gb: 4, timeout_s: 30, ...rest };
   const texts: string[] = [];
-  const snapshots: Row[][] = [];
+  const snapshots: PeerRow[][] = [];
   const taken = new Map<FakePeer, number>();
   const rows = await runRounds(
     { peers, model: 'fake', sizes, rounds, runs, references: ['A', 'B'] },

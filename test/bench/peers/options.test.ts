@@ -2,7 +2,7 @@
 import os from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { availableMemory_gb, parseOptions, UsageError } from '../../../bench/peers/options.mjs';
+import { availableMemory_gb, parseOptions, UsageError } from '../../../bench/peers/options.mts';
 
 const parse = (...argv: string[]) => parseOptions(argv, '/root-of-all');
 

@@ -1,6 +1,6 @@
 // Rounds of the peers' benchmark with fake workers: order, medians, comparison, and every way in which a turn can go wrong.
 import { describe, expect, it } from 'vitest';
-import { orderOf } from '../../../bench/peers/rounds.mjs';
+import { orderOf } from '../../../bench/peers/rounds.mts';
 import { type FakePeer, fakeRounds } from './helpers';
 
 const A: FakePeer = { peer: 'A', dtype: 'f32' };

@@ -1,8 +1,8 @@
 // One child under watch, and what is made of its end.
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { residentBytes, runTurn } from '../../../bench/peers/turn.mjs';
-import { failure, ownWords, readReport } from '../../../bench/peers/verdict.mjs';
+import { residentBytes, runTurn } from '../../../bench/peers/turn.mts';
+import { failure, ownWords, readReport } from '../../../bench/peers/verdict.mts';
 import { lives } from './helpers';
 
 const LIMITS = { memory_gb: 4, timeout_s: 20 };

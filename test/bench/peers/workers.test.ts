@@ -3,7 +3,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
-import { readReport } from '../../../bench/peers/verdict.mjs';
+import { readReport } from '../../../bench/peers/verdict.mts';
 import { BUNDLED_MODEL, Sam } from '../../../lib/sam';
 import { buildLibrary } from '../../support/library';
 import { lives, scratch } from './helpers';

@@ -24,7 +24,7 @@
 //
 // Numeric hazards: as in mma_kernel.h. Tables are rounded to the operands' dtype (round_tables, before this kernel).
 // Hazards of wgmma: between wgmma_fence and the wait, accumulators, P and the shared tiles must not be touched;
-// scripts/check-cuda-kernels.mjs fails when ptxas serialises.
+// scripts/check-cuda-kernels.mts fails when ptxas serialises.
 #pragma once
 
 #include <cmath>

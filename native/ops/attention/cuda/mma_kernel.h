@@ -6,7 +6,7 @@
 // Grid: one block per (image, window, head, tile of 64 · kMTiles queries), q tiles fastest, so that blocks which run at the
 // same time share keys in L2. Four warps, each with 16 · kMTiles queries of its own; keys in tiles of 64, double buffered.
 // Shared memory (D = 64): K and V 2 × 2 × 64 × 72 × 2 = 36.9 KB, skewed products 13.3 KB: three blocks on an SM of sm_80 or
-// sm_90. Registers are bound by launch bounds; scripts/check-cuda-kernels.mjs fails on any spill.
+// sm_90. Registers are bound by launch bounds; scripts/check-cuda-kernels.mts fails on any spill.
 //
 // One tile: scores start at the column term / scale (the C operand of the first mma: no extra instruction), then
 //   m' = max over the row of (c · S + row term),  P = exp2(c · S + (row term − m')),  c = |scale| · log2(e)

@@ -50,7 +50,7 @@ constexpr int shared_bytes() {
   return Layout::kOperandBytes + (kBias == ScoreBias::none ? 0 : Layout::kSkewBytes);
 }
 
-// What the registers of an SM allow without spilling (scripts/check-cuda-kernels.mjs): 168 a thread for three blocks, 255
+// What the registers of an SM allow without spilling (scripts/check-cuda-kernels.mts): 168 a thread for three blocks, 255
 // for two. Cards with 100 KB of shared memory an SM hold two anyway.
 template <int D, ScoreBias kBias, typename TileT>
 constexpr int blocks_per_sm() {
