@@ -66,8 +66,9 @@ struct Fixture {
       const Value& value = graph.values[v];
       if (value.kind == ValueKind::computed) continue;
       const bool constant = value.kind != ValueKind::input;
-      const double limit =
-          constant && value.shape.size() > 1 ? 1 / std::sqrt(value.elements() / value.shape[0] + 1.0) : 1;
+      const double limit = constant && value.shape.size() > 1
+                               ? 1 / std::sqrt(value.elements() / std::max<int64_t>(1, value.shape[0]) + 1.0)
+                               : 1;
       if (spec.values[v].low < spec.values[v].high) {
         fill(v, random, spec.values[v].low, spec.values[v].high);
       } else if (value.dtype == DType::u8) {
@@ -92,6 +93,18 @@ struct Fixture {
         store->set_parameter(value.name, value.dtype, value.shape, data[v].data(), data[v].size());
     }
     return store;
+  }
+
+  // Overwrites a parameter, in the store that is there and in `data`.
+  void set_parameter(uint32_t v, const std::vector<uint8_t>& bytes) {
+    const Value& value = graph.values[v];
+    weights->set_parameter(value.name, value.dtype, value.shape, bytes.data(), bytes.size());
+    data[v] = bytes;
+  }
+  std::vector<uint8_t> read_parameter(uint32_t v) const {
+    std::vector<uint8_t> bytes(graph.values[v].bytes(), 0xee);
+    weights->read_parameter(graph.values[v].name, bytes.data(), bytes.size());
+    return bytes;
   }
 
   void fill(uint32_t v, Random& random, double low, double high) {
@@ -204,6 +217,12 @@ inline std::string problem_of(const GraphSpec& spec, Random& random, const std::
             problem = "output " + std::to_string(i) + " of the packed plan differs in run " + std::to_string(repeat);
           }
         }
+      }
+    }
+    for (uint32_t v = 0; v < drawn.graph.values.size(); ++v) {
+      const bool parameter = drawn.graph.values[v].kind == ValueKind::parameter;
+      if (parameter && drawn.read_parameter(v) != drawn.data[v] && problem.empty()) {
+        problem = "parameter " + drawn.graph.values[v].name + " is not what it was";
       }
     }
   } catch (const std::exception& error) {

@@ -238,6 +238,30 @@ void test_rows_of_nothing() {
   g_counts.check(message.empty(), "2^39 empty rows: " + message);
 }
 
+// A number that is none stays none, through products, norms and activations.
+void test_nan(Random& random, DType dtype) {
+  for (const Activation activation : {Activation::none, Activation::gelu}) {
+    GraphSpec s;
+    const auto x = s.input({1, 2, 3, 16}, dtype);
+    s.outputs = {s.node(LinearOp{activation}, {x, s.weight({16, 16}, dtype), s.weight({16})}, {1, 2, 3, 16}, dtype),
+                 s.node(LinearOp{activation, true}, {x, s.weight({16, 16}, dtype)}, {1, 2, 3, 16}, dtype),
+                 s.node(LinearOp{activation}, {x, s.parameter({16, 16}, dtype)}, {1, 2, 3, 16}, dtype),
+                 s.node(LayerNormOp{1e-6, activation}, {x, s.weight({16}), s.weight({16})}, {1, 2, 3, 16}, dtype),
+                 s.node(Conv2dOp{1, 0, activation}, {x, s.weight({8, 16, 1, 1}, dtype)}, {1, 2, 3, 8}, dtype),
+                 s.node(ConvTranspose2dOp{activation}, {x, s.weight({16, 8, 2, 2}, dtype)}, {1, 4, 6, 8}, dtype)};
+    Fixture f(s, random, cpu::make_cpu_backend(1));
+    f.data[x] = stored(Array(96, NAN), dtype);
+    Plan plan(f.weights, f.graph);
+    const auto out = f.run(plan);
+    for (size_t i = 0; i < out.size(); ++i) {
+      const Array numbers = loaded(out[i], dtype);
+      const bool none = std::all_of(numbers.begin(), numbers.end(), [](double v) { return std::isnan(v); });
+      g_counts.check(none, "NaN through output " + std::to_string(i) + ", activation " +
+                               EnumNames<Activation>::values[static_cast<int>(activation)] + ", " + dtype_name(dtype));
+    }
+  }
+}
+
 void test_f8(Random& random, std::vector<DType> dtypes) {
   dtypes.push_back(DType::f32);
   const auto backend = cpu::make_cpu_backend(2);
@@ -296,6 +320,8 @@ int main() {
   test_f16();
   test_out_of_memory();
   test_rows_of_nothing();
+  test_nan(random, DType::f32);
+  for (DType dtype : halves) test_nan(random, dtype);
   test_f8(random, halves);
   return g_counts.finish();
 }

@@ -21,7 +21,7 @@ inline double rounded(double v, DType dtype) {
 }
 
 inline double activate(double v, Activation kind) {
-  if (kind == Activation::relu) return v > 0 ? v : 0;
+  if (kind == Activation::relu) return v < 0 ? 0 : v;  // NaN stays NaN
   return kind == Activation::gelu ? 0.5 * v * (1 + std::erf(v / std::sqrt(2.0))) : v;
 }
 

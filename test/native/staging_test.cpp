@@ -153,8 +153,11 @@ void test_constants(Random& random) {
     const Fixture g(large, random, staged.backend);
     Plan plan(g.weights, g.graph);
     for (int i = 0; i < 2; ++i) {
-      const auto message = error_of([&] { plan.run({nullptr}, {nullptr, nullptr, nullptr}, never, {}, nullptr); },
-                                    "ERR_OUT_OF_MEMORY");
+      const auto message = error_of(
+          [&] {
+            plan.run({nullptr}, {nullptr, nullptr, nullptr}, never, {}, nullptr);
+          },
+          "ERR_OUT_OF_MEMORY");
       g_counts.check(message.find("a folded constant") != std::string::npos, "folding fails halfway: " + message);
     }
     staged.clean("constants halfway");
