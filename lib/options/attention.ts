@@ -30,7 +30,7 @@ export const attentionShape = {
   distance: z
     .strictObject({
       ...distanceShape,
-      slopes: z.union([distanceShape.slopes.unwrap(), float32Array]).default(DEFAULT_SLOPE),
+      slopes: z.union([float32Array, distanceShape.slopes.unwrap()]).default(DEFAULT_SLOPE),
     })
     .optional(),
   /** What the bits of a Uint16Array are; default `bf16`. The CPU has no `f16`. */
