@@ -1,5 +1,8 @@
 // How the tests run: one process per file, one file at a time.
 import { defineConfig } from 'vitest/config';
+import { writeOpIndex } from './scripts/write-op-index.mts';
+
+writeOpIndex();
 
 export default defineConfig({
   test: {

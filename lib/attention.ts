@@ -1,44 +1,16 @@
 // The fused attention kernel by itself: for microbenchmarks, and for people who want only that.
-import { z } from 'zod';
+import type { z } from 'zod';
 import type { TensorData } from './addon';
-import { type Device, resolveDevice } from './device';
+import { resolveDevice } from './device';
 import { invalidArgument } from './errors';
 import { Graph } from './graph/graph';
 import { Session } from './graph/session';
-import { attention as attentionOp, METRICS, type Metric } from './ops';
-import { abortSignal, float32Array, isTypedArray, parse } from './validate';
+import { headSlopes } from './model/ba-sam';
+import { attention as attentionOp } from './ops';
+import { type AttentionOptions, attentionSchema } from './options/attention';
+import { isTypedArray, parse, tensorData } from './options/validate';
 
-export interface AttentionOptions {
-  /** H. */
-  heads: number;
-  /** D = channels per head, at most 256. */
-  headDim: number;
-  /** B; default 1. */
-  batch?: number;
-  /** Multiplies q·k only, never a bias; default 1/√D. */
-  scale?: number;
-  /** Token grid, needed by everything below. Then q, k and v have gridH · gridW tokens. */
-  grid?: { h: number; w: number };
-  /** Window side in tokens; default 0 = global. */
-  window?: number;
-  /** Key and value of pad tokens in border windows, [H·D] each, dtype of q; needed with `window`. */
-  padK?: Float32Array | Uint16Array;
-  padV?: Float32Array | Uint16Array;
-  /** [2·Gh − 1, D] and [2·Gw − 1, D] (windows: [2·window − 1, D]); both or none. */
-  relPosH?: Float32Array;
-  relPosW?: Float32Array;
-  /** Distance penalty: −slope · distance in tokens, per axis max(0, |d| − start). */
-  distance?: { metric: 'manhattan' | 'euclidean' | 'chebyshev'; slopes: Float32Array; start?: number };
-  /** What the bits of a Uint16Array are; default `bf16`. The CPU has no `f16`. */
-  dtype?: 'bf16' | 'f16';
-  /** Default `cpu`. */
-  device?: Device;
-  /** CPU: forces an instruction set: scalar, avx2, avx512 or avx512_bf16. Default: the best one. */
-  isa?: string;
-  /** CPU: default all of the compute team. */
-  threads?: number;
-  signal?: AbortSignal;
-}
+type Checked = z.output<typeof attentionSchema>;
 
 export interface AttentionResult<T> {
   /** As q: [B, Nq, H·D]. */
@@ -46,36 +18,6 @@ export interface AttentionResult<T> {
   /** Time of the kernels alone, without copies. */
   readonly milliseconds: number;
 }
-
-const int = (low: number, high: number) => z.int().min(low).max(high);
-const data = z.custom<Float32Array | Uint16Array>(
-  (value) => isTypedArray(value, 'Float32Array') || isTypedArray(value, 'Uint16Array'),
-  { error: 'Expected Float32Array or Uint16Array (bf16 or f16)' },
-);
-const schema = z.strictObject({
-  heads: int(1, 4096),
-  headDim: int(1, 256),
-  batch: int(1, 65536).optional(),
-  scale: z.number().optional(),
-  grid: z.strictObject({ h: int(1, 65536), w: int(1, 65536) }).optional(),
-  window: int(0, 1024).optional(),
-  padK: data.optional(),
-  padV: data.optional(),
-  relPosH: float32Array.optional(),
-  relPosW: float32Array.optional(),
-  distance: z
-    .strictObject({
-      metric: z.enum(METRICS).exclude(['none']),
-      slopes: float32Array,
-      start: z.number().min(0).optional(),
-    })
-    .optional(),
-  dtype: z.enum(['bf16', 'f16']).optional(),
-  device: z.string().optional(),
-  isa: z.string().optional(),
-  threads: int(1, 1024).optional(),
-  signal: abortSignal.optional(),
-});
 
 /**
  * softmax(scale · q kᵀ + relative positions − distance penalty) · v, fused: no N × N buffer exists.
@@ -91,9 +33,9 @@ export async function attention<T extends Float32Array | Uint16Array>(
   v: T,
   options: AttentionOptions,
 ): Promise<AttentionResult<T>> {
-  const o = parse(schema as unknown as z.ZodType<AttentionOptions>, options, 'options');
-  for (const [name, value] of Object.entries({ q, k, v })) parse(data, value, name);
-  const device = resolveDevice(o.device ?? 'cpu');
+  const o = parse(attentionSchema, options, 'options');
+  for (const [name, value] of Object.entries({ q, k, v })) parse(tensorData, value, name);
+  const device = resolveDevice(o.device);
   const dtype = isTypedArray(q, 'Float32Array') ? 'f32' : (o.dtype ?? 'bf16');
   if (o.dtype !== undefined && o.dtype !== dtype) {
     throw invalidArgument('dtype', 'nothing together with Float32Array', o.dtype);
@@ -118,9 +60,9 @@ export async function attention<T extends Float32Array | Uint16Array>(
 function graphOf(
   tokens: Record<'q' | 'k' | 'v', TensorData>,
   dtype: 'f32' | 'bf16' | 'f16',
-  o: AttentionOptions,
+  o: Checked,
 ): { graph: Graph; inputs: TensorData[] } {
-  const { batch = 1, heads, headDim, grid, window = 0, distance } = o;
+  const { batch, heads, headDim, grid, window, distance } = o;
   if (!grid && (window > 0 || o.relPosH || o.relPosW || distance)) {
     throw invalidArgument('grid', 'a token grid with window, relPosH, relPosW or distance', grid);
   }
@@ -149,15 +91,18 @@ function graphOf(
     o[name] && input(name, o[name], [2 * (window || side) - 1, headDim], 'f32');
   const [relPosH, relPosW] = [table('relPosH', grid?.h ?? 0), table('relPosW', grid?.w ?? 0)];
   const pad = window > 0 ? input('pad', padOf(o, tokens.q, channels), [3 * channels]) : undefined;
-  const metric: Metric = distance?.metric ?? 'none';
-  const options = { heads, scale: o.scale ?? 1 / Math.sqrt(headDim), window, relPosH, relPosW, pad, metric };
-  const penalty = distance && { slopes: [...distance.slopes], start: distance.start ?? 0 };
-  graph.output(attentionOp(q, k, v, { ...options, ...penalty }));
+  const options = { heads, scale: o.scale ?? 1 / Math.sqrt(headDim), window, relPosH, relPosW, pad };
+  graph.output(attentionOp(q, k, v, { ...options, ...(distance && penaltyOf(distance, heads)) }));
   return { graph, inputs };
 }
 
+function penaltyOf({ metric, slopes, start }: NonNullable<Checked['distance']>, heads: number) {
+  const list = ArrayBuffer.isView(slopes) ? [...slopes] : slopes;
+  return { metric, start, slopes: headSlopes(list, heads) };
+}
+
 /** [3·H·D]: the query of a pad token, which nobody asks for, its key and its value. */
-function padOf({ padK, padV }: AttentionOptions, like: TensorData, channels: number): TensorData {
+function padOf({ padK, padV }: Checked, like: TensorData, channels: number): TensorData {
   const row = isTypedArray(like, 'Float32Array')
     ? new Float32Array(3 * channels)
     : new Uint16Array(3 * channels);

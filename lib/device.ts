@@ -1,11 +1,16 @@
 // Which device a model runs on, and why not another.
 import type { CudaDevice, CudaInfo } from './addon';
 import { invalidArgument, SamError } from './errors';
-import type { ComputeDType } from './model/weights';
 import { cudaStatus, native, nativeStatus } from './native';
+import {
+  type ComputeDType,
+  type ComputeOptions,
+  DEVICE_PATTERN,
+  DEVICES,
+  type Device,
+} from './options/compute';
 
-/** `auto` takes the best that works and always ends at the CPU; `cuda` is `cuda:0`. */
-export type Device = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
+export type { Device };
 
 /** The device that a request ended at. */
 export type ResolvedDevice = { readonly kind: 'cpu' } | { readonly kind: 'cuda'; readonly index: number };
@@ -49,8 +54,8 @@ function cudaBackend(): BackendStatus {
  * @throws SamError ERR_INVALID_ARGUMENT (unknown device), ERR_DEVICE_UNAVAILABLE with every reason
  */
 export function resolveDevice(device: Device): ResolvedDevice {
-  const match = typeof device === 'string' ? /^(auto|cpu|cuda(?::(\d{1,3}))?)$/.exec(device) : null;
-  if (!match) throw invalidArgument('device', 'auto, cpu, cuda or cuda:<index>', device);
+  const match = typeof device === 'string' ? DEVICE_PATTERN.exec(device) : null;
+  if (!match) throw invalidArgument('device', DEVICES, device);
   if (device === 'cpu') return { kind: 'cpu' };
   const { addon, reason } = cudaStatus();
   if (device === 'auto') {
@@ -76,12 +81,7 @@ export function deviceName(device: ResolvedDevice): 'cpu' | `cuda:${number}` {
  *
  * @throws SamError ERR_INVALID_ARGUMENT, ERR_DEVICE_UNAVAILABLE
  */
-export function resolveCompute(request: {
-  device?: Device;
-  dtype?: ComputeDType;
-  tf32?: boolean;
-  f8?: boolean;
-}): {
+export function resolveCompute(request: ComputeOptions): {
   device: ResolvedDevice;
   dtype: ComputeDType;
   tf32: boolean;

@@ -1,10 +1,11 @@
 // An encoded image: what predict() needs, and how it is kept in a file.
 import { z } from 'zod';
-import type { ResolvedSettings } from './ba-sam';
 import { openCheckpoint } from './checkpoint/checkpoint';
 import { writeSafetensors } from './checkpoint/safetensors';
 import { SamError } from './errors';
-import { METRICS } from './ops';
+import type { ResolvedSettings } from './model/ba-sam';
+import { dtype } from './options/compute';
+import { metric, mode } from './options/settings';
 
 /** Width and height in px. */
 export interface Size {
@@ -45,14 +46,14 @@ const infoSchema = z.strictObject({
   image: size,
   content: size,
   input: size,
-  dtype: z.enum(['f32', 'bf16', 'f16']),
+  dtype,
   f8: z.boolean().optional(),
   settings: z.strictObject({
-    mode: z.enum(['paper', 'released-code']),
+    mode,
     lengthScale: z.boolean(),
     distance: z
       .strictObject({
-        metric: z.enum(METRICS).exclude(['none']),
+        metric,
         slopes: z.array(z.number().min(0)).readonly(),
         start: z.number().min(0),
       })

@@ -1,17 +1,9 @@
 // What the package exports.
 export type { CudaDevice } from './addon';
-export { type AttentionOptions, type AttentionResult, attention } from './attention';
-export {
-  alibiSlopes,
-  type BaSamSettings,
-  type DistancePenalty,
-  type ResolvedSettings,
-  ZERO_SHOT,
-} from './ba-sam';
+export { type AttentionResult, attention } from './attention';
 export { openSamCheckpoint, type SamCheckpoint } from './checkpoint/keys';
 export { type TensorToWrite, writeSafetensors } from './checkpoint/safetensors';
-export { inferConfig, type SamConfig, type SamDecoderConfig } from './config';
-export { type BackendStatus, backends, type Device, type ResolvedDevice } from './device';
+export { type BackendStatus, backends, type ResolvedDevice } from './device';
 export { Embedding, type EmbeddingInfo, type Size } from './embedding';
 export { SamError, type SamErrorCode } from './errors';
 export { type DType, Graph, type Shape, type Value } from './graph/graph';
@@ -27,18 +19,18 @@ export {
 } from './image/masks';
 export { decodeRle, encodeRle, maskArea, maskBox, type Rle } from './image/rle';
 export type { ImageInput, RawImage, RgbImage } from './image/types';
-export { type ImageEncoderOptions, imageEncoder } from './model/image-encoder';
-export { imageTokens, type MaskDecoderOptions, maskDecoder } from './model/mask-decoder';
+export { alibiSlopes, type ResolvedSettings } from './model/ba-sam';
+export type { SamConfig } from './model/config';
+export type { SamDecoderConfig } from './model/decoder/config';
+export { imageTokens, type MaskDecoderOptions, maskDecoder } from './model/decoder/mask-decoder';
+export type { EncoderConfig, ImageEncoderOptions } from './model/encoder';
+export { imageEncoder, type SamEncoderConfig } from './model/families';
+export type { ViTConfig } from './model/vit/config';
 export * as ops from './ops';
+export type { AttentionOptions } from './options/attention';
+export type { CallOptions } from './options/call';
+export type { Device } from './options/compute';
+export type { EncodeOptions, LoadOptions, PredictOptions } from './options/sam';
+export { type BaSamSettings, type DistancePenalty, ZERO_SHOT } from './options/settings';
 export type { Prompt, PromptPoint } from './prompts';
-export {
-  BUNDLED_MODEL,
-  type CallOptions,
-  type EncodeOptions,
-  type LoadOptions,
-  type Mask,
-  type PixelValues,
-  type Prediction,
-  type PredictOptions,
-  Sam,
-} from './sam';
+export { BUNDLED_MODEL, type Mask, type PixelValues, type Prediction, Sam } from './sam';

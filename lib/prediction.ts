@@ -1,11 +1,11 @@
 // From prompts on an embedding to masks: batches of prompts through the mask decoder, then masks of the image's size.
 import { unlessAborted } from './abort';
 import type { TensorData } from './addon';
-import type { SamDecoderConfig } from './config';
 import type { Embedding } from './embedding';
 import { Graph } from './graph/graph';
 import type { RunOptions, Session } from './graph/session';
-import { imageTokens, maskDecoder } from './model/mask-decoder';
+import type { SamDecoderConfig } from './model/decoder/config';
+import { imageTokens, maskDecoder } from './model/decoder/mask-decoder';
 import { upsampleMasks } from './ops';
 import type { PromptTokens } from './prompts';
 
@@ -13,6 +13,8 @@ import type { PromptTokens } from './prompts';
 export interface Mask {
   /** [height, width], 1 inside, 0 outside; empty with `fullSize: false`. */
   readonly data: Uint8Array;
+  /** [height, width] of the photograph, f32: inside is above 0, the sigmoid is a probability. With `logits: true` only. */
+  readonly logits?: Float32Array;
   readonly width: number;
   readonly height: number;
   /** The model's own estimate of the IoU with the true object. */
@@ -34,6 +36,7 @@ export interface Prediction {
 interface MaskPredictorOptions {
   readonly multimask: boolean;
   readonly fullSize: boolean;
+  readonly logits: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: (fraction: number) => void;
   /** Called after each graph. */
@@ -55,7 +58,7 @@ export class MaskPredictor {
   async predict(
     embedding: Embedding,
     prompts: readonly PromptTokens[],
-    { multimask, fullSize, signal, onProgress, onProfile }: MaskPredictorOptions,
+    { multimask, fullSize, logits, signal, onProgress, onProfile }: MaskPredictorOptions,
   ): Promise<Prediction[]> {
     const grid = { h: embedding.gridH, w: embedding.gridW };
     const results = new Array<Prediction>(prompts.length);
@@ -91,11 +94,14 @@ export class MaskPredictor {
       );
       const low = lowRes as Float32Array;
       const perPrompt = low.length / (count * 16 * grid.h * grid.w);
-      const masks = fullSize
-        ? await this.upsample(low, count, perPrompt, embedding, { signal, onProfile })
-        : undefined;
+      const sizes = [count, perPrompt] as const;
+      const full: FullSize = {};
+      if (logits) full.logits = await this.upsample('f32', low, sizes, embedding, { signal, onProfile });
+      // One pass over what is there instead of a second run of the op: the same masks, to the pixel.
+      if (fullSize && full.logits) full.masks = aboveZero(full.logits);
+      else if (fullSize) full.masks = await this.upsample('u8', low, sizes, embedding, { signal, onProfile });
       for (const [row, index] of indices.entries()) {
-        results[index] = collect(row, perPrompt, low, scores as Float32Array, masks, embedding);
+        results[index] = collect(row, perPrompt, low, scores as Float32Array, full, embedding);
       }
       done += count;
       onProgress?.(done / prompts.length);
@@ -117,24 +123,43 @@ export class MaskPredictor {
     return tokens;
   }
 
-  private async upsample(
+  /**
+   * Scales logits up to the photograph.
+   *
+   * @param low [prompts, masks per prompt, 4·gridH, 4·gridW]
+   * @returns [prompts, masks per prompt, height, width]: f32 logits, or u8 masks (logit > 0)
+   */
+  upsample<D extends 'u8' | 'f32'>(
+    dtype: D,
     low: Float32Array,
-    prompts: number,
-    perPrompt: number,
+    [prompts, perPrompt]: readonly [prompts: number, perPrompt: number],
     embedding: Embedding,
     options: RunOptions,
-  ): Promise<Uint8Array> {
+  ): Promise<D extends 'u8' ? Uint8Array : Float32Array>;
+  async upsample(
+    dtype: 'u8' | 'f32',
+    low: Float32Array,
+    [prompts, perPrompt]: readonly [prompts: number, perPrompt: number],
+    embedding: Embedding,
+    options: RunOptions,
+  ): Promise<TensorData> {
     const { gridH, gridW, image, content, input } = embedding;
     const shape = [prompts, perPrompt, 4 * gridH, 4 * gridW];
     const build = () => {
       const graph = new Graph();
-      graph.output(upsampleMasks(graph.input('low_res_logits', shape), { input, content, out: image }));
+      const sizes = { input, content, out: image };
+      graph.output(upsampleMasks(graph.input('low_res_logits', shape), sizes, dtype));
       return graph;
     };
-    const key = `upsample/${JSON.stringify([shape, input, content, image])}`;
-    const [masks] = await this.session.run(key, build, [low], options);
-    return masks as Uint8Array;
+    const key = `upsample/${JSON.stringify([dtype, shape, input, content, image])}`;
+    return (await this.session.run(key, build, [low], options))[0];
   }
+}
+
+/** What a batch of prompts has at the photograph's size: [prompts, masks per prompt, height, width]. */
+interface FullSize {
+  masks?: Uint8Array;
+  logits?: Float32Array;
 }
 
 /** Prompts with the same number of tokens that are decoded together. */
@@ -174,12 +199,19 @@ function promptInputs(prompts: readonly PromptTokens[], masked: boolean): Tensor
   return [masks, coords, labels];
 }
 
+/** 1 where a logit is above 0: SAM's masks. */
+export function aboveZero(logits: Float32Array): Uint8Array {
+  const masks = new Uint8Array(logits.length);
+  for (let i = 0; i < logits.length; i++) masks[i] = logits[i] > 0 ? 1 : 0;
+  return masks;
+}
+
 function collect(
   row: number,
   perPrompt: number,
   low: Float32Array,
   scores: Float32Array,
-  full: Uint8Array | undefined,
+  full: FullSize,
   embedding: Embedding,
 ): Prediction {
   const { width, height } = embedding.image;
@@ -188,8 +220,10 @@ function collect(
   const lowSize = lowResWidth * lowResHeight;
   const masks = Array.from({ length: perPrompt }, (_, m): Mask => {
     const at = row * perPrompt + m;
+    const [begin, end] = [at * width * height, (at + 1) * width * height];
     return {
-      data: full ? full.subarray(at * width * height, (at + 1) * width * height) : new Uint8Array(0),
+      data: full.masks ? full.masks.subarray(begin, end) : new Uint8Array(0),
+      ...(full.logits && { logits: full.logits.subarray(begin, end) }),
       width,
       height,
       score: scores[at],

@@ -1,44 +1,11 @@
 // Prompts: what the user may give, checked and turned into the decoder's tokens.
-import { z } from 'zod';
 import type { Embedding } from './embedding';
 import { SamError } from './errors';
-import { LABEL } from './model/prompt-encoder';
-import { float32Array, parse } from './validate';
+import { LABEL } from './model/decoder/prompt-encoder';
+import { type Prompt, type PromptPoint, promptSchema } from './options/prompt';
+import { parse } from './options/validate';
 
-/** A point in pixels of the photograph; label 1 (default) is foreground, 0 background. */
-export type PromptPoint = readonly [x: number, y: number, label?: 0 | 1];
-
-/** One prompt gives one mask (three with `multimask`). Its parts may be mixed freely; at least one must be there. */
-export interface Prompt {
-  points?: readonly PromptPoint[];
-  /** Corners in pixels of the photograph, x0 < x1 and y0 < y1. */
-  box?: readonly [x0: number, y0: number, x1: number, y1: number];
-  /** Low-resolution logits [4·gridH, 4·gridW] of an earlier prediction on an embedding of the same grid. */
-  mask?: Float32Array;
-}
-
-const coordinate = z.number();
-const promptSchema = z.strictObject({
-  points: z
-    .array(
-      z.union(
-        [
-          z.tuple([coordinate, coordinate]).readonly(),
-          z.tuple([coordinate, coordinate, z.union([z.literal(0), z.literal(1)]).optional()]).readonly(),
-        ],
-        { error: 'Expected [x, y] or [x, y, label] with finite coordinates and label 0 or 1' },
-      ),
-    )
-    .readonly()
-    .optional(),
-  box: z
-    .tuple([coordinate, coordinate, coordinate, coordinate], {
-      error: 'Expected [x0, y0, x1, y1] of finite numbers',
-    })
-    .readonly()
-    .optional(),
-  mask: float32Array.optional(),
-});
+export type { Prompt, PromptPoint };
 
 /** A prompt as tokens in px of the encoder's input. */
 export interface PromptTokens {
@@ -55,8 +22,7 @@ export interface PromptTokens {
  * @throws SamError ERR_INVALID_ARGUMENT
  */
 export function promptTokens(value: unknown, embedding: Embedding, name: string): PromptTokens {
-  const prompt: Prompt = parse(promptSchema as z.ZodType<Prompt>, value, name);
-  const { points = [], box, mask } = prompt;
+  const { points = [], box, mask } = parse(promptSchema, value, name);
   if (points.length === 0 && !box && !mask) {
     throw new SamError(
       'ERR_INVALID_ARGUMENT',

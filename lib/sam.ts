@@ -1,69 +1,38 @@
 // The library's main class: load a checkpoint, encode images, predict masks.
 import path from 'node:path';
-import { z } from 'zod';
 import type { NativeToken, TensorData } from './addon';
-import {
-  type BaSamSettings,
-  type ResolvedSettings,
-  resolveSettings,
-  settingsKey,
-  settingsShape,
-} from './ba-sam';
 import { openSamCheckpoint } from './checkpoint/keys';
-import { expectedTensors, inferConfig, type SamConfig } from './config';
-import { type Device, resolveCompute } from './device';
+import { resolveCompute } from './device';
 import { Embedding, type Size } from './embedding';
 import { invalidArgument, SamError } from './errors';
 import { elementCount } from './graph/graph';
 import { type RunOptions, Session } from './graph/session';
 import { copyInput, decodeImage, rawRgb } from './image/load';
-import { inputGeometry, MAX_LONGEST_SIDE } from './image/resize';
+import { inputGeometry } from './image/resize';
 import type { ImageInput } from './image/types';
-import { imageEncoder } from './model/image-encoder';
-import { type ComputeDType, weightDType } from './model/weights';
+import { type ResolvedSettings, resolveSettings, settingsKey } from './model/ba-sam';
+import type { SamConfig } from './model/config';
+import { attentionOf, imageEncoder } from './model/families';
+import { loadWeights } from './model/load-weights';
 import { native } from './native';
-import { MaskPredictor, type Prediction } from './prediction';
+import type { ComputeDType } from './options/compute';
+import {
+  type EncodeOptions,
+  encodeSchema,
+  type LoadOptions,
+  loadSchema,
+  type PredictOptions,
+  predictSchema,
+  type UpsampleOptions,
+  upsampleSchema,
+} from './options/sam';
+import type { BaSamSettings } from './options/settings';
+import { isTypedArray, parse } from './options/validate';
+import { type Mask, MaskPredictor, type Prediction } from './prediction';
 import { type Prompt, promptTokens } from './prompts';
-import { abortSignal, callback, isTypedArray, parse } from './validate';
 
 /** Path of the small model that comes with the package (6 blocks, trained at 256 × 256 px). */
 export const BUNDLED_MODEL = path.join(path.dirname(__dirname), 'models', 'sam-nano.safetensors');
-
-/** Cancelling and progress of one call. */
-export interface CallOptions {
-  /** Aborting rejects with the signal's reason. */
-  signal?: AbortSignal;
-  /** Called with a fraction between 0 and 1. */
-  onProgress?: (fraction: number) => void;
-}
-
-export interface LoadOptions extends BaSamSettings, CallOptions {
-  /** Default `auto`. */
-  device?: Device;
-  /** What the image encoder computes in; default `f32`. On the CPU `bf16` needs AVX-512; `f16` is for CUDA. */
-  dtype?: ComputeDType;
-  /** CUDA with dtype f32: products round their operands to 10 bits of mantissa, for speed. Default false. */
-  tf32?: boolean;
-  /**
-   * Linear layers of the image encoder's blocks round their operands to 8 bits (e4m3), for speed on CUDA devices of compute
-   * capability 9.0; docs/cuda.md says what it costs in accuracy. The CPU rounds alike, and is slower for it. Default false.
-   */
-  f8?: boolean;
-}
-
-export interface EncodeOptions extends Omit<BaSamSettings, 'distance'>, RunOptions {
-  /** Replaces the distance penalty given to `Sam.load`; null = none. */
-  distance?: BaSamSettings['distance'] | null;
-  /** Length in px that the longer side of the image is scaled to, 1 … 16384. Default: the trained side (SAM: 1024). */
-  longestSide?: number;
-  /**
-   * Pad to a square of `longestSide`, as SAM does (default). Without it each side is only rounded up to whole patches,
-   * so that a non-square image gives a non-square, smaller grid.
-   */
-  pad?: boolean;
-  /** Images with more pixels are refused. Default 268402689 (16383²). */
-  limitInputPixels?: number;
-}
 
 /** Normalised pixels, used as they are: [B, 3, H, W] f32, H and W multiples of the patch. */
 export interface PixelValues {
@@ -71,44 +40,7 @@ export interface PixelValues {
   readonly shape: readonly [batch: number, channels: number, height: number, width: number];
 }
 
-export interface PredictOptions extends CallOptions {
-  /** Called with the time of every node after each graph of the call: the decoder's, then the one that scales its masks. */
-  onProfile?: RunOptions['onProfile'];
-  /** Three masks per prompt (whole, part, subpart) instead of one. Default false. */
-  multimask?: boolean;
-  /** Also scale masks to the photograph. Default true; false leaves `data` empty and saves time and memory. */
-  fullSize?: boolean;
-}
-
 export type { Mask, Prediction } from './prediction';
-
-const callShape = {
-  signal: abortSignal.optional(),
-  onProgress: callback.optional(),
-};
-const loadSchema = z.strictObject({
-  ...settingsShape,
-  ...callShape,
-  device: z.string().optional(),
-  dtype: z.enum(['f32', 'bf16', 'f16']).optional(),
-  tf32: z.boolean().optional(),
-  f8: z.boolean().optional(),
-});
-const encodeSchema = z.strictObject({
-  ...settingsShape,
-  ...callShape,
-  distance: settingsShape.distance.nullable(),
-  onProfile: callback.optional(),
-  longestSide: z.int().min(1).max(MAX_LONGEST_SIDE).optional(),
-  pad: z.boolean().optional(),
-  limitInputPixels: z.int().min(1).optional(),
-});
-const predictSchema = z.strictObject({
-  ...callShape,
-  onProfile: callback.optional(),
-  multimask: z.boolean().optional(),
-  fullSize: z.boolean().optional(),
-});
 
 /**
  * A Segment Anything model on one device.
@@ -146,7 +78,7 @@ export class Sam implements AsyncDisposable {
       throw invalidArgument('checkpoint', 'path of a checkpoint', checkpoint);
     }
     const { signal, onProgress, device, dtype, tf32, f8, ...settings } = parse(
-      loadSchema as unknown as z.ZodType<LoadOptions>,
+      loadSchema,
       options,
       'options',
     );
@@ -156,24 +88,9 @@ export class Sam implements AsyncDisposable {
     let session: Session | undefined;
     try {
       session = new Session(compute);
-      const config = inferConfig(file);
-      resolveSettings(settings, config);
-      const tensors = expectedTensors(config);
-      const total = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-      let done = 0;
-      for (const { name, shape } of tensors) {
-        signal?.throwIfAborted();
-        const source = file.tensors.get(name)!.dtype as 'f32' | 'f16' | 'bf16';
-        await session.setWeight(
-          name,
-          source,
-          weightDType(name, shape, compute.dtype),
-          shape,
-          await file.read(name),
-        );
-        done += elementCount(shape);
-        onProgress?.(done / total);
-      }
+      const { config } = file;
+      resolveSettings(settings, attentionOf(config));
+      await loadWeights(file, session, compute.dtype, { signal, onProgress });
       signal?.throwIfAborted();
       return new Sam(config, session.device, compute.dtype, settings, session, compute.f8);
     } catch (error) {
@@ -196,8 +113,8 @@ export class Sam implements AsyncDisposable {
    * @throws SamError ERR_INVALID_ARGUMENT, ERR_IO, ERR_IMAGE, ERR_OUT_OF_MEMORY, ERR_DISPOSED; the signal's reason
    */
   async encode(image: ImageInput | PixelValues, options: EncodeOptions = {}): Promise<Embedding> {
-    const parsed = parse(encodeSchema as unknown as z.ZodType<EncodeOptions>, options, 'options');
-    const settings = resolveSettings(this.mergeSettings(parsed), this.config);
+    const parsed = parse(encodeSchema, options, 'options');
+    const settings = resolveSettings(this.mergeSettings(parsed), attentionOf(this.config));
     parsed.signal?.throwIfAborted();
     if (typeof image === 'object' && image !== null && 'pixelValues' in image) {
       return this.encodePixels(image, settings, parsed);
@@ -207,7 +124,7 @@ export class Sam implements AsyncDisposable {
     const { limitInputPixels } = parsed;
     const rgb =
       rawRgb(image, { limitInputPixels }) ?? (await decodeImage(copyInput(image), { limitInputPixels }));
-    const { longestSide = this.config.trainedSide_px, pad = true } = parsed;
+    const { longestSide = this.config.trainedSide_px, pad } = parsed;
     const { width, height } = rgb;
     const geometry = inputGeometry({ width, height, longestSide, pad, patch: this.config.patch });
     const { scaledWidth, scaledHeight, inputWidth, inputHeight } = geometry;
@@ -237,27 +154,37 @@ export class Sam implements AsyncDisposable {
     prompts: Prompt | readonly Prompt[],
     options: PredictOptions = {},
   ): Promise<Prediction | Prediction[]> {
-    const {
-      multimask = false,
-      fullSize = true,
-      signal,
-      onProgress,
-      onProfile,
-    } = parse(predictSchema as unknown as z.ZodType<PredictOptions>, options, 'options');
+    const predict = parse(predictSchema, options, 'options');
     const decoder = this.checkEmbedding(embedding);
     const many = Array.isArray(prompts);
     const list: readonly unknown[] = many ? prompts : [prompts];
     const tokens = list.map((prompt, i) => promptTokens(prompt, embedding, many ? `prompts.${i}` : 'prompt'));
 
-    this.predictor ??= new MaskPredictor(this.session, decoder);
-    const results = await this.predictor.predict(embedding, tokens, {
-      multimask,
-      fullSize,
-      signal,
-      onProgress,
-      onProfile,
-    });
+    const results = await this.predictorOf(decoder).predict(embedding, tokens, predict);
     return many ? results : results[0];
+  }
+
+  /**
+   * The logits of one mask at the photograph's size, as `predict` with `logits: true` gives them: what is wanted of few
+   * masks out of many need not be computed, or held, for all.
+   *
+   * @param mask one of `predict` on the same embedding; only its `lowRes` is read
+   * @returns [height, width] of the photograph, f32; inside is above 0
+   * @throws SamError ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY, ERR_DISPOSED; the signal's reason
+   */
+  async upsampleLogits(
+    embedding: Embedding,
+    mask: Pick<Mask, 'lowRes'>,
+    options: UpsampleOptions = {},
+  ): Promise<Float32Array> {
+    const { signal } = parse(upsampleSchema, options, 'options');
+    const decoder = this.checkEmbedding(embedding);
+    const lowRes = mask?.lowRes;
+    const length = 16 * embedding.gridH * embedding.gridW;
+    if (!isTypedArray(lowRes, 'Float32Array') || lowRes.length !== length) {
+      throw invalidArgument('mask.lowRes', `Float32Array of ${length} values`, lowRes);
+    }
+    return this.predictorOf(decoder).upsample('f32', lowRes, [1, 1], embedding, { signal });
   }
 
   /** Encodes and predicts in one call; see {@link Sam.encode} and {@link Sam.predict}. */
@@ -272,9 +199,14 @@ export class Sam implements AsyncDisposable {
     prompts: Prompt | readonly Prompt[],
     options: EncodeOptions & PredictOptions = {},
   ): Promise<Prediction | Prediction[]> {
-    const { multimask, fullSize, ...encode } = options;
+    const { multimask, fullSize, logits, ...encode } = options;
     const embedding = await this.encode(image, encode);
-    return this.predict(embedding, prompts as Prompt, { multimask, fullSize, signal: options.signal });
+    return this.predict(embedding, prompts as Prompt, {
+      multimask,
+      fullSize,
+      logits,
+      signal: options.signal,
+    });
   }
 
   /**
@@ -287,6 +219,11 @@ export class Sam implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
+  }
+
+  private predictorOf(decoder: NonNullable<SamConfig['decoder']>): MaskPredictor {
+    this.predictor ??= new MaskPredictor(this.session, decoder);
+    return this.predictor;
   }
 
   // A call's settings come before those of load(); a call that changes the mode starts from that mode's defaults.

@@ -22,7 +22,7 @@ if (!(Number(version) >= 3)) {
 const folder = path.join(root, 'build/onednn3');
 const cxx = process.env.CXX ?? 'g++';
 const flags = [...buildOption('compile'), ...buildOption('cpu-compile'), '-O1', `-I${oneDnn.include}`];
-const sources = [...nativeSources('cpu-library'), 'test/native/plan_test.cpp'];
+const sources = [...nativeSources('cpu-library', 'cases'), 'test/native/plan_test.cpp'];
 const objects = await compile({ sources, folder, cxx, flags });
 const program = path.join(folder, 'plan_test');
 // A library made for a newer glibc may ask for symbols that only its own system has.

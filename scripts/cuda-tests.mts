@@ -37,7 +37,7 @@ export interface EmulatedLibrary extends NativeLibrary {
 export async function buildEmulatedLibrary(variant: Variant = 'plain'): Promise<EmulatedLibrary> {
   const { folder, flags } = VARIANTS[variant];
   const options = { folder: path.join(root, folder), cxx, flags: [...flags, ...EMULATED_FLAGS] };
-  const sources = [...nativeSources('cuda-library', 'image'), ...emulationSources()];
+  const sources = [...nativeSources('cuda-library', 'cases', 'image'), ...emulationSources()];
   const objects = await compile({ ...options, sources });
   const cublasLt = await buildFakeCublasLt('build-cuda-emulated');
   return { ...options, objects, linkFlags: flags, cublasLt };

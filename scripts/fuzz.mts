@@ -58,7 +58,7 @@ async function buildLibFuzzer(cxx: string): Promise<string> {
     ...['-std=c++17', '-O1', '-g1', '-fno-omit-frame-pointer', '-fno-sanitize-recover=all', '-w'],
     ...[`-fsanitize=fuzzer-no-link,${sanitize}`, '-Itest/fuzz/single-threaded', `-I${oneDnn.include}`],
   ];
-  const sources = [...nativeSources('cpu-library'), 'test/fuzz/graph_fuzz.cpp'];
+  const sources = [...nativeSources('cpu-library', 'cases'), 'test/fuzz/graph_fuzz.cpp'];
   const objects = await compile({ sources, folder: path.join(folder, 'objects'), cxx, flags });
   const program = path.join(folder, 'graph_fuzz');
   await link({

@@ -54,7 +54,7 @@ export async function buildLibrary(variant: Variant): Promise<NativeLibrary> {
   const cxx = process.env.CXX ?? 'g++';
   const folder = path.join(root, 'build/native-tests', variant);
   const options = { folder, cxx, flags: [...COMMON, ...compileFlags, `-I${oneDnn.include}`] };
-  const objects = await compile({ ...options, sources: nativeSources('cpu-library') });
+  const objects = await compile({ ...options, sources: nativeSources('cpu-library', 'cases') });
   return { ...options, objects, linkFlags: [...buildOption('cpu-link'), ...linkFlags, ...oneDnn.linkFlags] };
 }
 

@@ -8,18 +8,10 @@ import { root } from './native-sources.mjs';
 
 /** @returns {Promise<number>} how many graphs there are */
 export async function writeGraphSeeds(folder) {
-  const {
-    BUNDLED_MODEL,
-    Graph,
-    imageEncoder,
-    inferConfig,
-    imageTokens,
-    maskDecoder,
-    openSamCheckpoint,
-    ops,
-  } = createRequire(import.meta.url)(path.join(root, 'dist/index.js'));
+  const { BUNDLED_MODEL, Graph, imageEncoder, imageTokens, maskDecoder, openSamCheckpoint, ops } =
+    createRequire(import.meta.url)(path.join(root, 'dist/index.js'));
   const file = await openSamCheckpoint(BUNDLED_MODEL);
-  const config = inferConfig(file);
+  const { config } = file;
   await file.close();
   // Two blocks, one global and one in windows, are all there is to see; few channels keep runs short.
   const small = { ...config, depth: 2, width: 24, heads: 3, headDim: 8, mlpDim: 32, outChannels: 16 };

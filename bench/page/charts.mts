@@ -1,12 +1,9 @@
 // The charts of the performance page.
-import type * as chart from '../../lib/eval/chart';
-import { dist } from '../study/library.mjs';
+import { type ChartPanel, type ChartScale, lineChart } from '../../lib/eval/chart.ts';
 import { seriesName } from './encoder.mts';
 import { isCompared, OURS } from './peers.mts';
 import type { PageResult } from './schemas.mts';
 import { distinct, groupBy, isMeasured } from './text.mts';
-
-const { lineChart }: typeof chart = dist('eval/chart');
 
 const X = { xLabel: 'side of the input, px', xScale: 'log' } as const;
 
@@ -15,8 +12,8 @@ function panel<T extends { readonly size: number }>(
   rows: readonly T[],
   nameOf: (row: T) => string,
   yOf: (row: T) => number | undefined,
-  yScale?: chart.ChartScale,
-): chart.ChartPanel {
+  yScale?: ChartScale,
+): ChartPanel {
   const series = [...groupBy(rows, nameOf)].map(([name, group]) => ({
     name,
     points: group.map((row) => [row.size, yOf(row) ?? Number.NaN] as const).sort(([a], [b]) => a - b),

@@ -1,4 +1,8 @@
 // One child process under watch: its memory, with all its descendants, its time, and the user's Ctrl-C.
+//
+// Not one of the processes of lib/runtime, whose parent and children share modules and a channel of messages: a peer may be a
+// Python program. What all peers have in common is a command line, a line of JSON on stdout, and that they are ended, with what
+// they started, when they grow too large.
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 

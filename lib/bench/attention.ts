@@ -1,12 +1,11 @@
 // One attention layer as the image encoder runs it, timed as the encoder's ops are: the kernel alone.
-import { alibiSlopes } from '../ba-sam';
 import { Graph } from '../graph/graph';
-import { Session } from '../graph/session';
+import { type ProfileRow, Session } from '../graph/session';
 import { cast, gridAttention, linear, reshape, slice } from '../ops';
+import { DEFAULT_SLOPE } from '../options/settings';
 import { type AttentionBiases, type AttentionCase, distanceOf } from './cases';
 import { measureBetweenProducts, type Rates, type RowConditions, rates } from './conditions';
 import type { Peaks } from './memory';
-import { attentionOperations } from './operations';
 import { measureInterleaved, median, round, type Times, timesOf } from './timing';
 import { bytesOf, random } from './weights';
 
@@ -30,31 +29,31 @@ export async function measureAttention(
   const { measured, peaks, gemm_gflops } = await measureBetweenProducts(layer.dtype, conditions, () =>
     timeLayer(layer, conditions),
   );
-  const [own, without] = measured;
+  const [own, without] = measured.map((rows) => rows.map(({ milliseconds }) => milliseconds));
   const times = timesOf(own);
-  const tokens = layer.grid[0] * layer.grid[1];
   return {
     ...times,
-    ...rates(attentionOperations({ ...layer, tokens }), times.ms, gemm_gflops),
+    ...rates(measured[0][0].flops, times.ms, gemm_gflops),
     ...(without && { against_none: round(median(own) / median(without), 3) }),
     ...peaks,
   };
 }
 
-async function timeLayer(layer: AttentionCase, { device, repeats }: RowConditions): Promise<number[][]> {
+/** The attention's row of every run, with the biases and, if there are any, without. */
+async function timeLayer(layer: AttentionCase, { device, repeats }: RowConditions): Promise<ProfileRow[][]> {
   const session = new Session({ device });
   try {
     await setWeights(session, layer);
     const x = random(layer.grid[0] * layer.grid[1] * INPUT_CHANNELS, 1, 1);
     const variants = layer.biases === 'none' ? [layer.biases] : ([layer.biases, 'none'] as const);
     const time = (biases: AttentionBiases) => async () => {
-      let milliseconds = 0;
+      let attention: ProfileRow | undefined;
       await session.run(biases, () => build(layer, biases), [x], {
         onProfile: (rows) => {
-          milliseconds = rows.find(({ op }) => op === 'attention')!.milliseconds;
+          attention = rows.find(({ op }) => op === 'attention');
         },
       });
-      return milliseconds;
+      return attention!;
     };
     return await measureInterleaved(variants.map(time), device.kind === 'cpu' ? 1 : 3, repeats);
   } finally {
@@ -82,7 +81,7 @@ function build(layer: AttentionCase, biases: AttentionBiases): Graph {
       relPosH: graph.weight('rel_pos_h', [rowsH, headDim]),
       relPosW: graph.weight('rel_pos_w', [rowsW, headDim]),
     }),
-    ...(distance && { metric: distance, slopes: alibiSlopes(heads) }),
+    ...(distance && { metric: distance, slopes: new Array(heads).fill(DEFAULT_SLOPE) }),
   });
   graph.output(slice(reshape(out, [1, h * w, channels]), 0, 1));
   return graph;

@@ -1,5 +1,6 @@
 // What the rows of a benchmark are, and the sets of rows that are measured unless others are asked for.
 import type { ComputeDType } from '../model/weights';
+import type { AttentionRows, DecoderRows, EncoderRows } from '../options/bench';
 import type { ModelName } from './models';
 
 export const BENCHMARKS = ['attention', 'encoder', 'decoder'] as const;
@@ -66,21 +67,11 @@ export type BenchmarkCase =
   | { readonly benchmark: 'encoder'; readonly of: EncoderCase }
   | { readonly benchmark: 'decoder'; readonly of: DecoderCase };
 
-/** What was asked for; everything that is absent comes from the default set, or from the quick one. */
-export interface CaseOptions {
+/** What every set of rows depends on. */
+export interface Scope {
   readonly dtypes: readonly ComputeDType[];
+  /** Few rows where none were asked for. */
   readonly quick: boolean;
-  readonly grids?: readonly Grid[];
-  readonly heads?: readonly number[];
-  readonly headDims?: readonly number[];
-  readonly windows?: readonly (number | null)[];
-  readonly attentionBiases?: readonly AttentionBiases[];
-  readonly models?: readonly ModelName[];
-  readonly sizes?: readonly number[];
-  readonly encoderBiases?: readonly EncoderBiases[];
-  readonly f8?: boolean;
-  readonly prompts?: readonly PromptName[];
-  readonly batches?: readonly number[];
 }
 
 interface Layers {
@@ -101,8 +92,8 @@ const BIASES: readonly AttentionBiases[] = ['none', 'rel', 'rel+manhattan', 'rel
 const QUICK_BIASES: readonly AttentionBiases[] = ['none', 'rel', 'rel+euclidean'];
 
 /** Every combination; the last factor changes fastest. Distance penalties exist in global attention only. */
-export function attentionCases(options: CaseOptions): AttentionCase[] {
-  const { grids, heads, headDims, windows, dtypes, quick } = options;
+export function attentionCases({ dtypes, quick, ...options }: Scope & AttentionRows): AttentionCase[] {
+  const { grids, heads, headDims, windows } = options;
   const asked = grids ?? heads ?? headDims ?? windows;
   const given: Layers = {
     grids: grids ?? BASE.grids,
@@ -111,7 +102,7 @@ export function attentionCases(options: CaseOptions): AttentionCase[] {
     windows: windows ?? BASE.windows,
   };
   const layers = asked ? [given] : quick ? [BASE] : LAYERS;
-  const kinds = options.attentionBiases ?? (quick ? QUICK_BIASES : BIASES);
+  const kinds = options.biases ?? (quick ? QUICK_BIASES : BIASES);
   return layers.flatMap((set) =>
     product(set.windows, set.grids, set.headDims, set.heads, kinds, dtypes)
       .filter(([window, , , , biases]) => window === null || !distanceOf(biases))
@@ -128,20 +119,20 @@ export function distanceOf(biases: AttentionBiases): Metric | undefined {
 
 const SIZES = [512, 1024, 2048, 4096];
 
-export function encoderCases(options: CaseOptions): EncoderCase[] {
-  const { models, sizes, dtypes, encoderBiases = ['plain'], f8 = false, quick } = options;
+export function encoderCases(options: Scope & EncoderRows): EncoderCase[] {
+  const { models, sizes, dtypes, biases: kinds = ['plain'], f8 = false, quick } = options;
   const inputs: readonly (readonly [ModelName, number])[] =
     models || sizes
       ? product(models ?? (['vit-b'] as const), sizes ?? (quick ? [512] : SIZES))
       : quick
         ? [['vit-b', 512]]
         : [...product(['vit-b'] as const, SIZES), ...product(['vit-l', 'vit-h'] as const, [1024])];
-  return product(inputs, encoderBiases, dtypes).map(([[model, size], biases, dtype]) => ({
+  return product(inputs, kinds, dtypes).map(([[model, size], biases, dtype]) => ({
     ...{ model, size, dtype, f8, biases },
   }));
 }
 
-export function decoderCases(options: CaseOptions): DecoderCase[] {
+export function decoderCases(options: DecoderRows): DecoderCase[] {
   const { prompts, batches, grids = BASE.grids } = options;
   const calls: readonly (readonly [PromptName, number])[] =
     prompts || batches

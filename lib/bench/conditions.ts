@@ -16,7 +16,7 @@ export interface RowConditions {
 
 /** What every row says about its rate. */
 export interface Rates {
-  /** Operations, as operations.ts counts them. */
+  /** Operations, as `ProfileRow.flops` counts them, in 10⁹. */
   readonly gflop: number;
   readonly gflops: number;
   /** Rate of the product in the same process and dtype, before and after. */

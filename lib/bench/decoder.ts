@@ -2,14 +2,13 @@
 // (width 256), which the bundled model has, on an embedding of random numbers.
 import { Embedding } from '../embedding';
 import type { ProfileRow } from '../graph/session';
+import { SAM_DECODER } from '../model/decoder/config';
 import type { Prompt } from '../prompts';
 import { Sam } from '../sam';
 import type { DecoderCase } from './cases';
 import { measureBetweenProducts, type Rates, type RowConditions, rates } from './conditions';
 import type { Peaks } from './memory';
-import { SAM_DECODER } from './models';
-import { decoderOperations } from './operations';
-import { digits, measureInterleaved, opTimes, type Times, timesOf, wall } from './timing';
+import { digits, flopsOf, measureInterleaved, opTimes, type Times, timesOf, wall } from './timing';
 import { random } from './weights';
 
 /** Columns of a row besides those that name it. */
@@ -20,26 +19,16 @@ export interface DecoderMeasures extends Times, Rates, Peaks {
 
 const PATCH_PX = 16;
 const WARM_UP = 3;
-/** Tokens of one prompt: a point and the pad point, or two corners. */
-const TOKENS = 2;
 
 export async function measureDecoder(call: DecoderCase, conditions: RowConditions): Promise<DecoderMeasures> {
   const { measured, peaks, gemm_gflops } = await measureBetweenProducts('f32', conditions, () =>
     timeCall(call, conditions),
   );
   const times = timesOf(measured.walls);
-  const operations = decoderOperations(SAM_DECODER, {
-    cells: call.grid[0] * call.grid[1],
-    prompts: call.prompts,
-    tokens: TOKENS,
-    maskPrompt: call.prompt === 'point+mask',
-    // The warm-up has left them; on a device they are not kept.
-    imageTokens: call.prompt !== 'point+mask' && conditions.device.kind === 'cpu',
-  });
   return {
     ...times,
     ms_per_prompt: digits(times.ms / call.prompts),
-    ...rates(operations, times.ms, gemm_gflops),
+    ...rates(flopsOf(measured.profiles), times.ms, gemm_gflops),
     ...peaks,
     ops_ms: opTimes(measured.profiles),
   };

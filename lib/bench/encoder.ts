@@ -3,18 +3,19 @@
 // ms is the sum of all ops on the CPU. On CUDA it is a whole run as a program sees it, a replayed graph between the copies
 // to and from the device; device_ms is the sum of all ops, each between two events, and transfer_ms what a run with
 // the same copies and next to no work takes.
-import { resolveSettings } from '../ba-sam';
+
 import { Graph } from '../graph/graph';
 import { type ProfileRow, Session } from '../graph/session';
-import { imageEncoder } from '../model/image-encoder';
+import { resolveSettings } from '../model/ba-sam';
+import { attentionOf, imageEncoder } from '../model/families';
 import { slice } from '../ops';
 import type { EncoderCase } from './cases';
 import { measureBetweenProducts, type Rates, type RowConditions, rates } from './conditions';
 import type { Peaks } from './memory';
 import { encoderOnly, samConfig } from './models';
-import { encoderOperations } from './operations';
 import {
   digits,
+  flopsOf,
   measureInterleaved,
   median,
   opTimes,
@@ -35,7 +36,6 @@ export interface EncoderMeasures extends Times, Omit<Rates, 'share'>, Peaks {
   readonly ops_ms: Readonly<Record<string, number>>;
 }
 
-const SLOPE = 0.02;
 /** CUDA: the first runs fold constants and capture a graph. */
 const WARM_UP = 3;
 
@@ -43,15 +43,13 @@ export async function measureEncoder(
   encoder: EncoderCase,
   conditions: RowConditions,
 ): Promise<EncoderMeasures> {
-  const config = encoderOnly(samConfig(encoder.model));
   const { measured, peaks, gemm_gflops } = await measureBetweenProducts(encoder.dtype, conditions, () =>
     timeEncoder(encoder, conditions),
   );
   const { profiles, walls, transfers } = measured;
   const onDevice = profiles.map(total);
   const times = timesOf(walls ?? onDevice);
-  const tokens = (encoder.size / config.patch) ** 2;
-  const { share, ...rate } = rates(encoderOperations(config, tokens), times.ms, gemm_gflops);
+  const { share, ...rate } = rates(flopsOf(profiles), times.ms, gemm_gflops);
   return {
     ...times,
     ...(walls && { device_ms: digits(median(onDevice)) }),
@@ -78,8 +76,8 @@ async function timeEncoder(
   const session = new Session({ device });
   try {
     await setRandomWeights(session, config, dtype);
-    const distance = biases === 'plain' ? undefined : { metric: biases, slopes: SLOPE };
-    const settings = resolveSettings({ lengthScale: biases !== 'plain', distance }, config);
+    const distance = biases === 'plain' ? undefined : { metric: biases };
+    const settings = resolveSettings({ lengthScale: biases !== 'plain', distance }, attentionOf(config));
     const side = size / config.patch;
     const grid = { h: side, w: side };
     const pixels = random(3 * size * size, 2, 99);

@@ -6,7 +6,7 @@ import path from 'node:path';
 import type { ResolvedDevice } from '../device';
 import { cudaAddon, native } from '../native';
 import type { Benchmark } from './cases';
-import type { Row } from './run';
+import type { BenchmarkRow } from './run';
 
 /** What the result file holds. */
 export interface BenchmarkResult {
@@ -19,7 +19,7 @@ export interface BenchmarkResult {
   /** Present when it was a quick try. */
   readonly quick?: true;
   readonly machine: Readonly<Record<string, unknown>>;
-  readonly rows: readonly Row[];
+  readonly rows: readonly BenchmarkRow[];
 }
 
 const ROOT = path.dirname(path.dirname(__dirname));
@@ -28,7 +28,7 @@ export function resultOf(
   benchmark: Benchmark,
   device: ResolvedDevice,
   quick: boolean,
-  rows: readonly Row[],
+  rows: readonly BenchmarkRow[],
 ): BenchmarkResult {
   const { version } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as {
     version: string;

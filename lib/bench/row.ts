@@ -1,12 +1,11 @@
 // A process that measures one row and sends it to its parent.
-import { SamError, type SamErrorCode } from '../errors';
+import { type Protocol, serve } from '../runtime/process-worker';
 import { measureAttention } from './attention';
-import { type BenchmarkCase, identify } from './cases';
+import type { BenchmarkCase } from './cases';
 import type { RowConditions } from './conditions';
 import { measureDecoder } from './decoder';
 import { measureEncoder } from './encoder';
 
-/** From the parent, once. */
 export interface RowTask {
   readonly case: BenchmarkCase;
   readonly conditions: RowConditions;
@@ -14,10 +13,13 @@ export interface RowTask {
   readonly device: string;
 }
 
-/** To the parent, once: the row, or why there is none. */
-export type RowMessage =
-  | { readonly type: 'row'; readonly row: Readonly<Record<string, unknown>> }
-  | { readonly type: 'error'; readonly code?: SamErrorCode; readonly message: string };
+/** The result is what was measured, or why there is nothing: a row that fails is a result, too. */
+export interface RowProtocol extends Protocol {
+  readonly setup: undefined;
+  readonly job: RowTask;
+  readonly note: never;
+  readonly result: object | { readonly failed: string };
+}
 
 async function measure({ case: one, conditions }: RowTask): Promise<object> {
   if (one.benchmark === 'attention') return measureAttention(one.of, conditions);
@@ -25,24 +27,10 @@ async function measure({ case: one, conditions }: RowTask): Promise<object> {
   return measureDecoder(one.of, conditions);
 }
 
-async function answer(task: RowTask): Promise<RowMessage> {
+serve<RowProtocol>(async () => async (task) => {
   try {
-    return { type: 'row', row: { ...identify(task.case, task.device), ...(await measure(task)) } };
+    return await measure(task);
   } catch (error) {
-    const code = error instanceof SamError ? error.code : undefined;
-    return { type: 'error', code, message: error instanceof Error ? error.message : String(error) };
+    return { failed: error instanceof Error ? error.message : String(error) };
   }
-}
-
-function main(): void {
-  // Ctrl-C reaches the whole group of processes; the parent decides when its rows end.
-  process.on('SIGINT', () => {});
-  // The parent is done, or gone.
-  process.on('disconnect', () => process.exit());
-  process.once('message', (task: RowTask) => {
-    void answer(task).then((message) => process.send!(message));
-  });
-}
-
-// Importing this file for its types must not wait for messages.
-if (require.main === module) main();
+});

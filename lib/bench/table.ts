@@ -1,8 +1,8 @@
 // A benchmark's rows as a table of text.
 import type { Benchmark } from './cases';
-import type { Row } from './run';
+import type { BenchmarkRow } from './run';
 
-type Column = readonly [heading: string, cell: (row: Row) => string | undefined];
+type Column = readonly [heading: string, cell: (row: BenchmarkRow) => string | undefined];
 
 const value = (name: string): Column[1] => {
   return (row) => (row[name] === undefined ? undefined : String(row[name]));
@@ -44,7 +44,7 @@ const MEASURES: readonly Column[] = [
 ];
 
 /** Columns that no row has are left out; a row that failed says so in place of its numbers. */
-export function benchmarkTable(benchmark: Benchmark, rows: readonly Row[]): string {
+export function benchmarkTable(benchmark: Benchmark, rows: readonly BenchmarkRow[]): string {
   const names = NAMES[benchmark];
   const measures = MEASURES.filter(([, cell]) => rows.some((row) => cell(row) !== undefined));
   const lines = rows.map((row) => [
@@ -65,7 +65,7 @@ export function benchmarkTable(benchmark: Benchmark, rows: readonly Row[]): stri
 }
 
 /** Time per op of every row that has it, in ms. */
-export function opTable(rows: readonly Row[], describe: (index: number) => string): string {
+export function opTable(rows: readonly BenchmarkRow[], describe: (index: number) => string): string {
   return rows
     .map((row, index) => {
       if (row.ops_ms === undefined) return '';

@@ -84,6 +84,11 @@ export function total(profile: readonly ProfileRow[]): number {
   return profile.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
 }
 
+/** Operations of a run, which do not differ between runs. */
+export function flopsOf(profiles: readonly (readonly ProfileRow[])[]): number {
+  return profiles[0].reduce((sum, { flops }) => sum + flops, 0);
+}
+
 /** Median time per op over several runs, in ms, the longest first. */
 export function opTimes(profiles: readonly (readonly ProfileRow[])[]): Record<string, number> {
   const sums = profiles.map((profile) => {

@@ -1,9 +1,9 @@
 // Random weights and inputs for benchmarks: seeded, the same on every machine.
-import { expectedTensors, type SamConfig } from '../config';
-import { hash32 } from '../eval/random';
-import { elementCount, type Shape } from '../graph/graph';
+import { elementCount } from '../graph/graph';
 import type { Session } from '../graph/session';
-import { type ComputeDType, weightDType } from '../model/weights';
+import { type ModelWeight, modelWeights, type SamConfig } from '../model/config';
+import type { ComputeDType } from '../model/weights';
+import { hash32 } from './hash32';
 
 /** Fills `out` with numbers between −scale and scale. A linear congruential generator: hundreds of millions are needed. */
 export function fillRandom(out: Float32Array, scale: number, seed: number): Float32Array {
@@ -22,30 +22,30 @@ export function random(count: number, scale: number, seed: number): Float32Array
 }
 
 /**
- * Every tensor of a model, with numbers of such a size that activations neither grow nor vanish on their way through the
+ * Every weight of a model, with numbers of such a size that activations neither grow nor vanish on their way through the
  * blocks.
  *
- * @yields name, shape and data; the next tensor reuses the memory of `data`
+ * @yields a weight and its data; the next one reuses the memory of `data`
  */
-export function* randomTensors(
+export function* randomWeights(
   config: SamConfig,
-): Generator<{ readonly name: string; readonly shape: Shape; readonly data: Float32Array }> {
-  const tensors = expectedTensors(config);
+  dtype: ComputeDType,
+): Generator<{ readonly weight: ModelWeight; readonly data: Float32Array }> {
+  const weights = modelWeights(config, dtype);
   // One buffer for all: what lies around until it is collected would be part of the peak that a benchmark reports.
-  const buffer = new Float32Array(Math.max(...tensors.map(({ shape }) => elementCount(shape))));
-  for (const [index, { name, shape }] of tensors.entries()) {
+  const buffer = new Float32Array(Math.max(...weights.map(({ shape }) => elementCount(shape))));
+  for (const [index, weight] of weights.entries()) {
+    const { shape } = weight;
     const count = elementCount(shape);
-    const fanIn = shape.length > 1 ? count / shape[0] : 1;
-    const isNorm = name.includes('norm') || /neck\.[13]\.weight/.test(name);
-    const scale = isNorm ? 1 : Math.sqrt(3 / fanIn) * 0.5;
-    yield { name, shape, data: fillRandom(buffer.subarray(0, count), scale, index + 1) };
+    const scale = shape.length > 1 ? Math.sqrt((3 * shape[0]) / count) * 0.5 : 1;
+    yield { weight, data: fillRandom(buffer.subarray(0, count), scale, index + 1) };
   }
 }
 
 /** Gives a session every weight of a model, in the dtypes that `Sam.load` would choose. */
 export async function setRandomWeights(session: Session, config: SamConfig, dtype: ComputeDType) {
-  for (const { name, shape, data } of randomTensors(config)) {
-    await session.setWeight(name, 'f32', weightDType(name, shape, dtype), shape, bytesOf(data));
+  for (const { weight, data } of randomWeights(config, dtype)) {
+    await session.setWeight(weight.name, 'f32', weight.dtype, weight.shape, bytesOf(data));
   }
 }
 

@@ -31,6 +31,10 @@ const BITS = {
 /** An element type in a checkpoint. Weights must be `f32`, `f16` or `bf16`; the others can only be listed and read. */
 export type CheckpointDType = keyof typeof BITS;
 
+/** Element types that weights may have. */
+export const WEIGHT_DTYPES = ['f32', 'f16', 'bf16'] as const;
+export type WeightDType = (typeof WEIGHT_DTYPES)[number];
+
 const ORDER = Object.keys(BITS) as CheckpointDType[];
 
 /** Bits of one element; 4 and 6 exist. */
@@ -66,4 +70,21 @@ export function tensorBytes(dtype: CheckpointDType, shape: readonly number[]): n
   const bits = elements * BITS[dtype];
   if (!(bits <= Number.MAX_SAFE_INTEGER) || bits % 8 !== 0) return undefined;
   return bits / 8;
+}
+
+/** Little-endian elements as f32, which holds every one of them exactly. @param bytes aligned to 4; f32 shares them */
+export function toFloat32(bytes: Uint8Array, dtype: WeightDType): Float32Array {
+  const { buffer, byteOffset, byteLength } = bytes;
+  if (dtype === 'f32') return new Float32Array(buffer, byteOffset, byteLength / 4);
+  const halves = new Uint16Array(buffer, byteOffset, byteLength / 2);
+  if (dtype === 'f16') return Float32Array.from(halves, f16);
+  return new Float32Array(Uint32Array.from(halves, (bits) => bits << 16).buffer);
+}
+
+function f16(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1024 + fraction) * 2 ** (exponent - 25);
 }

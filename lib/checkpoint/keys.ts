@@ -1,6 +1,10 @@
-// Shows a checkpoint under the official SAM key names, whatever wrapped or renamed them: training wrappers,
-// module prefixes, encoder-only files and Hugging Face's SamModel.
+// Finds the SAM in a checkpoint and shows it under the official key names, whatever wrapped or renamed them: training
+// wrappers, module prefixes, encoder-only files and Hugging Face's SamModel.
 import { invalidArgument } from '../errors';
+import { inferConfig, modelTensors, type SamConfig } from '../model/config';
+import { fromHuggingFace, POSITION_ENCODING } from '../model/decoder/names';
+import type { EncoderNaming } from '../model/encoder';
+import { FAMILIES } from '../model/families';
 import { TimeSlice } from '../time-slice';
 import { type Checkpoint, openCheckpoint, type TensorInfo } from './checkpoint';
 import { checkpointError } from './file';
@@ -14,9 +18,11 @@ export interface SamCheckpoint {
   readonly naming: 'official' | 'huggingface';
   /** What stands before the model's keys in the file, such as `state_dict.module.`; usually empty. */
   readonly prefix: string;
-  /** By official name; each info carries the official name. Shapes are the file's: see `inferConfig`. */
+  /** What follows from the tensors' shapes. */
+  readonly config: SamConfig;
+  /** The tensors that the model's graphs ask for, by official name; each info carries the official name. */
   readonly tensors: ReadonlyMap<string, TensorInfo>;
-  /** Names in the file that belong to nothing known: optimizer state, other models, extra layers. */
+  /** All other names in the file: optimizer state, other models, extra layers. */
   readonly ignored: readonly string[];
   /** The name that an official name has in the file, for error messages. */
   sourceName(name: string): string | undefined;
@@ -27,14 +33,14 @@ export interface SamCheckpoint {
 }
 
 /**
- * Opens a checkpoint and maps its keys to the official names.
+ * Opens a checkpoint and finds the model in it. No weight is read.
  *
- * @throws SamError as {@link openCheckpoint} and {@link mapKeys} do
+ * @throws SamError as {@link openCheckpoint} and {@link findModel} do
  */
 export async function openSamCheckpoint(path: string): Promise<SamCheckpoint> {
   const checkpoint = await openCheckpoint(path);
   try {
-    return await mapKeys(checkpoint);
+    return await findModel(checkpoint);
   } catch (error) {
     await checkpoint.close().catch(() => {});
     throw error;
@@ -42,62 +48,68 @@ export async function openSamCheckpoint(path: string): Promise<SamCheckpoint> {
 }
 
 /**
- * A renamed view of a checkpoint; nothing is read. The model is found by its patch embedding: what stands
- * before that key is the prefix, so any depth of wrapping works.
+ * The model in a checkpoint, under official names. It is found by the anchor of its image encoder: what stands before that
+ * key is the prefix, so any depth of wrapping works.
  *
- * @throws SamError ERR_CHECKPOINT when the file holds no SAM image encoder, two of them that nothing tells
- *   apart, or a model that is not supported, such as MobileSAM
+ * @throws SamError ERR_CHECKPOINT when the file holds no SAM image encoder, two of them that nothing tells apart, a model
+ *   that is not supported, such as MobileSAM, or one with a tensor missing or of a wrong shape or dtype
  */
-export async function mapKeys(checkpoint: Checkpoint): Promise<SamCheckpoint> {
-  const { naming, root, encoder } = chooseModel(checkpoint);
-  const rename = naming === 'official' ? officialName : officialFromHuggingFace;
-  const tensors = new Map<string, TensorInfo>();
-  const sources = new Map<string, string>();
-  const ignored: string[] = [];
+export async function findModel(checkpoint: Checkpoint): Promise<SamCheckpoint> {
+  const { path } = checkpoint;
+  const candidate = chooseModel(checkpoint);
+  const { naming, root } = candidate;
+  const named = new Map<string, TensorInfo>();
   const slice = new TimeSlice();
   for (const [name, info] of checkpoint.tensors) {
     if (slice.due()) await slice.next();
-    let mapped: string | undefined;
-    if (name.startsWith(root)) mapped = rename(withEncoder(name.slice(root.length), naming, encoder));
-    if (mapped === undefined) {
-      ignored.push(name);
-      continue;
-    }
-    const other = sources.get(mapped);
+    const mapped = officialName(name, candidate);
+    if (mapped === undefined) continue;
+    const other = named.get(mapped)?.name;
     if (other !== undefined) {
       // Hugging Face ties two names to the one position encoding; any other double is a contradiction.
-      if (mapped === PE && naming === 'huggingface') continue;
+      if (mapped === POSITION_ENCODING && naming === 'huggingface') continue;
       throw checkpointError(
-        checkpoint.path,
+        path,
         `${JSON.stringify(other)} and ${JSON.stringify(name)} both stand for ${mapped}`,
       );
     }
-    sources.set(mapped, name);
-    tensors.set(mapped, { ...info, name: mapped });
+    named.set(mapped, info);
+  }
+
+  const sourceName = (name: string) => named.get(name)?.name;
+  const config = inferConfig({ path, tensors: named, sourceName });
+  const needed = new Set(modelTensors(config).map(({ name }) => name));
+  const tensors = new Map<string, TensorInfo>();
+  const ignored: string[] = [];
+  for (const name of checkpoint.tensors.keys()) {
+    if (slice.due()) await slice.next();
+    const mapped = officialName(name, candidate);
+    if (mapped === undefined || !needed.has(mapped)) ignored.push(name);
+    else tensors.set(mapped, { ...named.get(mapped)!, name: mapped });
   }
   return {
-    path: checkpoint.path,
+    path,
     source: checkpoint,
     naming,
     prefix: root,
+    config,
     tensors,
     ignored,
-    sourceName: (name) => sources.get(name),
+    sourceName,
     async read(name) {
-      const source = sources.get(name);
-      if (source === undefined) throw invalidArgument('name', `a tensor of ${checkpoint.path}`, name);
+      const source = tensors.has(name) ? sourceName(name) : undefined;
+      if (source === undefined) throw invalidArgument('name', `a tensor of ${path}`, name);
       return checkpoint.read(source);
     },
     close: () => checkpoint.close(),
   };
 }
 
-/** Both start with the patch embedding; nothing else in a checkpoint ends like it. */
-const ANCHORS = {
-  official: 'patch_embed.proj.weight',
-  huggingface: 'patch_embed.projection.weight',
-} as const;
+const NAMINGS = ['official', 'huggingface'] as const;
 const ENCODERS = { official: 'image_encoder.', huggingface: 'vision_encoder.' } as const;
+const SECTIONS = ['image_encoder.', 'prompt_encoder.', 'mask_decoder.'];
+/** Far above any name of a tensor. */
+const MAX_NAME = 120;
 
 /** Wrappers that training code puts around a model. They decide only when a file holds several models. */
 const WRAPPERS = new Set([
@@ -108,7 +120,8 @@ const WRAPPERS = new Set([
 const MAX_MODELS = 100;
 
 interface Candidate {
-  readonly naming: 'official' | 'huggingface';
+  readonly naming: (typeof NAMINGS)[number];
+  readonly rename?: EncoderNaming['rename'];
   /** What stands before `image_encoder.`, or before the encoder's own keys. */
   readonly root: string;
   /** False for an encoder-only file whose keys start with `patch_embed.` */
@@ -116,18 +129,21 @@ interface Candidate {
 }
 
 function chooseModel(checkpoint: Checkpoint): Candidate {
+  const namings = Object.values(FAMILIES).flatMap((family) =>
+    NAMINGS.map((naming) => ({ naming, ...family.namings[naming] })),
+  );
   const candidates: Candidate[] = [];
   for (const name of checkpoint.tensors.keys()) {
-    for (const naming of ['official', 'huggingface'] as const) {
-      const anchor = ANCHORS[naming];
-      if (name !== anchor && !name.endsWith(`.${anchor}`)) continue;
+    for (const { naming, anchor, rename } of namings) {
+      if (anchor === undefined || (name !== anchor && !name.endsWith(`.${anchor}`))) continue;
       const before = name.slice(0, name.length - anchor.length);
       const section = ENCODERS[naming];
       const encoder = before === section || before.endsWith(`.${section}`);
       if (!(candidates.length < MAX_MODELS)) {
         throw checkpointError(checkpoint.path, `holds more than ${MAX_MODELS} image encoders`);
       }
-      candidates.push({ naming, root: encoder ? before.slice(0, -section.length) : before, encoder });
+      const root = encoder ? before.slice(0, -section.length) : before;
+      candidates.push({ naming, rename, root, encoder });
     }
   }
   if (candidates.length === 0) throw noModel(checkpoint);
@@ -165,82 +181,20 @@ function noModel(checkpoint: Checkpoint) {
   if (names.length === 0) return error('holds no tensors');
   const some = names.slice(0, 3).map((name) => JSON.stringify(name.slice(0, 100)));
   return error(
-    `holds no SAM image encoder: expected image_encoder.${ANCHORS.official} but found ${names.length} other ` +
+    `holds no SAM image encoder: expected image_encoder.${FAMILIES.vit.namings.official.anchor} but found ${names.length} other ` +
       `tensor${names.length === 1 ? '' : 's'} such as ${some.join(', ')}`,
   );
 }
 
-/** An encoder-only file leaves out the section's name. */
-function withEncoder(name: string, naming: Candidate['naming'], encoder: boolean): string {
-  return encoder ? name : ENCODERS[naming] + name;
-}
-
-const PE = 'prompt_encoder.pe_layer.positional_encoding_gaussian_matrix';
-const WB = '(weight|bias)';
-/** At most four digits: a depth is checked against 1000 later. */
-const N = '(0|[1-9]\\d{0,3})';
-const ATTENTION = `(q|k|v|out)_proj\\.${WB}`;
-const OFFICIAL = [
-  'image_encoder\\.pos_embed',
-  `image_encoder\\.patch_embed\\.proj\\.${WB}`,
-  `image_encoder\\.blocks\\.${N}\\.(norm[12]|attn\\.qkv|attn\\.proj|mlp\\.lin[12])\\.${WB}`,
-  `image_encoder\\.blocks\\.${N}\\.attn\\.(rel_pos_[hw]|coefficient)`,
-  `image_encoder\\.neck\\.([02]\\.weight|[13]\\.${WB})`,
-  'prompt_encoder\\.pe_layer\\.positional_encoding_gaussian_matrix',
-  'prompt_encoder\\.(point_embeddings\\.[0-3]|not_a_point_embed|no_mask_embed)\\.weight',
-  `prompt_encoder\\.mask_downscaling\\.[01346]\\.${WB}`,
-  'mask_decoder\\.(iou_token|mask_tokens)\\.weight',
-  `mask_decoder\\.transformer\\.layers\\.${N}\\.(self_attn|cross_attn_(token_to_image|image_to_token))\\.${ATTENTION}`,
-  `mask_decoder\\.transformer\\.layers\\.${N}\\.(norm[1-4]|mlp\\.lin[12])\\.${WB}`,
-  `mask_decoder\\.transformer\\.(final_attn_token_to_image\\.${ATTENTION}|norm_final_attn\\.${WB})`,
-  `mask_decoder\\.output_upscaling\\.[013]\\.${WB}`,
-  `mask_decoder\\.(output_hypernetworks_mlps\\.${N}|iou_prediction_head)\\.layers\\.${N}\\.${WB}`,
-];
-const OFFICIAL_NAME = new RegExp(`^(${OFFICIAL.join('|')})$`);
-
-/** `name` if it is an official SAM key (BA-SAM's `attn.coefficient` included), else undefined. */
-function officialName(name: string): string | undefined {
-  // The longest official key has 80 characters; the test keeps hostile names away from the expression.
-  return name.length <= 120 && OFFICIAL_NAME.test(name) ? name : undefined;
-}
-
-/** Renamings from Hugging Face's SamModel, applied in this order; each changes its own part of a key. */
-const FROM_HUGGING_FACE: readonly (readonly [RegExp, string])[] = [
-  [/^(shared_image_embedding|prompt_encoder\.shared_embedding)\.positional_embedding$/, PE],
-  [/^vision_encoder\.neck\.conv1\./, 'image_encoder.neck.0.'],
-  [/^vision_encoder\.neck\.layer_norm1\./, 'image_encoder.neck.1.'],
-  [/^vision_encoder\.neck\.conv2\./, 'image_encoder.neck.2.'],
-  [/^vision_encoder\.neck\.layer_norm2\./, 'image_encoder.neck.3.'],
-  [/^vision_encoder\.layers\./, 'image_encoder.blocks.'],
-  [/^vision_encoder\.patch_embed\.projection\./, 'image_encoder.patch_embed.proj.'],
-  [/^vision_encoder\.pos_embed$/, 'image_encoder.pos_embed'],
-  [/^(image_encoder\.blocks\.\d+\.)layer_norm([12])\./, '$1norm$2.'],
-  [/^prompt_encoder\.point_embed\./, 'prompt_encoder.point_embeddings.'],
-  [/^prompt_encoder\.mask_embed\.conv1\./, 'prompt_encoder.mask_downscaling.0.'],
-  [/^prompt_encoder\.mask_embed\.layer_norm1\./, 'prompt_encoder.mask_downscaling.1.'],
-  [/^prompt_encoder\.mask_embed\.conv2\./, 'prompt_encoder.mask_downscaling.3.'],
-  [/^prompt_encoder\.mask_embed\.layer_norm2\./, 'prompt_encoder.mask_downscaling.4.'],
-  [/^prompt_encoder\.mask_embed\.conv3\./, 'prompt_encoder.mask_downscaling.6.'],
-  [/^(mask_decoder\.transformer\.layers\.\d+\.)layer_norm([1-4])\./, '$1norm$2.'],
-  [/^mask_decoder\.transformer\.layer_norm_final_attn\./, 'mask_decoder.transformer.norm_final_attn.'],
-  [/^mask_decoder\.upscale_conv1\./, 'mask_decoder.output_upscaling.0.'],
-  [/^mask_decoder\.upscale_layer_norm\./, 'mask_decoder.output_upscaling.1.'],
-  [/^mask_decoder\.upscale_conv2\./, 'mask_decoder.output_upscaling.3.'],
-];
-/** An MLP's first layer is called proj_in, its last proj_out, and those between are counted from 0. */
-const MLP =
-  /^(mask_decoder\.(?:output_hypernetworks_mlps\.\d+|iou_prediction_head)\.)(proj_in|proj_out|layers\.\d+)\./;
-
-function officialFromHuggingFace(name: string): string | undefined {
-  if (name.length > 120) return undefined;
-  const mlp = MLP.exec(name);
-  if (mlp) {
-    // SAM's MLPs have three layers. One of another depth would put two tensors on layers.2, which mapKeys refuses.
-    const layer =
-      mlp[2] === 'proj_in' ? 0 : mlp[2] === 'proj_out' ? 2 : 1 + Number(mlp[2]!.slice('layers.'.length));
-    return officialName(`${mlp[1]}layers.${layer}.${name.slice(mlp[0].length)}`);
-  }
-  let renamed = name;
-  for (const [pattern, replacement] of FROM_HUGGING_FACE) renamed = renamed.replace(pattern, replacement);
-  return officialName(renamed);
+/** What a tensor of the file would be called in SAM's repository; undefined for what is none of the model's. */
+function officialName(name: string, { naming, rename, root, encoder }: Candidate): string | undefined {
+  if (!name.startsWith(root)) return undefined;
+  const section = ENCODERS[naming];
+  // An encoder-only file leaves out the section's name.
+  let key = (encoder ? '' : section) + name.slice(root.length);
+  // The test keeps hostile names away from the expressions.
+  if (key.length > MAX_NAME) return undefined;
+  if (key.startsWith(section)) key = rename?.(key) ?? key;
+  else if (naming === 'huggingface') key = fromHuggingFace(key);
+  return SECTIONS.some((start) => key.startsWith(start)) ? key : undefined;
 }

@@ -1,10 +1,13 @@
 // `--embedding`: a kept embedding is used when it fits the image and the options, never silently when it does not.
-import { type BaSamSettings, resolveSettings, settingsKey } from '../ba-sam';
-import type { SamConfig } from '../config';
+
 import { Embedding, type Size } from '../embedding';
 import { SamError } from '../errors';
 import { inputGeometry } from '../image/resize';
-import type { SharedOptions } from './options';
+import { resolveSettings, settingsKey } from '../model/ba-sam';
+import type { SamConfig } from '../model/config';
+import { attentionOf } from '../model/families';
+import type { BaSamSettings } from '../options/settings';
+import type { EncodingOptions } from './settings';
 
 /**
  * Loads an embedding of `image`.
@@ -17,7 +20,7 @@ export async function loadEmbedding(
   path: string,
   image: Size,
   config: SamConfig,
-  flags: SharedOptions,
+  flags: EncodingOptions,
   settings: BaSamSettings,
 ): Promise<Embedding> {
   const embedding = await Embedding.load(path);
@@ -46,7 +49,7 @@ export async function loadEmbedding(
   if (flags.longestSide !== undefined && flags.longestSide !== longestSide) {
     expected(`an embedding made with --longest-side ${flags.longestSide}`, `${longestSide}`);
   }
-  if (!flags.pad) {
+  if (flags.pad === false) {
     const { inputWidth, inputHeight } = inputGeometry({
       ...image,
       longestSide,
@@ -68,7 +71,7 @@ export async function loadEmbedding(
       lengthScale: settings.lengthScale ?? made.lengthScale,
       distance: settings.distance ?? made.distance ?? undefined,
     },
-    config,
+    attentionOf(config),
   );
   if (settingsKey(wanted) !== settingsKey(made)) {
     expected(`an embedding made with the settings ${settingsKey(wanted)}`, settingsKey(made));

@@ -1,37 +1,35 @@
 // `ba-sam encode IN -o OUT.safetensors`: an image or pixel values in, an embedding out.
 import path from 'node:path';
-import type { SamConfig } from '../config';
 import { resolveCompute } from '../device';
 import type { Size } from '../embedding';
 import { decodeImage } from '../image/load';
 import { inputGeometry } from '../image/resize';
 import type { RgbImage } from '../image/types';
+import type { SamConfig } from '../model/config';
+import { encodeCommandShape } from '../options/commands';
+import { readText } from '../options/text';
+import { filePath } from '../options/validate';
 import { BUNDLED_MODEL, type PixelValues, Sam } from '../sam';
 import { UsageError } from './errors';
+import { optionsOf, type Texts } from './flags';
 import { checkScale, inspectModel, readPixelValues } from './inputs';
-import { loadOptions, type SharedOptions, settingsOf } from './options';
 import { checkOutputs, Outputs, SAFETENSORS } from './outputs';
 import { Progress } from './progress';
-
-/** The options of the command. */
-export interface EncodeCommandOptions extends SharedOptions {
-  output: string;
-}
+import { computeOf, type EncodingOptions, settingsOf } from './settings';
 
 /**
  * Runs the command.
  *
  * @param input path of an image, or of a `.safetensors` with `pixel_values`
+ * @param texts what commander hands over
  * @throws UsageError, SamError; the signal's reason
  */
-export async function encode(
-  input: string,
-  options: EncodeCommandOptions,
-  signal: AbortSignal,
-): Promise<void> {
+export async function encode(input: string, texts: Texts, signal: AbortSignal): Promise<void> {
   // From cheap to dear: what can be refused is refused before the weights are loaded.
+  readText(filePath, input, 'IN');
+  const options = optionsOf(encodeCommandShape, texts);
   const settings = settingsOf(options);
-  const compute = loadOptions(options);
+  const compute = computeOf(options);
   resolveCompute(compute);
   const { model = BUNDLED_MODEL, output, longestSide, pad } = options;
   await checkOutputs(
@@ -72,7 +70,7 @@ export async function encode(
 function inputSize(
   source: PixelValues | RgbImage,
   { trainedSide_px, patch }: SamConfig,
-  { longestSide = trainedSide_px, pad }: SharedOptions,
+  { longestSide = trainedSide_px, pad = true }: EncodingOptions,
 ): Size {
   if ('pixelValues' in source) return { width: source.shape[3], height: source.shape[2] };
   const { width, height } = source;

@@ -1,13 +1,8 @@
 // How the command line ends: exit 2 with one clear line on bad input, 128 + n on a signal, 1 on a defect.
-import { describe, SamError, type SamErrorCode } from '../errors';
+import { SamError, type SamErrorCode } from '../errors';
 
 /** Bad input that only the command line can have. */
 export class UsageError extends Error {}
-
-/** `Expected … for … but received "…"`; a very long text is cut off. */
-export function badValue(name: string, expected: string, received: string): UsageError {
-  return new UsageError(`Expected ${expected} for ${name} but received ${describe(received)}`);
-}
 
 /** Signals that end a command in good order, with their numbers. */
 export const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;

@@ -1,6 +1,6 @@
 // How far an evaluation is: a bar on a terminal, now and then a line in a pipe.
 import { Presets, SingleBar } from 'cli-progress';
-import type { EvaluationProgress } from '../eval/options';
+import type { EvaluationProgress } from '../options/evaluate';
 import { singleLine } from './errors';
 
 const LINE_INTERVAL_MS = 10_000;

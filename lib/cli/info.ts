@@ -5,9 +5,12 @@ import { cpus } from 'node:os';
 import path from 'node:path';
 import type { CudaInfo } from '../addon';
 import { openSamCheckpoint } from '../checkpoint/keys';
-import { inferConfig, type SamConfig } from '../config';
 import { backends } from '../device';
+import type { SamConfig } from '../model/config';
+import { describeEncoder } from '../model/families';
 import { cudaStatus, nativeStatus } from '../native';
+import { readText } from '../options/text';
+import { filePath } from '../options/validate';
 import { singleLine } from './errors';
 
 /** Extensions that a kernel of this package or of oneDNN can use, as Linux names them. */
@@ -16,6 +19,7 @@ const FEATURE =
 
 /** @throws SamError when MODEL cannot be read or is no SAM */
 export async function info(model: string | undefined, options: { json?: boolean }): Promise<void> {
+  if (model !== undefined) readText(filePath, model, 'MODEL');
   const { version } = JSON.parse(
     readFileSync(path.join(path.dirname(path.dirname(__dirname)), 'package.json'), 'utf8'),
   ) as { version: string };
@@ -51,7 +55,6 @@ async function features(): Promise<string[]> {
 async function describeModel(file: string) {
   const checkpoint = await openSamCheckpoint(file);
   try {
-    const config = inferConfig(checkpoint);
     let parameters = 0;
     for (const { shape } of checkpoint.tensors.values()) parameters += shape.reduce((a, b) => a * b, 1);
     const dtypes = [...new Set([...checkpoint.tensors.values()].map(({ dtype }) => dtype))];
@@ -63,7 +66,7 @@ async function describeModel(file: string) {
       dtypes,
       parameters,
       ignored: checkpoint.ignored.length,
-      config,
+      config: checkpoint.config,
     };
   } finally {
     await checkpoint.close();
@@ -132,19 +135,8 @@ function modelRows(model: NonNullable<Report['model']>, config: SamConfig): [str
       `${model.format}, ${model.naming} keys, ${model.dtypes.join(' and ')}, ${model.ignored} tensors ignored`,
     ],
     ['parameters', `${(model.parameters / 1e6).toFixed(1)} M`],
-    [
-      'encoder',
-      `${config.depth} blocks, ${config.width} channels, ${config.heads} heads × ${config.headDim}, patch ${config.patch}`,
-    ],
-    [
-      'attention',
-      `global in blocks ${config.globalBlocks.join(' ')}, otherwise windows of ${config.window} × ${config.window}`,
-    ],
+    ...describeEncoder(config).map(([name, text]): [string, string] => [name, text]),
     ['trained at', `${config.trainedSide_px} px (${config.trainedGrid} × ${config.trainedGrid} tokens)`],
-    ['positions', config.hasPosEmbed ? 'absolute and relative' : 'relative'],
-    ...(config.hasCoefficient
-      ? ([['coefficient', 'learned, one per attention layer']] as [string, string][])
-      : []),
     [
       'decoder',
       decoder

@@ -1,10 +1,13 @@
 // What commands read: the model's configuration before its weights, pixel values, mask prompts.
-import { type BaSamSettings, globalScale, resolveSettings } from '../ba-sam';
+
 import { type Checkpoint, openCheckpoint, type TensorInfo } from '../checkpoint/checkpoint';
 import { openSamCheckpoint } from '../checkpoint/keys';
-import { inferConfig, type SamConfig } from '../config';
 import type { Size } from '../embedding';
 import { SamError } from '../errors';
+import { lengthFactor, resolveSettings } from '../model/ba-sam';
+import type { SamConfig } from '../model/config';
+import { attentionOf } from '../model/families';
+import type { BaSamSettings } from '../options/settings';
 import type { PixelValues } from '../sam';
 
 /**
@@ -15,9 +18,8 @@ import type { PixelValues } from '../sam';
 export async function inspectModel(path: string, settings: BaSamSettings): Promise<SamConfig> {
   const file = await openSamCheckpoint(path);
   try {
-    const config = inferConfig(file);
-    resolveSettings(settings, config);
-    return config;
+    resolveSettings(settings, attentionOf(file.config));
+    return file.config;
   } finally {
     await file.close();
   }
@@ -30,7 +32,8 @@ export async function inspectModel(path: string, settings: BaSamSettings): Promi
  */
 export function checkScale(settings: BaSamSettings, config: SamConfig, input: Size): void {
   const grid = { h: input.height / config.patch, w: input.width / config.patch };
-  globalScale(resolveSettings(settings, config), config, grid, input);
+  const attention = attentionOf(config);
+  lengthFactor(resolveSettings(settings, attention), attention, grid, input);
 }
 
 /**

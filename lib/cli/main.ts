@@ -2,15 +2,21 @@
 // The command line tool `ba-sam`. Commands load what they need themselves, so that --version and --help are instant.
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { Command, CommanderError, Option } from 'commander';
-import { addBenchCommand } from './bench-options';
-import type { EncodeCommandOptions } from './encode';
-import { badValue, Interrupted, outcome, SIGNALS, singleLine } from './errors';
-import { addEvaluateCommand } from './evaluate-options';
-import { addSharedOptions, filePath, parseNumbers } from './options';
-import type { SegmentCommandOptions } from './segment';
+import { Command, CommanderError } from 'commander';
+import { Interrupted, outcome, SIGNALS, singleLine } from './errors';
+import type { Texts } from './flags';
 
 const STATUS_USAGE = 2;
+
+const BENCH_NOTES = `
+Inputs are random, and so are weights, except that the decoder is the bundled model's. Every row is measured in a process of
+its own: median, fastest and slowest run, rate and its share of the rate of the library's own matrix product in that process,
+measured before and after.
+  attention  the fused kernel alone; 4·N·N·D·heads operations (windows: 4·N·window²·D·heads), both products over N tokens
+  encoder    the sum of all ops on the CPU, a whole run with its copies on CUDA
+  decoder    one call of Sam.predict as a program sees it, in f32
+Lists are separated by commas; options of one benchmark need its name.
+`;
 
 function version(): string {
   const file = path.join(path.dirname(path.dirname(__dirname)), 'package.json');
@@ -27,85 +33,43 @@ function program(signal: AbortSignal): Command {
   root
     .command('info')
     .description('backends, processor features, threads; the configuration of a model')
-    .argument('[model]', 'checkpoint', filePath('MODEL'))
+    .argument('[model]', 'checkpoint')
     .option('--json', 'machine-readable')
     .action(async (model: string | undefined, options: { json?: boolean }) => {
       await (await import('./info.js')).info(model, options);
     });
-
-  addSharedOptions(
-    root
-      .command('encode')
-      .description('encode an image, or normalised pixel_values [B, 3, H, W] of a .safetensors file')
-      .argument('<in>', 'image or .safetensors', filePath('IN')),
-  )
-    .requiredOption('-o, --output <file>', 'embedding, .safetensors', filePath('--output'))
-    .action(async (input: string, options: EncodeCommandOptions) => {
-      await (await import('./encode.js')).encode(input, options, signal);
+  root
+    .command('encode')
+    .description('encode an image, or normalised pixel_values [B, 3, H, W] of a .safetensors file')
+    .argument('<in>', 'image or .safetensors')
+    .action(async (input: string, texts: Texts) => {
+      await (await import('./encode.js')).encode(input, texts, signal);
     });
-
-  addSharedOptions(
-    root
-      .command('segment')
-      .description('segment an image')
-      .argument('<image>', 'image file', filePath('IMAGE')),
-  )
-    .addOption(
-      new Option('--point <x,y[,label]>', 'pixel; label 1 (default) inside, 0 outside; repeatable').argParser(
-        (text: string, all: number[][] = []) => [...all, point(text)],
-      ),
-    )
-    .addOption(
-      new Option('--box <x0,y0,x1,y1>', 'pixels; repeatable, one prompt each').argParser(
-        (text: string, all: number[][] = []) => [...all, box(text)],
-      ),
-    )
-    .option(
-      '--mask-input <file>',
-      'low-resolution logits of an earlier call (--low-res)',
-      filePath('--mask-input'),
-    )
-    .option('--multimask', 'three masks per prompt')
-    .requiredOption(
-      '-o, --output <file>',
-      'mask, .png or .webp: the best of each prompt, united',
-      filePath('--output'),
-    )
-    .option('--overlay <file>', 'picture with masks and prompts drawn in', filePath('--overlay'))
-    .option('--json <file>', 'scores, areas, boxes and run-length encoded masks', filePath('--json'))
-    .option('--low-res <file>', 'low-resolution logits, .safetensors', filePath('--low-res'))
-    .option(
-      '--embedding <file>',
-      'embedding, .safetensors: used when it exists, otherwise written',
-      filePath('--embedding'),
-    )
-    .action(async (image: string, options: SegmentCommandOptions) => {
-      await (await import('./segment.js')).segment(image, options, signal);
+  root
+    .command('segment')
+    .description('segment an image')
+    .argument('<image>', 'image file')
+    .action(async (image: string, texts: Texts) => {
+      await (await import('./segment.js')).segment(image, texts, signal);
     });
-
-  addEvaluateCommand(root, signal);
-  addBenchCommand(root, signal);
+  root
+    .command('evaluate')
+    .description('evaluate a model on a dataset, at several sizes and with several attention settings')
+    .action(async (texts: Texts) => {
+      await (await import('./evaluate.js')).runEvaluate(texts, signal);
+    });
+  root
+    .command('bench')
+    .description('measure this machine: attention, encoder or decoder; all three without a name')
+    .argument('[benchmark]', 'attention, encoder or decoder')
+    .addHelpText('after', BENCH_NOTES)
+    .action(async (benchmark: string | undefined, texts: Texts) => {
+      await (await import('./bench.js')).runBench(benchmark, texts, signal);
+    });
 
   for (const command of [root, ...root.commands])
     command.exitOverride().configureOutput({ writeErr: () => {} });
   return root;
-}
-
-function point(text: string): number[] {
-  const values = parseNumbers(text, '--point', 2, 3);
-  if (values.length === 3 && values[2] !== 0 && values[2] !== 1) {
-    throw badValue('--point', 'label 0 or 1', text);
-  }
-  return values;
-}
-
-function box(text: string): number[] {
-  const values = parseNumbers(text, '--box', 4, 4);
-  const [x0, y0, x1, y1] = values;
-  if (!(x0 < x1 && y0 < y1)) {
-    throw badValue('--box', 'X0 < X1 and Y0 < Y1', text);
-  }
-  return values;
 }
 
 function fail(status: number, line: string): void {
@@ -126,8 +90,15 @@ async function main(): Promise<void> {
   // Where nothing can be said, the exit status still is.
   process.stderr.on('error', () => {});
   const root = program(controller.signal);
+  const args = process.argv.slice(2);
   try {
-    await root.parseAsync(process.argv.slice(2), { from: 'user' });
+    // Only where a command is named: --version and --help load no schemas.
+    const named = root.commands.filter((command) => args.includes(command.name()));
+    if (named.length > 0) {
+      const { addCommandFlags } = await import('./command-flags.js');
+      for (const command of named) addCommandFlags(command);
+    }
+    await root.parseAsync(args, { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) {
       if (error.exitCode === 0) return;

@@ -6,7 +6,8 @@ import path from 'node:path';
 import { SamError } from '../errors';
 import { ioReason } from '../files/reason';
 import { assertWritable } from '../files/writable';
-import { badValue, UsageError } from './errors';
+import { badText } from '../options/text';
+import { UsageError } from './errors';
 
 /** A path and the option or argument that named it. */
 export interface NamedPath {
@@ -37,7 +38,7 @@ export async function checkOutputs(
 ): Promise<void> {
   for (const { option, path: file, extensions } of outputs) {
     if (!extensions.includes(path.extname(file).toLowerCase())) {
-      throw badValue(option, `path that ends in ${list(extensions)}`, file);
+      throw badText(option, `path that ends in ${list(extensions)}`, file);
     }
   }
   const owners = new Map<string, NamedPath>();

@@ -1,14 +1,12 @@
 // How points, boxes and mask prompts of the command line form prompts, and checks against the image.
+import type { z } from 'zod';
 import type { Size } from '../embedding';
-import type { Prompt, PromptPoint } from '../prompts';
+import type { promptFlagsShape } from '../options/commands';
+import type { Prompt } from '../options/prompt';
 import { UsageError } from './errors';
 
-/** What the command line says about what to segment; points are [x, y] or [x, y, label]. */
-export interface PromptOptions {
-  point?: number[][];
-  box?: number[][];
-  maskInput?: string;
-}
+/** What the command line says about what to segment. */
+export type PromptOptions = z.output<z.ZodObject<typeof promptFlagsShape>>;
 
 /**
  * How many prompts points and boxes form: all points and at most one box are one prompt, several boxes are several.
@@ -34,10 +32,10 @@ export function buildPrompts(
   { point = [], box = [] }: PromptOptions,
   masks: readonly Float32Array[],
 ): Prompt[] {
-  const points = point.length > 0 ? (point as unknown as PromptPoint[]) : undefined;
+  const points = point.length > 0 ? point : undefined;
   return Array.from({ length: Math.max(1, box.length, masks.length) }, (_, i) => ({
     points,
-    box: box[i] as unknown as Prompt['box'],
+    box: box[i],
     mask: masks[i],
   }));
 }

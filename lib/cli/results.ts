@@ -1,20 +1,17 @@
 // The files that `ba-sam segment` writes about its predictions.
+import type { z } from 'zod';
 import { writeSafetensors } from '../checkpoint/safetensors';
 import type { Size } from '../embedding';
 import { unionMasks, writeMaskPng, writeOverlayPng } from '../image/masks';
 import { encodeRle, maskArea, maskBox } from '../image/rle';
 import type { RgbImage } from '../image/types';
+import type { resultFilesShape } from '../options/commands';
 import type { Prediction } from '../sam';
 import { type Outputs, writeText } from './outputs';
 import type { PromptOptions } from './prompts';
 
 /** Where results go; absent = not wanted. */
-export interface ResultFiles {
-  output: string;
-  overlay?: string;
-  json?: string;
-  lowRes?: string;
-}
+export type ResultFiles = z.output<z.ZodObject<typeof resultFilesShape>>;
 
 /**
  * Writes every file that was asked for; nothing is in its place before `outputs.commit()`.
@@ -35,8 +32,9 @@ export async function writeResults(
   if (overlay !== undefined) {
     const layers = best.map((data, prompt) => ({ data, prompt }));
     const points = options.point?.map(([x, y, label = 1]) => [x, y, label] as const);
-    const boxes = options.box as [number, number, number, number][] | undefined;
-    await outputs.write(overlay, (file) => writeOverlayPng(file, image, layers, { points, boxes }));
+    await outputs.write(overlay, (file) =>
+      writeOverlayPng(file, image, layers, { points, boxes: options.box }),
+    );
   }
   if (json !== undefined) {
     const text = `${JSON.stringify(describe(image, predictions))}\n`;

@@ -1,42 +1,41 @@
 // `ba-sam segment IMAGE …`: an image and prompts in; masks, overlay, JSON and low-resolution logits out.
 import { stat } from 'node:fs/promises';
-import type { BaSamSettings } from '../ba-sam';
-import type { SamConfig } from '../config';
 import { resolveCompute } from '../device';
 import type { Size } from '../embedding';
 import { SamError } from '../errors';
 import { decodeImage } from '../image/load';
 import { inputGeometry } from '../image/resize';
+import type { SamConfig } from '../model/config';
+import { segmentCommandShape } from '../options/commands';
+import type { BaSamSettings } from '../options/settings';
+import { readText } from '../options/text';
+import { filePath } from '../options/validate';
 import { BUNDLED_MODEL, Sam } from '../sam';
 import { loadEmbedding } from './embeddings';
+import { optionsOf, type Texts } from './flags';
 import { checkScale, inspectModel, readMaskInput } from './inputs';
-import { loadOptions, type SharedOptions, settingsOf } from './options';
 import { checkOutputs, JSON_FILE, MASK, type NamedPath, Outputs, PICTURE, SAFETENSORS } from './outputs';
 import { Progress } from './progress';
 import { buildPrompts, checkInside, type PromptOptions, promptCount } from './prompts';
 import { type ResultFiles, writeResults } from './results';
+import { computeOf, type EncodingOptions, settingsOf } from './settings';
 
-/** The options of the command. */
-export interface SegmentCommandOptions extends SharedOptions, PromptOptions, ResultFiles {
-  multimask?: boolean;
-  embedding?: string;
-}
+type SegmentOptions = EncodingOptions & PromptOptions & ResultFiles & { readonly embedding?: string };
 
 /**
  * Runs the command.
  *
  * @param imagePath path of an image; prompts and masks are in its pixels
+ * @param texts what commander hands over
  * @throws UsageError, SamError; the signal's reason
  */
-export async function segment(
-  imagePath: string,
-  options: SegmentCommandOptions,
-  signal: AbortSignal,
-): Promise<void> {
+export async function segment(imagePath: string, texts: Texts, signal: AbortSignal): Promise<void> {
   // From cheap to dear: what can be refused is refused before the weights are loaded.
+  readText(filePath, imagePath, 'IMAGE');
+  const options = optionsOf(segmentCommandShape, texts);
   const count = promptCount(options);
   const settings = settingsOf(options);
-  const compute = loadOptions(options);
+  const compute = computeOf(options);
   resolveCompute(compute);
   const { model = BUNDLED_MODEL, longestSide, pad, multimask } = options;
   const reuse = options.embedding !== undefined && (await exists(options.embedding));
@@ -85,7 +84,7 @@ export async function segment(
 async function checkFiles(
   image: string,
   model: string,
-  options: SegmentCommandOptions,
+  options: SegmentOptions,
   reuse: boolean,
 ): Promise<void> {
   const { output, overlay, json, lowRes, embedding, maskInput } = options;
@@ -115,7 +114,7 @@ function gridOf(
   { width, height }: Size,
   config: SamConfig,
   settings: BaSamSettings,
-  { longestSide = config.trainedSide_px, pad }: SharedOptions,
+  { longestSide = config.trainedSide_px, pad = true }: EncodingOptions,
 ): { gridH: number; gridW: number } {
   const geometry = inputGeometry({ width, height, longestSide, pad, patch: config.patch });
   checkScale(settings, config, { width: geometry.inputWidth, height: geometry.inputHeight });

@@ -6,18 +6,27 @@ import path from 'node:path';
 import { deviceName, resolveCompute } from '../device';
 import { SamError } from '../errors';
 import { native } from '../native';
+import {
+  type CheckedOptions,
+  type DatasetName,
+  EVALUATION_METRICS,
+  type EvaluateOptions,
+  type EvaluationMetric,
+  type PromptKind,
+} from '../options/evaluate';
 import { Sam } from '../sam';
-import { type DatasetName, openDataset } from './datasets';
+import { openDataset } from './datasets';
 import { fileHash, modelConfig } from './model';
-import { type CheckedOptions, checkOptions, type EvaluateOptions } from './options';
-import { needsTruth, type PromptKind } from './prompts';
+import { checkOptions } from './options';
+import { needsTruth } from './prompts';
 import { checkFolder, type EvaluationResult, summarize, VERSION, writeReport } from './report';
-import { type Failure, type Fingerprint, Journal, type Row } from './resume';
-import { type Plan, RowMaker } from './rows';
+import { type EvaluationRow, type Failure, type Fingerprint, Journal } from './resume';
+import { type Procedure, RowMaker } from './rows';
 import { cellsOf, checkCells } from './settings';
-import { defaultMetrics, EVALUATION_METRICS, type EvaluationMetric, type MetricChoice } from './tally';
+import { defaultMetrics, type MetricChoice } from './tally';
 import type { Dataset, Sample } from './types';
-import { type Job, runWorkers } from './workers';
+import type { Job } from './worker';
+import { runWorkers } from './workers';
 
 const JOURNAL = 'journal.jsonl';
 
@@ -32,7 +41,7 @@ export interface PreparedEvaluation {
   readonly dataset: Dataset;
   /** Those of the dataset that are evaluated. */
   readonly samples: readonly Sample[];
-  readonly plan: Plan;
+  readonly procedure: Procedure;
   /** What the results say about how they came about, and what a resumed run is compared by. */
   readonly fingerprint: Fingerprint;
   readonly journal: string;
@@ -57,11 +66,11 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluationResu
  */
 export async function prepareEvaluation(given: EvaluateOptions): Promise<PreparedEvaluation> {
   const options = checkOptions(given);
-  const { out, resume, penalty, dtype, tf32, f8 } = options;
+  const { out, resume, distance, dtype, tf32, f8 } = options;
   const compute = options.device.map((device) => resolveCompute({ device, dtype, tf32, f8 }));
   const config = await modelConfig(options.model);
   const cells = cellsOf(options.sizes ?? [config.trainedSide_px], options.attention);
-  checkCells(cells, config, penalty);
+  checkCells(cells, config, distance);
   await checkFolder(out);
 
   const dataset = await openOrTake(options);
@@ -74,7 +83,7 @@ export async function prepareEvaluation(given: EvaluateOptions): Promise<Prepare
   };
   checkFit(dataset, instances, options.prompt, metrics);
   const { pad, prompt, grid, combine, multimask } = options;
-  const plan: Plan = { cells, penalty, pad, prompt, grid, combine, multimask, metrics };
+  const procedure: Procedure = { cells, distance, pad, prompt, grid, combine, multimask, metrics };
 
   const kinds = new Set(compute.map(({ device }) => device.kind));
   const device =
@@ -93,7 +102,7 @@ export async function prepareEvaluation(given: EvaluateOptions): Promise<Prepare
     dtype: `${tf32 ? 'tf32' : dtype}${f8 ? ' with f8' : ''}`,
     sizes: [...new Set(cells.map(({ size }) => size))],
     attention: options.attention,
-    penalty: options.attention.includes('paper') ? penalty : null,
+    distance: options.attention.includes('length-scale+distance') ? distance : null,
     pad,
     prompt,
     grid: prompt === 'grid' ? { points: grid, combine } : null,
@@ -110,7 +119,7 @@ export async function prepareEvaluation(given: EvaluateOptions): Promise<Prepare
     );
   }
   if (resume) await Journal.check(journal, fingerprint);
-  return { options, dataset, samples, plan, fingerprint, journal };
+  return { options, dataset, samples, procedure, fingerprint, journal };
 }
 
 /**
@@ -120,7 +129,7 @@ export async function prepareEvaluation(given: EvaluateOptions): Promise<Prepare
  */
 export async function runEvaluation(prepared: PreparedEvaluation): Promise<EvaluationResult> {
   const { options, samples, fingerprint } = prepared;
-  const { cells } = prepared.plan;
+  const { cells } = prepared.procedure;
   await mkdir(options.out, { recursive: true }).catch((cause) => {
     throw new SamError('ERR_IO', `Cannot make ${options.out}: ${cause.message}`, { cause });
   });
@@ -194,13 +203,13 @@ function openJobs(samples: readonly Sample[], cells: number, journal: Journal, s
 }
 
 async function work(prepared: PreparedEvaluation, jobs: readonly Job[], journal: Journal): Promise<void> {
-  const { options, plan, samples } = prepared;
+  const { options, procedure, samples } = prepared;
   const { model, dtype, tf32, f8, signal, strict, workers } = options;
   const resumed = journal.rows;
   let done = resumed;
   let total = resumed + jobs.reduce((sum, job) => sum + job.cells.length, 0);
   const report = () => options.onProgress?.({ done, total, resumed });
-  const onEntry = async (entry: Row | Failure): Promise<void> => {
+  const onEntry = async (entry: EvaluationRow | Failure): Promise<void> => {
     if ('reason' in entry) {
       if (strict) {
         throw new SamError('ERR_DATASET', `${samples[entry.sample]!.id}: ${entry.reason}`);
@@ -213,7 +222,7 @@ async function work(prepared: PreparedEvaluation, jobs: readonly Job[], journal:
 
   report();
   if (workers > 1) {
-    const task = {
+    const setup = {
       dataset: options.dataset as DatasetName,
       root: options.root!,
       split: options.split,
@@ -221,20 +230,19 @@ async function work(prepared: PreparedEvaluation, jobs: readonly Job[], journal:
       dtype,
       tf32,
       f8,
-      plan,
+      procedure,
     };
-    await runWorkers({ count: workers, devices: options.device, task, jobs, onEntry, signal });
+    await runWorkers({ count: workers, devices: options.device, setup, jobs, onEntry, signal });
     return;
   }
   const sam = await Sam.load(model, { device: options.device[0]!, dtype, tf32, f8, signal });
-  const rows = new RowMaker(sam, plan);
+  const rows = new RowMaker(sam, procedure);
   try {
     for (const { index, cells } of jobs) {
       signal?.throwIfAborted();
       await rows.run(samples[index]!, index, cells, onEntry, signal);
     }
   } finally {
-    await rows.dispose();
     await sam.dispose();
   }
 }

@@ -1,5 +1,19 @@
 // What `ba-sam/eval` exports: apart from the main entry, so that who only segments loads none of it.
 export {
+  ATTENTION_SETTINGS,
+  type AttentionSetting,
+  type Combination,
+  DATASET_NAMES,
+  type DatasetName,
+  EVALUATION_METRICS,
+  type EvaluateOptions,
+  type EvaluationMetric,
+  type EvaluationProgress,
+  METRIC_NAMES,
+  type MetricName,
+  type PromptKind,
+} from '../options/evaluate';
+export {
   type ChartOptions,
   type ChartPanel,
   type ChartScale,
@@ -7,23 +21,19 @@ export {
   lineChart,
   writeChart,
 } from './chart';
-export { DATASET_NAMES, type DatasetName, type OpenDatasetOptions, openDataset } from './datasets';
+export { type OpenDatasetOptions, openDataset } from './datasets';
 export { evaluate } from './evaluate';
 export {
   CocoApMetric,
   createMetrics,
   METRIC_KEYS,
-  METRIC_NAMES,
-  type MetricName,
   type MetricOptions,
   type MetricSet,
   type MetricValues,
 } from './metrics';
-export type { EvaluateOptions, EvaluationProgress } from './options';
-export type { Combination } from './predict';
-export { interiorPoint, type PromptKind } from './prompts';
+export { interiorPoint } from './prompts';
 export { type CellResult, type EvaluationResult, resultTable } from './report';
-export { ATTENTION_SETTINGS, type AttentionSetting, attentionSettings } from './settings';
+export { attentionSettings } from './settings';
 export { evaluateSuite, type SuiteOptions, type SuiteResult, suiteTable } from './suite';
-export { EVALUATION_METRICS, type EvaluationMetric, type ResultKey, type Values } from './tally';
+export type { ResultKey, Values } from './tally';
 export type { BinaryMask, Dataset, Instance, Problem, Sample, SoftMask } from './types';

@@ -3,9 +3,9 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { openSamCheckpoint } from '../checkpoint/keys';
-import { inferConfig, type SamConfig } from '../config';
 import { SamError } from '../errors';
 import { ioReason } from '../files/reason';
+import type { SamConfig } from '../model/config';
 
 /**
  * Reads a model's configuration, which takes milliseconds.
@@ -15,14 +15,13 @@ import { ioReason } from '../files/reason';
 export async function modelConfig(path: string): Promise<SamConfig> {
   const file = await openSamCheckpoint(path);
   try {
-    const config = inferConfig(file);
-    if (!config.decoder) {
+    if (!file.config.decoder) {
       throw new SamError(
         'ERR_CHECKPOINT',
         `${path}: expected a mask decoder but found an image encoder only: it predicts no masks`,
       );
     }
-    return config;
+    return file.config;
   } finally {
     await file.close();
   }

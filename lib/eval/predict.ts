@@ -1,18 +1,10 @@
 // From an embedding and prompts to maps of the image's size, one at a time.
 import type { Embedding } from '../embedding';
-import { Graph } from '../graph/graph';
-import { Session } from '../graph/session';
-import { upsampleMasks } from '../ops';
+import type { Combination } from '../options/evaluate';
+import { aboveZero } from '../prediction';
 import type { Prompt } from '../prompts';
 import type { Mask, Sam } from '../sam';
 import type { BinaryMask, SoftMask } from './types';
-
-/**
- * How the masks of several prompts become one prediction: `best` takes the mask with the highest predicted IoU (the
- * first of equals), `union` the largest logit of every pixel.
- */
-export const COMBINATIONS = ['best', 'union'] as const;
-export type Combination = (typeof COMBINATIONS)[number];
 
 /** Logits [height, width] of the image's size, f32, and the model's own estimate of the IoU. */
 export interface ScoredLogits {
@@ -28,12 +20,9 @@ const MAX_BATCH = 64;
 
 /**
  * Predictions of one model. What is held at a time is one batch of low-resolution logits and two maps of the image's
- * size, however many prompts there are.
+ * size, however many prompts there are; so logits are scaled up one by one, not by `predict`.
  */
 export class Predictor {
-  // Without weights: it only scales logits up, which `Sam` does for binary masks only. On the CPU, where the maps are read.
-  private readonly upsampler = new Session({ device: 'cpu' });
-
   /** @param multimask take the best-scored of three masks per prompt instead of the single one */
   constructor(
     private readonly sam: Sam,
@@ -88,11 +77,6 @@ export class Predictor {
     return union!;
   }
 
-  /** Frees what this class holds; the model is left as it is. */
-  dispose(): Promise<void> {
-    return this.upsampler.dispose();
-  }
-
   private async *lowRes(
     embedding: Embedding,
     prompts: readonly Prompt[],
@@ -108,21 +92,9 @@ export class Predictor {
     }
   }
 
-  private async upsample(
-    { input, content, image }: Embedding,
-    { lowRes, lowResWidth, lowResHeight, score }: Mask,
-    signal?: AbortSignal,
-  ): Promise<ScoredLogits> {
-    const shape = [1, 1, lowResHeight, lowResWidth];
-    const build = () => {
-      const graph = new Graph();
-      const sizes = { input, content, out: image };
-      graph.output(upsampleMasks(graph.input('low_res_logits', shape), sizes, 'f32'));
-      return graph;
-    };
-    const key = JSON.stringify([shape, input, content, image]);
-    const [logits] = await this.upsampler.run(key, build, [lowRes], { signal });
-    return { logits: logits as Float32Array, width: image.width, height: image.height, score };
+  private async upsample(embedding: Embedding, mask: Mask, signal?: AbortSignal): Promise<ScoredLogits> {
+    const { width, height, score } = mask;
+    return { logits: await this.sam.upsampleLogits(embedding, mask, { signal }), width, height, score };
   }
 }
 
@@ -134,7 +106,5 @@ export function softMask({ logits, width, height }: ScoredLogits): SoftMask {
 
 /** 1 where the logit is above 0, as SAM's masks. */
 export function binaryMask({ logits, width, height }: ScoredLogits): BinaryMask {
-  const data = new Uint8Array(logits.length);
-  for (let i = 0; i < logits.length; i++) data[i] = logits[i]! > 0 ? 1 : 0;
-  return { data, width, height };
+  return { data: aboveZero(logits), width, height };
 }

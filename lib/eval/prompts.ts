@@ -1,19 +1,9 @@
 // What the model is asked: prompts from the ground truth, or prompts that know nothing of it.
 import type { Size } from '../embedding';
 import { maskBox } from '../image/rle';
+import type { PromptKind } from '../options/evaluate';
 import type { Prompt } from '../prompts';
 import type { BinaryMask } from './types';
-
-/**
- * Where prompts come from:
- *
- * - `gt-box`: the tight box of the truth; of every instance where there are instances.
- * - `gt-point`: the point inside the truth that is farthest from its outside; of every instance likewise.
- * - `center`: the image's centre.
- * - `grid`: points on a regular grid, each a prompt of its own.
- */
-export const PROMPT_KINDS = ['gt-box', 'gt-point', 'center', 'grid'] as const;
-export type PromptKind = (typeof PROMPT_KINDS)[number];
 
 /** Prompts that need the truth, and so answer for one object each. */
 export type TruthPromptKind = 'gt-box' | 'gt-point';

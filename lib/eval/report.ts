@@ -68,10 +68,10 @@ export async function checkFolder(folder: string): Promise<void> {
  * @throws SamError ERR_DATASET when no image could be used; ERR_IO, ERR_INVALID_ARGUMENT for a damaged journal
  */
 export async function summarize(
-  { dataset, samples, plan, options }: PreparedEvaluation,
+  { dataset, samples, procedure, options }: PreparedEvaluation,
   journal: Journal,
 ): Promise<EvaluationResult> {
-  const { cells, metrics } = plan;
+  const { cells, metrics } = procedure;
   const tallies = cells.map(() => new Tally(metrics));
   const problems: Problem[] = [...dataset.problems];
   let images = 0;
@@ -193,13 +193,13 @@ export async function writeLines(
 
 // One line per row: the file can be searched, and is written without being held.
 async function* jsonLines(
-  { options, dataset, samples, plan, fingerprint }: PreparedEvaluation,
+  { options, dataset, samples, procedure, fingerprint }: PreparedEvaluation,
   journal: Journal,
   result: EvaluationResult,
 ): AsyncGenerator<string> {
   const { version, ...settings } = fingerprint;
   const attention = Object.fromEntries(
-    options.attention.map((name) => [name, attentionSettings(name, options.penalty)]),
+    options.attention.map((name) => [name, attentionSettings(name, options.distance)]),
   );
   const head = {
     format: FORMAT,
@@ -215,7 +215,7 @@ async function* jsonLines(
   let separator = '';
   for (const [index, { id }] of samples.entries()) {
     if (journal.failure(index) !== undefined) continue;
-    for (const [cell, { size, attention: name }] of plan.cells.entries()) {
+    for (const [cell, { size, attention: name }] of procedure.cells.entries()) {
       const { values } = await journal.read(index, cell);
       yield `${separator}${JSON.stringify({ id, size, attention: name, values })}`;
       separator = ',\n';

@@ -16,7 +16,7 @@ const CHUNK_BYTES = 2 ** 20;
 export type Fingerprint = Readonly<Record<string, unknown>>;
 
 /** One sample in one cell. */
-export interface Row {
+export interface EvaluationRow {
   /** Index of the sample. */
   readonly sample: number;
   /** Index of the cell. */
@@ -157,7 +157,7 @@ export class Journal {
    *
    * @throws SamError ERR_IO
    */
-  append(entry: Row | Failure): Promise<void> {
+  append(entry: EvaluationRow | Failure): Promise<void> {
     const bytes = Buffer.from(`${JSON.stringify(entry)}\n`);
     this.last = this.last.then(async () => {
       try {
@@ -178,7 +178,7 @@ export class Journal {
    *
    * @throws SamError ERR_IO
    */
-  async read(sample: number, cell: number): Promise<Row> {
+  async read(sample: number, cell: number): Promise<EvaluationRow> {
     const at = sample * this.cells + cell;
     const bytes = Buffer.alloc(this.lengths[at]!);
     try {
@@ -192,7 +192,7 @@ export class Journal {
         if (bytesRead === 0) throw new Error('it was cut off meanwhile');
         done += bytesRead;
       }
-      return JSON.parse(bytes.toString()) as Row;
+      return JSON.parse(bytes.toString()) as EvaluationRow;
     } catch (cause) {
       throw failure('read', this.path, cause);
     }
@@ -209,7 +209,7 @@ export class Journal {
     if (remove) await unlink(this.path).catch(() => {});
   }
 
-  private note(entry: Row | Failure, length: number): void {
+  private note(entry: EvaluationRow | Failure, length: number): void {
     if ('reason' in entry) {
       this.failed.set(entry.sample, entry.reason);
       return;
@@ -239,7 +239,7 @@ export class Journal {
     await this.file.truncate(this.end);
   }
 
-  private parse(bytes: Buffer): Row | Failure | undefined {
+  private parse(bytes: Buffer): EvaluationRow | Failure | undefined {
     const { success, data } = entrySchema.safeParse(json(bytes));
     if (!success || data.sample >= this.samples) return undefined;
     return 'cell' in data && data.cell >= this.cells ? undefined : data;

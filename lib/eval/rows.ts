@@ -1,22 +1,23 @@
 // One image of an evaluation: read once, encoded once per size and setting, asked, measured.
-import type { DistancePenalty } from '../ba-sam';
 import { SamError } from '../errors';
 import { decodeImage } from '../image/load';
 import type { RgbImage } from '../image/types';
+import type { Combination, PromptKind } from '../options/evaluate';
+import type { DistancePenalty } from '../options/settings';
 import type { Prompt } from '../prompts';
 import type { Sam } from '../sam';
 import type { Detection } from './metrics';
-import { binaryMask, type Combination, Predictor, softMask } from './predict';
-import { blindPrompts, needsTruth, type PromptKind, truthPrompt } from './prompts';
-import type { Failure, Row } from './resume';
+import { binaryMask, Predictor, softMask } from './predict';
+import { blindPrompts, needsTruth, truthPrompt } from './prompts';
+import type { EvaluationRow, Failure } from './resume';
 import { attentionSettings, type Cell } from './settings';
 import { type MetricChoice, Tally, type Values } from './tally';
 import type { BinaryMask, Instance, Sample } from './types';
 
 /** What is done with every image; plain JSON, so that workers can be told. */
-export interface Plan {
+export interface Procedure {
   readonly cells: readonly Cell[];
-  readonly penalty: DistancePenalty;
+  readonly distance: DistancePenalty;
   readonly pad: boolean;
   readonly prompt: PromptKind;
   /** Points per side of the prompt `grid`. */
@@ -44,9 +45,9 @@ export class RowMaker {
 
   constructor(
     private readonly sam: Sam,
-    private readonly plan: Plan,
+    private readonly procedure: Procedure,
   ) {
-    this.predictor = new Predictor(sam, plan.multimask);
+    this.predictor = new Predictor(sam, procedure.multimask);
   }
 
   /**
@@ -61,7 +62,7 @@ export class RowMaker {
     sample: Sample,
     index: number,
     cells: readonly number[],
-    emit: (entry: Row | Failure) => Promise<void>,
+    emit: (entry: EvaluationRow | Failure) => Promise<void>,
     signal?: AbortSignal,
   ): Promise<void> {
     let image: RgbImage;
@@ -76,19 +77,14 @@ export class RowMaker {
     }
     for (const cell of cells) {
       signal?.throwIfAborted();
-      const tally = new Tally(this.plan.metrics);
-      const values = await this.measure(tally, index, image, question, this.plan.cells[cell]!, signal);
+      const tally = new Tally(this.procedure.metrics);
+      const values = await this.measure(tally, index, image, question, this.procedure.cells[cell]!, signal);
       await emit({ sample: index, cell, values, state: tally.state() });
     }
   }
 
-  /** Frees what this class holds; the model is left as it is. */
-  dispose(): Promise<void> {
-    return this.predictor.dispose();
-  }
-
   private async ask(sample: Sample, image: RgbImage): Promise<Question> {
-    const { prompt, grid } = this.plan;
+    const { prompt, grid } = this.procedure;
     if (sample.instances) {
       const instances = await sample.instances();
       for (const { mask } of instances) checkSize(mask, image);
@@ -119,10 +115,10 @@ export class RowMaker {
     { size, attention }: Cell,
     signal: AbortSignal | undefined,
   ): Promise<Values> {
-    const { pad, penalty, combine } = this.plan;
+    const { pad, distance, combine } = this.procedure;
     const { prompts } = question;
     const encode = async () => {
-      const settings = attentionSettings(attention, penalty);
+      const settings = attentionSettings(attention, distance);
       return this.sam.encode(image, { ...settings, longestSide: size, pad, signal });
     };
     if ('truth' in question) {

@@ -1,35 +1,28 @@
 // What is compared: BA-SAM's settings by name, at sizes that each must be defined for.
-import { type BaSamSettings, type DistancePenalty, globalScale, resolveSettings, ZERO_SHOT } from '../ba-sam';
-import type { SamConfig } from '../config';
-import { SamError } from '../errors';
 
-/**
- * The attention settings that an evaluation compares, by name:
- *
- * - `plain`: SAM as it is; 1/√D everywhere, no distance penalty.
- * - `length-scale`: the new scaling factor ln(N) / ln(n0) in global attention, nothing else.
- * - `paper`: the scaling factor and the distance penalty (bias-mode attention mask).
- * - `released-code`: what the authors' repository computes, see mode `released-code` of {@link BaSamSettings}.
- */
-export const ATTENTION_SETTINGS = ['plain', 'length-scale', 'paper', 'released-code'] as const;
-export type AttentionSetting = (typeof ATTENTION_SETTINGS)[number];
+import { SamError } from '../errors';
+import { lengthFactor, resolveSettings } from '../model/ba-sam';
+import type { SamConfig } from '../model/config';
+import { attentionOf } from '../model/families';
+import type { AttentionSetting } from '../options/evaluate';
+import { type BaSamSettings, type DistancePenalty, ZERO_SHOT } from '../options/settings';
 
 /**
  * What a name means in terms of `Sam.encode`.
  *
- * @param penalty the distance penalty of `paper`, by default that of {@link ZERO_SHOT}; the other settings have none
+ * @param distance the penalty of `length-scale+distance`, by default that of {@link ZERO_SHOT}; the other settings have none
  */
 export function attentionSettings(
   name: AttentionSetting,
-  penalty: DistancePenalty = ZERO_SHOT.distance,
+  distance: DistancePenalty = ZERO_SHOT.distance,
 ): BaSamSettings {
   switch (name) {
     case 'plain':
       return { mode: 'paper', lengthScale: false };
     case 'length-scale':
       return { mode: 'paper', lengthScale: true };
-    case 'paper':
-      return { mode: 'paper', lengthScale: true, distance: penalty };
+    case 'length-scale+distance':
+      return { mode: 'paper', lengthScale: true, distance };
     case 'released-code':
       return { mode: 'released-code' };
   }
@@ -53,13 +46,14 @@ export function cellsOf(sizes: readonly number[], attention: readonly AttentionS
  *
  * @throws SamError ERR_INVALID_ARGUMENT, for example for `released-code` below 1024 px
  */
-export function checkCells(cells: readonly Cell[], config: SamConfig, penalty?: DistancePenalty): void {
+export function checkCells(cells: readonly Cell[], config: SamConfig, distance?: DistancePenalty): void {
+  const traits = attentionOf(config);
   for (const { size, attention } of cells) {
     const side = Math.ceil(size / config.patch) * config.patch;
     const grid = { h: side / config.patch, w: side / config.patch };
     try {
-      const settings = resolveSettings(attentionSettings(attention, penalty), config);
-      globalScale(settings, config, grid, { width: side, height: side });
+      const settings = resolveSettings(attentionSettings(attention, distance), traits);
+      lengthFactor(settings, traits, grid, { width: side, height: side });
     } catch (error) {
       if (!(error instanceof SamError)) throw error;
       throw new SamError(error.code, `Attention ${attention} at size ${size}: ${error.message}`, {

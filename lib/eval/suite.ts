@@ -4,10 +4,18 @@ import path from 'node:path';
 import { z } from 'zod';
 import { SamError } from '../errors';
 import { ioReason } from '../files/reason';
-import { parse } from '../validate';
-import { DATASET_NAMES } from './datasets';
+import {
+  type AttentionSetting,
+  datasetName,
+  type EvaluateOptions,
+  type EvaluationProgress,
+  modelShape,
+  perDatasetShape,
+  splitShape,
+} from '../options/evaluate';
+import { withoutDefaults } from '../options/option';
+import { filePath, parse } from '../options/validate';
 import { journalPath, type PreparedEvaluation, prepareEvaluation, runEvaluation } from './evaluate';
-import { type EvaluateOptions, type EvaluationProgress, optionShape } from './options';
 import {
   checkFolder,
   type EvaluationResult,
@@ -18,32 +26,9 @@ import {
   writeLines,
 } from './report';
 import { Journal } from './resume';
-import type { AttentionSetting } from './settings';
 import type { ResultKey } from './tally';
 
 const FORMAT = 'ba-sam-suite-1';
-
-/** Options that each dataset of a suite may have for itself. */
-const ENTRY_OPTIONS = [
-  ...(['split', 'strict', 'limit', 'sizes', 'prompt', 'grid', 'combine', 'multimask'] as const),
-  ...(['metrics', 'normalize', 'averageF'] as const),
-] as const;
-type EntryOptions = Pick<EvaluateOptions, (typeof ENTRY_OPTIONS)[number]>;
-
-/** A suite's file: options for all datasets, and the datasets with their own. */
-interface SuiteFile extends Partial<Omit<EvaluateOptions, keyof Own>> {
-  readonly datasets: readonly (EntryOptions & {
-    /** Its name in the table and the name of its folder; default: dataset and split. */
-    readonly label?: string;
-    readonly dataset: Exclude<EvaluateOptions['dataset'], object>;
-    /** Folder, relative to the suite's file. */
-    readonly root: string;
-  })[];
-}
-type Own = Pick<
-  EvaluateOptions,
-  'dataset' | 'root' | 'split' | 'out' | 'resume' | 'workers' | 'signal' | 'onProgress'
->;
 
 /** Options of {@link evaluateSuite}: those of a single evaluation hold for all datasets, before the file's. */
 export interface SuiteOptions extends Omit<EvaluateOptions, 'dataset' | 'root' | 'split' | 'onProgress'> {
@@ -58,20 +43,25 @@ export interface SuiteResult {
   readonly files: readonly string[];
 }
 
-const { split: _, ...fileShape } = optionShape;
-const entryShape = Object.fromEntries(ENTRY_OPTIONS.map((name) => [name, optionShape[name]]));
+// What a file leaves out is filled in when an evaluation is checked: the command line comes before it.
+const perDataset = withoutDefaults(perDatasetShape);
 const label = z.string().regex(/^[\p{L}\p{N}][\p{L}\p{N} ._+-]{0,63}$/u, {
   error: 'Expected 1 to 64 letters, digits, spaces, ., _, + or -, the first a letter or digit,',
 });
+/** Options for all datasets, and the datasets with their own. */
 const suiteSchema = z.strictObject({
-  ...fileShape,
+  ...perDataset,
+  ...withoutDefaults(modelShape),
   datasets: z
     .array(
       z.strictObject({
-        ...entryShape,
+        ...perDataset,
+        ...splitShape,
+        /** Its name in the table and the name of its folder; default: dataset and split. */
         label: label.optional(),
-        dataset: z.enum(DATASET_NAMES),
-        root: z.string().min(1),
+        dataset: datasetName,
+        /** Folder, relative to the suite's file. */
+        root: filePath,
       }),
     )
     .min(1),
@@ -159,7 +149,7 @@ async function resumeBegun(evaluations: readonly EvaluateOptions[], out: string)
   }
 }
 
-async function readSuite(file: string): Promise<SuiteFile> {
+async function readSuite(file: string): Promise<z.output<typeof suiteSchema>> {
   let text: string;
   try {
     text = await readFile(file, 'utf8');
@@ -173,7 +163,7 @@ async function readSuite(file: string): Promise<SuiteFile> {
     throw fileError(file, `expected JSON but it cannot be parsed: ${(cause as Error).message}`);
   }
   try {
-    return parse(suiteSchema as unknown as z.ZodType<SuiteFile>, value, 'suite');
+    return parse(suiteSchema, value, 'suite');
   } catch (error) {
     throw error instanceof SamError ? fileError(file, error.message) : error;
   }

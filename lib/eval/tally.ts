@@ -1,20 +1,15 @@
 // The numbers of one cell: metrics on whole masks or on instances, added up over images.
 import { invalidArgument } from '../errors';
+import { type EvaluationMetric, METRIC_NAMES, type MetricName } from '../options/evaluate';
 import {
   CocoApMetric,
   createMetrics,
   type Detection,
   METRIC_KEYS,
-  METRIC_NAMES,
-  type MetricName,
   type MetricSet,
   type MetricValues,
 } from './metrics';
 import type { BinaryMask, Instance, SoftMask } from './types';
-
-/** Metrics of an evaluation by name: those of `createMetrics`, and `ap` for instances. */
-export const EVALUATION_METRICS = [...METRIC_NAMES, 'ap'] as const;
-export type EvaluationMetric = (typeof EVALUATION_METRICS)[number];
 
 /** Which metrics, and how; plain JSON. */
 export interface MetricChoice {

@@ -38,7 +38,7 @@ export interface Instance {
   readonly mask: BinaryMask;
 }
 
-/** A pair that cannot be used, by name, and why. */
+/** An image that cannot be used, or a mask or a record without one, by name; and why. */
 export interface Problem {
   readonly id: string;
   readonly reason: string;

@@ -1,16 +1,16 @@
 // A process that evaluates its share of the images: told by its parent what to do, it sends every row back.
-
 import type { Device } from '../device';
-import { SamError, type SamErrorCode } from '../errors';
+import { SamError } from '../errors';
 import type { ComputeDType } from '../model/weights';
+import type { DatasetName } from '../options/evaluate';
+import { type Protocol, serve } from '../runtime/process-worker';
 import { Sam } from '../sam';
-import { type DatasetName, openDataset } from './datasets';
-import type { Failure, Row } from './resume';
-import { type Plan, RowMaker } from './rows';
-import type { Sample } from './types';
+import { openDataset } from './datasets';
+import type { EvaluationRow, Failure } from './resume';
+import { type Procedure, RowMaker } from './rows';
 
 /** What a worker needs to know before it begins. */
-export interface WorkerTask {
+export interface WorkerSetup {
   readonly dataset: DatasetName;
   readonly root: string;
   readonly split?: string;
@@ -19,77 +19,38 @@ export interface WorkerTask {
   readonly dtype: ComputeDType;
   readonly tf32: boolean;
   readonly f8: boolean;
-  readonly plan: Plan;
+  readonly procedure: Procedure;
 }
 
-/** From the parent: the task, once; then one image after the other, by id. */
-export type ToWorker =
-  | { readonly type: 'begin'; readonly task: WorkerTask }
-  | {
-      readonly type: 'sample';
-      readonly id: string;
-      readonly index: number;
-      readonly cells: readonly number[];
-    };
+/** One image to do. */
+export interface Job {
+  readonly id: string;
+  readonly index: number;
+  /** Indices of the cells that are wanted. */
+  readonly cells: readonly number[];
+}
 
-/** From the worker: ready for an image (at first and after each), a row or failure, or the error that ended it. */
-export type FromWorker =
-  | { readonly type: 'ready' }
-  | { readonly type: 'entry'; readonly entry: Row | Failure }
-  | { readonly type: 'error'; readonly code?: SamErrorCode; readonly message: string };
+/** Images are named by id; every row, or failure, is a note. */
+export interface EvaluationProtocol extends Protocol {
+  readonly setup: WorkerSetup;
+  readonly job: Job;
+  readonly note: EvaluationRow | Failure;
+  readonly result: undefined;
+}
 
-class Worker {
-  private samples: ReadonlyMap<string, Sample> = new Map();
-  private rows: RowMaker | undefined;
-
-  async handle(message: ToWorker): Promise<void> {
-    if (message.type === 'begin') await this.begin(message.task);
-    else {
-      const sample = this.samples.get(message.id);
-      if (!sample || !this.rows) {
-        throw new SamError(
-          'ERR_DATASET',
-          `Expected the image ${message.id} but it is gone: the dataset changed meanwhile`,
-        );
-      }
-      await this.rows.run(sample, message.index, message.cells, (entry) => send({ type: 'entry', entry }));
+serve<EvaluationProtocol>(async ({ dataset, root, split, model, device, dtype, tf32, f8, procedure }) => {
+  const opened = await openDataset(dataset, root, { split });
+  const samples = new Map(opened.samples.map((sample) => [sample.id, sample]));
+  const rows = new RowMaker(await Sam.load(model, { device, dtype, tf32, f8 }), procedure);
+  return async ({ id, index, cells }, note) => {
+    const sample = samples.get(id);
+    if (!sample) {
+      throw new SamError(
+        'ERR_DATASET',
+        `Expected the image ${id} but it is gone: the dataset changed meanwhile`,
+      );
     }
-    await send({ type: 'ready' });
-  }
-
-  private async begin(task: WorkerTask): Promise<void> {
-    const { dataset, root, split, model, device, dtype, tf32, f8, plan } = task;
-    const { samples } = await openDataset(dataset, root, { split });
-    this.samples = new Map(samples.map((sample) => [sample.id, sample]));
-    this.rows = new RowMaker(await Sam.load(model, { device, dtype, tf32, f8 }), plan);
-  }
-}
-
-// Resolves when the message is on its way, so that rows do not pile up here while the parent is busy.
-function send(message: FromWorker): Promise<void> {
-  return new Promise((resolve, reject) => {
-    process.send!(message, (error: Error | null) => (error ? reject(error) : resolve()));
-  });
-}
-
-function main(): void {
-  const worker = new Worker();
-  // Ctrl-C reaches the whole group of processes; the parent decides when its workers end.
-  process.on('SIGINT', () => {});
-  // The parent is done, or gone.
-  process.on('disconnect', () => process.exit());
-  process.on('message', (message: ToWorker) => {
-    worker.handle(message).catch(async (error: unknown) => {
-      const code = error instanceof SamError ? error.code : undefined;
-      await send({
-        type: 'error',
-        code,
-        message: error instanceof Error ? error.message : String(error),
-      }).catch(() => {});
-      process.exit(1);
-    });
-  });
-}
-
-// Importing this file for its types must not wait for messages.
-if (require.main === module) main();
+    await rows.run(sample, index, cells, note);
+    return undefined;
+  };
+});

@@ -109,6 +109,11 @@ export class Graph {
     return this.outputList;
   }
 
+  /** Every weight once, in the order of the first declaration. */
+  get weights(): readonly Value[] {
+    return this.values.filter((value) => value.kind === 'weight');
+  }
+
   /** Op of every node, in execution order: names the rows of a profile. */
   get nodeOps(): readonly OpName[] {
     return this.nodes.map((node) => node.op);

@@ -4,17 +4,11 @@ import { type Device, deviceName, type ResolvedDevice, resolveDevice } from '../
 import { invalidArgument, SamError } from '../errors';
 import { cudaAddon, fromNative, native } from '../native';
 import type { OpName } from '../ops';
+import type { CallOptions, ProfileOptions } from '../options/call';
 import { type DType, elementCount, type Graph, type Shape } from './graph';
 
-/** What a run accepts besides its inputs. */
-export interface RunOptions {
-  /** Aborting rejects with the signal's reason; native work stops at the next step. */
-  signal?: AbortSignal;
-  /** Called on the event loop with a fraction between 0 and 1, at most every 30 ms. */
-  onProgress?: (fraction: number) => void;
-  /** Called with the time of every node after the run. */
-  onProfile?: (rows: readonly ProfileRow[]) => void;
-}
+/** What a run accepts besides its inputs: `onProgress` is called at most every 30 ms, on the event loop. */
+export interface RunOptions extends CallOptions, ProfileOptions {}
 
 /** Of a run of one's own graph. */
 export interface SessionRunOptions extends RunOptions {
@@ -38,6 +32,11 @@ export interface SessionOptions {
 export interface ProfileRow {
   readonly op: OpName;
   readonly milliseconds: number;
+  /**
+   * Multiply-adds × 2 of its products and convolutions, as the graph's shapes say. Softmax, biases of any kind,
+   * normalisations, activations, position tables, copies and the masks' upscaling are not counted.
+   */
+  readonly flops: number;
 }
 
 // A plan is small (its arena belongs to the weights), except for folded constants: resized positions of a large grid.
@@ -47,6 +46,9 @@ interface CachedPlan {
   readonly plan: NativePlan;
   readonly outputs: readonly { shape: Shape; dtype: DType }[];
   readonly ops: readonly OpName[];
+  readonly bytes: Uint8Array;
+  /** Of every node; known once a profile was asked for. */
+  flops?: Float64Array;
 }
 
 /**
@@ -150,9 +152,9 @@ export class Session {
       cached.plan.run(inputs, outputs, token, progress, profile, options.borrowed),
     );
     if (profile && times) {
-      options.onProfile?.(
-        cached.ops.map((op, index) => ({ op, milliseconds: (times as Float64Array)[index] })),
-      );
+      cached.flops ??= this.addon.graphFlops(cached.bytes);
+      const { ops, flops } = cached;
+      options.onProfile?.(ops.map((op, i) => ({ op, milliseconds: times[i]!, flops: flops[i]! })));
     }
     return outputs;
   }
@@ -201,14 +203,16 @@ export class Session {
       return known;
     }
     const graph = build();
+    const bytes = graph.encode();
     let plan: NativePlan;
     try {
-      plan = new this.addon.Plan(this.weights, graph.encode());
+      plan = new this.addon.Plan(this.weights, bytes);
     } catch (error) {
       throw fromNative(error);
     }
-    const cached = {
+    const cached: CachedPlan = {
       plan,
+      bytes,
       outputs: graph.outputs.map(({ shape, dtype }) => ({ shape, dtype })),
       ops: graph.nodeOps,
     };

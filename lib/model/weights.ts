@@ -1,20 +1,15 @@
 // Which weights a module asks for, and the dtype that each is kept in.
-import type { DType, Graph, Shape, Value } from '../graph/graph';
+import type { Graph, Shape, Value } from '../graph/graph';
+import type { ComputeDType } from '../options/compute';
 
-/** Dtypes that a model can compute in on some device. */
-export type ComputeDType = 'f32' | 'bf16' | 'f16';
+export type { ComputeDType };
 
 /**
- * The dtype a weight is kept in. Matrices and convolutions of the image encoder follow the compute dtype; vectors,
- * position tables and the small prompt encoder and mask decoder (4 M parameters) stay in f32.
+ * Declares weights under a common prefix, the way a checkpoint nests them. Matrices and convolutions are kept in the dtype
+ * that they are multiplied in; vectors and tables of positions stay in f32.
  */
-export function weightDType(name: string, shape: Shape, compute: ComputeDType): DType {
-  const isEncoderMatrix = name.startsWith('image_encoder.') && name.endsWith('.weight') && shape.length >= 2;
-  return isEncoderMatrix ? compute : 'f32';
-}
-
-/** Declares weights under a common prefix, the way a checkpoint nests them. */
 export class WeightScope {
+  /** @param compute dtype of the products */
   constructor(
     readonly graph: Graph,
     private readonly prefix: string,
@@ -28,7 +23,8 @@ export class WeightScope {
 
   get(name: string, shape: Shape): Value {
     const full = this.prefix + name;
-    return this.graph.weight(full, shape, weightDType(full, shape, this.compute));
+    const isMatrix = full.endsWith('.weight') && shape.length >= 2;
+    return this.graph.weight(full, shape, isMatrix ? this.compute : 'f32');
   }
 
   /** `weight` [out, in] and `bias` [out] of a linear layer. */

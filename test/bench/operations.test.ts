@@ -1,57 +1,31 @@
-// Counts of operations: against numbers worked out by hand, and against the graphs that are run.
+// Counts of operations, which are read off the graphs that are run: against numbers worked out by hand.
 import { describe, expect, it } from 'vitest';
-import { resolveSettings } from '../../lib/ba-sam';
-import { encoderOnly, SAM_DECODER, samConfig } from '../../lib/bench/models';
-import { attentionOperations, decoderOperations, encoderOperations } from '../../lib/bench/operations';
-import type { Graph, Value } from '../../lib/graph/graph';
-import { imageEncoder } from '../../lib/model/image-encoder';
-import { maskDecoder } from '../../lib/model/mask-decoder';
-import { OP_NAMES } from '../../lib/ops';
+import { encoderOnly, samConfig } from '../../lib/bench/models';
+import { Graph } from '../../lib/graph/graph';
+import { resolveSettings } from '../../lib/model/ba-sam';
+import { SAM_DECODER } from '../../lib/model/decoder/config';
+import { imageTokens, maskDecoder } from '../../lib/model/decoder/mask-decoder';
+import { attentionOf, imageEncoder } from '../../lib/model/families';
+import { native } from '../../lib/native';
+import { gridAttention } from '../../lib/ops';
 
-interface Node {
-  readonly op: number;
-  readonly inputs: readonly (Value | undefined)[];
-  readonly attributes: readonly number[];
-  readonly output: Value;
-}
-
-const elements = ({ shape }: Value) => shape.reduce((a, b) => a * b, 1);
-
-/** Multiply-adds × 2 of every product in a graph, from the shapes of its values. */
-function countGraph(graph: Graph): number {
-  const { nodes } = graph as unknown as { nodes: readonly Node[] };
-  return nodes.reduce((sum, { op, inputs, attributes, output }) => {
-    const [a, b] = inputs as [Value, Value];
-    const channels = a.shape.at(-1)!;
-    switch (OP_NAMES[op]) {
-      case 'linear':
-      case 'matmul':
-        return sum + 2 * elements(output) * channels;
-      case 'conv2d':
-      case 'patchEmbed':
-        return sum + 2 * elements(output) * (elements(b) / b.shape[0]);
-      case 'convTranspose2d':
-        return sum + 2 * elements(a) * (elements(b) / b.shape[0]);
-      case 'attention':
-        return sum + 4 * elements(output) * (elements(b) / b.shape[0] / channels);
-      case 'gridAttention': {
-        const [, h, w] = a.shape;
-        return sum + 4 * elements(output) * (attributes[1] === 0 ? h * w : attributes[1] ** 2);
-      }
-      default:
-        return sum;
-    }
-  }, 0);
-}
+const flopsOf = (graph: Graph) =>
+  native()
+    .graphFlops(graph.encode())
+    .reduce((sum, flops) => sum + flops, 0);
 
 describe('attention', () => {
+  const layer = (heads: number, headDim: number, window: number) => {
+    const graph = new Graph();
+    const qkv = graph.input('qkv', [1, 64, 64, 3 * heads * headDim]);
+    graph.output(gridAttention(qkv, { heads, scale: 1, window }));
+    return flopsOf(graph);
+  };
   it('over all tokens: 4 · 4096² · 768', () => {
-    const layer = { tokens: 4096, heads: 12, headDim: 64, window: null };
-    expect(attentionOperations(layer)).toBe(51_539_607_552);
+    expect(layer(12, 64, 0)).toBe(51_539_607_552);
   });
   it('in windows: 4 · 4096 · 196 · 1280', () => {
-    const layer = { tokens: 4096, heads: 16, headDim: 80, window: 14 };
-    expect(attentionOperations(layer)).toBe(4_110_417_920);
+    expect(layer(16, 80, 14)).toBe(4_110_417_920);
   });
 });
 
@@ -65,46 +39,38 @@ describe('encoder', () => {
     // 4 times the tokens of 1024: products and windows × 4, global layers × 16.
     ['vit-b', 2048, 4 * (707_058_991_104 + 8 * 2_466_250_752) + 64 * 51_539_607_552],
   ] as const)('%s at %i px', (name, size, expected) => {
-    expect(encoderOperations(samConfig(name), (size / 16) ** 2)).toBe(expected);
-  });
-
-  it.each(['vit-b', 'vit-l', 'vit-h'] as const)('%s: as its graph says', (name) => {
     const config = encoderOnly(samConfig(name));
-    const settings = resolveSettings({}, config);
-    const graph = imageEncoder(config, { batch: 1, grid: { h: 40, w: 24 }, settings, dtype: 'f32' });
-    expect(encoderOperations(config, 40 * 24)).toBe(countGraph(graph));
+    const settings = resolveSettings({}, attentionOf(config));
+    const grid = { h: size / 16, w: size / 16 };
+    expect(flopsOf(imageEncoder(config, { batch: 1, grid, settings, dtype: 'f32' }))).toBe(expected);
   });
 });
 
 describe('decoder', () => {
+  // T = 7 tokens, N = 4096 cells. Per layer: self attention 4 · 2 · 7 · 256² + 4 · 7² · 256 = 3 720 192; to the image
+  // 2 · 2 · 7 · 256 · 128 + 2 · 2 · 4096 · 256 · 128 + 4 · 7 · 4096 · 128 = 552 468 480; MLP 4 · 7 · 256 · 2048 =
+  // 14 680 064; back 552 468 480. Then once more to the image, the upscaling 536 870 912 + 268 435 456, the mask
+  // 278 528 + 4 194 304, the score 264 192.
+  const layer = 3_720_192 + 552_468_480 + 14_680_064 + 552_468_480;
+  const once = 552_468_480 + 536_870_912 + 268_435_456 + 278_528 + 4_194_304 + 264_192;
+  const grid = { h: 64, w: 64 };
+  const work = { grid, input: { width: 1024, height: 1024 }, prompts: 1, tokens: 2, multimask: false };
+
   it('one point on 64 × 64', () => {
-    // T = 7 tokens, N = 4096 cells. Per layer: self attention 4 · 2 · 7 · 256² + 4 · 7² · 256 = 3 720 192; to the image
-    // 2 · 2 · 7 · 256 · 128 + 2 · 2 · 4096 · 256 · 128 + 4 · 7 · 4096 · 128 = 552 468 480; MLP 4 · 7 · 256 · 2048 =
-    // 14 680 064; back 552 468 480. Then once more to the image, the upscaling 536 870 912 + 268 435 456, the mask
-    // 278 528 + 4 194 304, the score 264 192.
-    const layer = 3_720_192 + 552_468_480 + 14_680_064 + 552_468_480;
-    const once = 552_468_480 + 536_870_912 + 268_435_456 + 278_528 + 4_194_304 + 264_192;
-    const work = { cells: 4096, prompts: 1, tokens: 2, maskPrompt: false };
-    expect(decoderOperations(SAM_DECODER, work)).toBe(2 * layer + once);
+    expect(flopsOf(maskDecoder(SAM_DECODER, { ...work, maskPrompt: false }))).toBe(2 * layer + once);
   });
 
-  it.each([
-    [1, false, false],
-    [5, false, false],
-    [1, false, true],
-    [5, false, true],
-    [1, true, false],
-    [3, true, false],
-  ])(
-    '%i prompts, with masks %s, image tokens kept %s: as its graph says',
-    (prompts, maskPrompt, imageTokens) => {
-      const grid = { h: 12, w: 20 };
-      const input = { width: 320, height: 192 };
-      const graph = maskDecoder(SAM_DECODER, {
-        ...{ grid, input, prompts, tokens: 3, maskPrompt, multimask: false, imageTokens },
-      });
-      const work = { cells: 240, prompts, tokens: 3, maskPrompt, imageTokens };
-      expect(decoderOperations(SAM_DECODER, work)).toBe(countGraph(graph));
-    },
-  );
+  it('what is kept per image: three projections of the keys, 2 · 4096 · 256 · 128 each', () => {
+    const kept = 3 * 268_435_456;
+    expect(flopsOf(imageTokens(SAM_DECODER, grid))).toBe(kept);
+    const rest = maskDecoder(SAM_DECODER, { ...work, maskPrompt: false, imageTokens: true });
+    expect(flopsOf(rest)).toBe(2 * layer + once - kept);
+  });
+
+  it('a mask prompt: its convolutions 2 · 4 N · 4 · 4 + 2 · N · 16 · 16 + 2 · N · 16 · 256', () => {
+    const convolutions = 2 * 4 * 4096 * 4 * 4 + 2 * 4096 * 16 * 16 + 2 * 4096 * 16 * 256;
+    expect(flopsOf(maskDecoder(SAM_DECODER, { ...work, maskPrompt: true }))).toBe(
+      2 * layer + once + convolutions,
+    );
+  });
 });

@@ -2,25 +2,25 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
-import { attentionCases, type CaseOptions, decoderCases, encoderCases } from '../../lib/bench/cases';
+import { attentionCases, decoderCases, encoderCases, type Scope } from '../../lib/bench/cases';
 import { encoderOnly, samConfig } from '../../lib/bench/models';
 import { resultName } from '../../lib/bench/result';
 import { benchmarkTable } from '../../lib/bench/table';
 import { median, opTimes, timesOf } from '../../lib/bench/timing';
-import { fillRandom, randomTensors } from '../../lib/bench/weights';
+import { fillRandom, randomWeights } from '../../lib/bench/weights';
 import { runBench } from '../../lib/cli/bench';
-import type { BenchCommandOptions } from '../../lib/cli/bench-options';
 import { outcome } from '../../lib/cli/errors';
-import { expectedTensors } from '../../lib/config';
+import type { Texts } from '../../lib/cli/flags';
 import type { ProfileRow } from '../../lib/graph/session';
+import { modelTensors } from '../../lib/model/config';
 import { baSam, refused, temporaryFolder } from '../cli/run';
 
 const folder = temporaryFolder();
-const SHARED: CaseOptions = { dtypes: ['f32', 'bf16'], quick: false };
+const SHARED: Scope = { dtypes: ['f32', 'bf16'], quick: false };
 
 describe('refused', () => {
   /** In this process: nothing may be measured, so no other is started either. */
-  async function refusal(benchmark: string | undefined, options: Partial<BenchCommandOptions>) {
+  async function refusal(benchmark: string | undefined, options: Texts) {
     // A signal that has gone off: whatever was let through ends before its first row, with another message.
     const stop = AbortSignal.abort(new Error('was let through'));
     const progress = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
@@ -114,15 +114,12 @@ describe('refused', () => {
     ['decoder', { results: '/none' }, /^Cannot write \/none\/\d{4}-\d\d-\d\d-bench-decoder\.json: /],
     [undefined, { json: 'out.json' }, /^Expected attention, encoder, decoder together with --json/],
     [undefined, { headDims: '64' }, 'Expected attention together with --head-dims but received no benchmark'],
-  ] as [string | undefined, Partial<BenchCommandOptions>, string | RegExp][])(
-    '%s %j',
-    async (benchmark, options, message) => {
-      const { status, line } = await refusal(benchmark, options);
-      expect(status).toBe(2);
-      if (typeof message === 'string') expect(line).toBe(message);
-      else expect(line).toMatch(message);
-    },
-  );
+  ] as [string | undefined, Texts, string | RegExp][])('%s %j', async (benchmark, options, message) => {
+    const { status, line } = await refusal(benchmark, options);
+    expect(status).toBe(2);
+    if (typeof message === 'string') expect(line).toBe(message);
+    else expect(line).toMatch(message);
+  });
 
   it('a device that is not there, with every reason', async () => {
     const { status, line } = await refusal('encoder', { device: 'cuda' });
@@ -176,7 +173,7 @@ describe('rows', () => {
       ...SHARED,
       windows: [null, 14],
       headDims: [64, 80],
-      attentionBiases: ['none', 'rel', 'rel+euclidean'],
+      biases: ['none', 'rel', 'rel+euclidean'],
     });
     expect(cases).toHaveLength(2 * 2 * (3 + 2));
     expect(new Set(cases.map((one) => JSON.stringify(one))).size).toBe(cases.length);
@@ -201,7 +198,7 @@ describe('rows', () => {
         ['vit-h', 1024],
       ],
     ]);
-    expect(decoderCases(SHARED).map(({ prompt, prompts }) => [prompt, prompts])).toEqual([
+    expect(decoderCases({}).map(({ prompt, prompts }) => [prompt, prompts])).toEqual([
       ['point', 1],
       ['box', 1],
       ['point+mask', 1],
@@ -228,9 +225,9 @@ describe('numbers', () => {
 
   it('per op are medians of sums, the longest first', () => {
     const profile = (add: number, linear: number): ProfileRow[] => [
-      { op: 'add', milliseconds: add },
-      { op: 'linear', milliseconds: linear },
-      { op: 'add', milliseconds: 1 },
+      { op: 'add', milliseconds: add, flops: 0 },
+      { op: 'linear', milliseconds: linear, flops: 0 },
+      { op: 'add', milliseconds: 1, flops: 0 },
     ];
     const times = opTimes([profile(1, 10), profile(3, 30), profile(2, 20)]);
     expect(Object.entries(times)).toEqual([
@@ -251,13 +248,13 @@ describe('numbers', () => {
 
   it('are there for every tensor of a model', () => {
     const config = { ...encoderOnly(samConfig('vit-b')), depth: 1, width: 64, heads: 1, mlpDim: 128 };
-    const tensors = [...randomTensors(config)].map(({ name, shape, data }) => ({
+    const tensors = [...randomWeights(config, 'bf16')].map(({ weight: { name, shape }, data }) => ({
       name,
       shape,
       of: data.length,
     }));
     expect(tensors).toEqual(
-      expectedTensors(config).map(({ name, shape }) => ({
+      modelTensors(config).map(({ name, shape }) => ({
         name,
         shape,
         of: shape.reduce((a, b) => a * b, 1),

@@ -121,7 +121,7 @@ describe('end to end', () => {
     const { rows, stdout } = await measured('encoder', args);
     expect(rows.map(({ biases }) => biases)).toEqual(['plain', 'manhattan']);
     for (const { ops_ms, ms } of rows) {
-      const names = ['linear', 'gridAttention', 'layerNorm', 'patchEmbed', 'conv2d'];
+      const names = ['linear', 'attention', 'layerNorm', 'patchEmbed', 'conv2d'];
       expect(Object.keys(ops_ms)).toEqual(expect.arrayContaining(names));
       const sum = Object.values(ops_ms).reduce((a, b) => a + b, 0);
       expect(sum / ms).toBeGreaterThan(0.5);

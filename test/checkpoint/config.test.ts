@@ -5,8 +5,8 @@ import { describe, expect, test } from 'vitest';
 import { encoderOnly as encoderOf, samConfig } from '../../lib/bench/models';
 import type { CheckpointDType, TensorInfo } from '../../lib/checkpoint/checkpoint';
 import { openSamCheckpoint } from '../../lib/checkpoint/keys';
-import { expectedTensors, inferConfig, type SamConfig } from '../../lib/config';
 import { SamError } from '../../lib/errors';
+import { inferConfig, modelTensors, type SamConfig } from '../../lib/model/config';
 import { fixtures } from './helpers';
 
 const vitB = samConfig('vit-b');
@@ -18,7 +18,7 @@ type Change = (tensors: Map<string, TensorInfo>) => void;
 
 function checkpoint(config: SamConfig, change: Change = () => {}) {
   const tensors = new Map<string, TensorInfo>();
-  for (const { name, shape } of expectedTensors(config)) tensors.set(name, info(name, shape));
+  for (const { name, shape } of modelTensors(config)) tensors.set(name, info(name, shape));
   change(tensors);
   return { path: 'sam.pth', tensors };
 }
@@ -50,7 +50,7 @@ describe('models', () => {
     ['ViT-L', vitL, 308],
     ['ViT-H', vitH, 636],
   ])('%s has its number of parameters and is recognised', (_, config, millions) => {
-    const parameters = expectedTensors(config)
+    const parameters = modelTensors(config)
       .filter(({ name }) => name.startsWith('image_encoder.'))
       .reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
     // The published numbers are those of the encoder, rounded.
@@ -133,7 +133,7 @@ describe('models', () => {
 
 describe('every needed tensor is checked', () => {
   test('missing, another shape, another rank, another dtype', () => {
-    for (const { name, shape } of expectedTensors(vitB)) {
+    for (const { name, shape } of modelTensors(vitB)) {
       // Without pos_embed it would be another valid model.
       if (!name.endsWith('pos_embed'))
         expect(refused(vitB, (tensors) => tensors.delete(name))).toContain(

@@ -5,8 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inflateRawSync } from 'node:zlib';
 import { openCheckpoint } from '../../lib/checkpoint/checkpoint';
-import { mapKeys } from '../../lib/checkpoint/keys';
-import { inferConfig } from '../../lib/config';
+import { findModel } from '../../lib/checkpoint/keys';
 import { SamError } from '../../lib/errors';
 import { makeSafetensors, makeZip, type ZipPart } from './make-zip';
 
@@ -81,7 +80,7 @@ export async function fuzzCheckpoints({ seconds, seed }: FuzzOptions): Promise<F
   return { files, accepted, refusals, slowest_ms };
 }
 
-/** Everything a caller would do: list, read, map the keys, infer the model. */
+/** Everything a caller would do: list, read, find the model. */
 async function attempt(path: string): Promise<void> {
   const checkpoint = await openCheckpoint(path);
   try {
@@ -92,7 +91,7 @@ async function attempt(path: string): Promise<void> {
       if (data.byteLength !== info.byteLength) throw new Error(`${info.name}: ${data.byteLength} bytes`);
       budget -= data.byteLength;
     }
-    inferConfig(await mapKeys(checkpoint));
+    await findModel(checkpoint);
   } finally {
     await checkpoint.close();
   }

@@ -1,11 +1,11 @@
 // Key names: every supported naming ends at the official one, and what is not a SAM is named.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openCheckpoint } from '../../lib/checkpoint/checkpoint';
 import { openSamCheckpoint, type SamCheckpoint } from '../../lib/checkpoint/keys';
 import { writeSafetensors } from '../../lib/checkpoint/safetensors';
-import { expectedTensors, inferConfig } from '../../lib/config';
+import { modelTensors } from '../../lib/model/config';
 import { fixtures, Scratch } from './helpers';
 
 const scratch = new Scratch();
@@ -13,13 +13,42 @@ afterAll(() => scratch.remove());
 
 const names: Record<string, string> = JSON.parse(readFileSync(join(fixtures, 'hf-names.json'), 'utf8'));
 
-/** A checkpoint of one-element tensors with these names. */
+/** Older files have it as well as shared_image_embedding.positional_embedding. */
+const tied = 'prompt_encoder.shared_embedding.positional_embedding';
+
+/** Shapes of a whole small model by the names that its tensors have, with and without the encoder's section. */
+const shapes = {
+  official: new Map<string, readonly number[]>(),
+  huggingface: new Map<string, readonly number[]>(),
+};
+beforeAll(async () => {
+  const reference = await openSamCheckpoint(join(fixtures, 'official.pth'));
+  for (const [name, key] of Object.entries({
+    ...names,
+    [tied]: names['shared_image_embedding.positional_embedding']!,
+  })) {
+    const { shape } = reference.tensors.get(key)!;
+    const set = (map: Map<string, readonly number[]>, name: string) =>
+      map.set(name, shape).set(name.replace(/^(vision|image)_encoder\./, ''), shape);
+    set(shapes.official, key);
+    set(shapes.huggingface, name);
+  }
+  await reference.close();
+});
+
+/** A checkpoint with these names. What ends like a tensor of the small model has its shape, everything else one element. */
 async function withNames(list: readonly string[]): Promise<string> {
   const path = scratch.path('names.safetensors');
-  await writeSafetensors(
-    path,
-    list.map((name) => ({ name, dtype: 'f32' as const, shape: [1], data: Float32Array.of(1) })),
-  );
+  const known = list.some((name) => name.endsWith('embed.projection.weight'))
+    ? shapes.huggingface
+    : shapes.official;
+  const tensors = list.map((name) => {
+    const parts = name.split('.');
+    const key = parts.map((_, i) => parts.slice(i).join('.')).find((end) => known.has(end));
+    const shape = known.get(key ?? '') ?? [1];
+    return { name, dtype: 'f32' as const, shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)) };
+  });
+  await writeSafetensors(path, tensors);
   return path;
 }
 
@@ -32,8 +61,8 @@ async function using<T>(path: string, body: (checkpoint: SamCheckpoint) => Promi
   }
 }
 
-const encoder = ['patch_embed.proj.weight', 'blocks.0.attn.qkv.weight', 'neck.0.weight'];
-const official = encoder.map((name) => `image_encoder.${name}`);
+const official = Object.values(names).filter((name) => name.startsWith('image_encoder.'));
+const encoder = official.map((name) => name.slice('image_encoder.'.length));
 
 describe('Hugging Face', () => {
   test('a SamModel of transformers has every official key, with the same bytes as the official file', async () => {
@@ -50,13 +79,13 @@ describe('Hugging Face', () => {
           expect(info).toEqual(reference.tensors.get(name));
           expect([name, await hf.read(name)]).toEqual([name, await reference.read(name)]);
         }
-        expect(inferConfig(hf)).toEqual(inferConfig(reference));
+        expect(hf.config).toEqual(reference.config);
       });
     });
   });
 
   test('the position encoding under both of its names, as older files have it', async () => {
-    const list = [...Object.keys(names), 'prompt_encoder.shared_embedding.positional_embedding'];
+    const list = [...Object.keys(names), tied];
     await using(await withNames(list), (checkpoint) => {
       expect([...checkpoint.tensors.keys()].sort()).toEqual(Object.values(names).sort());
       expect(checkpoint.ignored).toEqual([]);
@@ -95,8 +124,7 @@ describe('official names', () => {
     await using(join(fixtures, 'ba-sam.pth'), async (checkpoint) => {
       expect(checkpoint.prefix).toBe('state_dict.module.');
       expect(checkpoint.ignored).toEqual(['optimizer.state.0.momentum_buffer']);
-      const config = inferConfig(checkpoint);
-      expect(config).toMatchObject({
+      expect(checkpoint.config).toMatchObject({
         hasCoefficient: true,
         hasPosEmbed: false,
         hasDecoder: false,
@@ -135,7 +163,7 @@ describe('official names', () => {
   test('every key of a whole model is known', async () => {
     await using(join(fixtures, 'official.pth'), (checkpoint) => {
       expect(checkpoint.ignored).toEqual([]);
-      const list = expectedTensors(inferConfig(checkpoint)).map(({ name }) => name);
+      const list = modelTensors(checkpoint.config).map(({ name }) => name);
       expect([...checkpoint.tensors.keys()].sort()).toEqual(list.sort());
     });
   });
@@ -152,11 +180,36 @@ describe('official names', () => {
     });
   });
 
+  test('what no graph of the model asks for is ignored, a foreign piece of a decoder too', async () => {
+    const extra = [
+      'image_encoder.neck.0.bias',
+      'image_encoder.blocks.99999.norm1.weight',
+      'image_encoder.blocks.7.lora.weight',
+      'prompt_encoder.lora.weight',
+      'mask_decoder.output_hypernetworks_mlps.4.layers.0.weight',
+    ];
+    for (const list of [official, Object.values(names)]) {
+      await using(await withNames([...list, ...extra]), (checkpoint) => {
+        expect([...checkpoint.tensors.keys()].sort()).toEqual([...list].sort());
+        expect([...checkpoint.ignored].sort()).toEqual(extra.sort());
+        expect(checkpoint.config.hasDecoder).toBe(list !== official);
+      });
+    }
+  });
+
+  test('a model without one of its tensors is refused when it is opened', async () => {
+    const missing = 'image_encoder.blocks.1.mlp.lin2.bias';
+    const path = await withNames(official.filter((name) => name !== missing));
+    await expect(openSamCheckpoint(path)).rejects.toThrow(
+      `expected ${missing} of shape [16] but it is missing`,
+    );
+  });
+
   test('several models: the usual wrapper wins, a tie is refused', async () => {
     const two = [...official.map((name) => `model_ema.${name}`), ...official.map((name) => `model.${name}`)];
     await using(await withNames(two), (checkpoint) => {
       expect(checkpoint.prefix).toBe('model.');
-      expect(checkpoint.ignored).toHaveLength(3);
+      expect(checkpoint.ignored).toHaveLength(official.length);
     });
     const tie = [...official.map((name) => `a.${name}`), ...official.map((name) => `b.${name}`)];
     await expect(openSamCheckpoint(await withNames(tie))).rejects.toThrow(/several models.*"a\." and "b\."/);

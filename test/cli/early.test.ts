@@ -6,8 +6,8 @@ import sharp from 'sharp';
 import { beforeAll, expect, it } from 'vitest';
 import { openSamCheckpoint } from '../../lib/checkpoint/keys';
 import { writeSafetensors } from '../../lib/checkpoint/safetensors';
-import { expectedTensors, inferConfig, type SamConfig } from '../../lib/config';
 import { Embedding } from '../../lib/embedding';
+import { modelTensors, type SamConfig } from '../../lib/model/config';
 import { baSam, place, ROOT, temporaryFolder } from './run';
 
 const folder = temporaryFolder();
@@ -16,11 +16,11 @@ const at = (name: string) => path.join(folder, name);
 async function writeHollowModel(file: string): Promise<void> {
   const bundled = await openSamCheckpoint(path.join(ROOT, 'models', 'sam-nano.safetensors'));
   const shape = { width: 2048, heads: 32, mlpDim: 8192, depth: 12 };
-  const config: SamConfig = { ...inferConfig(bundled), ...shape };
+  const config: SamConfig = { ...bundled.config, ...shape };
   await bundled.close();
   const header: Record<string, unknown> = {};
   let end = 0;
-  for (const { name, shape } of expectedTensors(config)) {
+  for (const { name, shape } of modelTensors(config)) {
     const begin = end;
     end += 4 * shape.reduce((a, b) => a * b, 1);
     header[name] = { dtype: 'F32', shape, data_offsets: [begin, end] };

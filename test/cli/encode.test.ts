@@ -95,9 +95,18 @@ describe('images', () => {
       [1, 256, 19, 25],
       { mode: 'paper', lengthScale: true, distance: null },
     ],
-    // Without --slopes: alibi, 2^(−8i/H).
+    // Without --slopes: the slope of ZERO_SHOT.
     [
       ['--distance', 'euclidean', '--start', '2.5'],
+      [1, 256, 16, 16],
+      {
+        ...{ mode: 'paper', lengthScale: false },
+        distance: { metric: 'euclidean', slopes: [0.1, 0.1, 0.1], start: 2.5 },
+      },
+    ],
+    // alibi: 2^(−8i/H).
+    [
+      ['--distance', 'euclidean', '--slopes', 'alibi', '--start', '2.5'],
       [1, 256, 16, 16],
       {
         ...{ mode: 'paper', lengthScale: false },

@@ -12,13 +12,12 @@ import { parseArgs } from 'node:util';
 const root = path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url))));
 const require = createRequire(import.meta.url);
 const dist = (name) => require(path.join(root, 'dist', `${name}.js`));
-const { resolveSettings } = dist('ba-sam');
+const { resolveSettings } = dist('model/ba-sam');
 const { openCheckpoint } = dist('checkpoint/checkpoint');
 const { openSamCheckpoint } = dist('checkpoint/keys');
-const { expectedTensors, inferConfig } = dist('config');
 const { Session } = dist('graph/session');
-const { imageEncoder } = dist('model/image-encoder');
-const { weightDType } = dist('model/weights');
+const { attentionOf, imageEncoder } = dist('model/families');
+const { loadWeights } = dist('model/load-weights');
 
 const GOLDEN = path.join(root, 'test/fixtures/golden');
 const TOLERANCE = { f32: 5e-4, half: 2e-2 };
@@ -84,17 +83,15 @@ const sameBits = (a, b) => Buffer.from(a.buffer).equals(Buffer.from(b.buffer));
 
 async function checkEncoder(name, dtype) {
   const file = await openSamCheckpoint(path.join(GOLDEN, `${name}.safetensors`));
-  const config = inferConfig(file);
+  const { config } = file;
   const session = new Session({ device: args.device });
-  for (const { name: key, shape } of expectedTensors(config)) {
-    const { dtype: source } = file.tensors.get(key);
-    await session.setWeight(key, source, weightDType(key, shape, dtype), shape, await file.read(key));
-  }
+  await loadWeights(file, session, dtype);
   await file.close();
   const expected = await openCheckpoint(path.join(GOLDEN, `${name}.expected.safetensors`));
   const { cases } = JSON.parse(readFileSync(path.join(GOLDEN, `${name}.json`), 'utf8'));
   for (const c of cases) {
-    const settings = resolveSettings({ lengthScale: c.ba?.length_scale, distance: c.ba?.distance }, config);
+    const chosen = { lengthScale: c.ba?.length_scale, distance: c.ba?.distance };
+    const settings = resolveSettings(chosen, attentionOf(config));
     const grid = { h: c.height / config.patch, w: c.width / config.patch };
     const build = () => imageEncoder(config, { batch: 1, grid, settings, dtype });
     const run = async () => (await session.run(c.key, build, [goldenImage(c)]))[0];

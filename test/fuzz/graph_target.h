@@ -9,6 +9,7 @@
 #include "../../native/backends/cpu/backend.h"
 #include "../../native/core/bf16.h"
 #include "../../native/core/plan.h"
+#include "../../native/ops/rule.h"
 #include "../native/random_graph.h"
 
 namespace ba_sam::fuzz {
@@ -50,7 +51,7 @@ inline std::vector<uint8_t> synthetic(const Value& value, int mode, Random& rand
   return bytes;
 }
 
-inline void run_graph(Graph graph, uint64_t seed) {
+inline void run_graph(const Graph& graph, uint64_t seed) {
   if (graph.nodes.size() > kMaxNodes) return;
   int64_t elements = 0;
   double cost = 0;
@@ -62,12 +63,20 @@ inline void run_graph(Graph graph, uint64_t seed) {
   Random random(seed);
   const int mode = static_cast<int>(random.integer(0, 4));
   auto weights = std::make_shared<WeightStore>(cpu::make_cpu_backend(1 + static_cast<int>(seed & 1)));
+  const auto set_parameters = [&] {
+    for (const Value& v : graph.values) {
+      if (v.kind != ValueKind::parameter) continue;
+      const auto bytes = synthetic(v, mode, random);
+      weights->set_parameter(v.name, v.dtype, v.shape, bytes.data(), bytes.size());
+    }
+  };
   for (const Value& v : graph.values) {
     if (v.kind != ValueKind::weight) continue;
     const auto bytes = synthetic(v, mode, random);
-    // Stored as another dtype than it comes in, sometimes; refused for two weights of one name or a dtype of integers.
+    // Refused for two weights of one name or a dtype of integers.
     weights->set(v.name, v.dtype, v.dtype, v.shape, bytes.data(), bytes.size());
   }
+  set_parameters();
   std::vector<std::vector<uint8_t>> data;
   std::vector<const void*> in;
   std::vector<void*> out;
@@ -76,10 +85,17 @@ inline void run_graph(Graph graph, uint64_t seed) {
   std::vector<std::vector<uint8_t>> results;
   for (uint32_t v : graph.outputs) results.emplace_back(graph.values[v].bytes());
   for (auto& bytes : results) out.push_back(bytes.data());
-  Plan plan(weights, std::move(graph));
+  Plan plan(weights, graph);
   ++report().planned;
   const std::atomic<bool> cancel{false};
-  for (int repeat = 0; repeat < 2; ++repeat) plan.run(in, out, cancel, {}, nullptr);
+  plan.run(in, out, cancel, {}, nullptr);
+  set_parameters();
+  plan.run(in, out, cancel, {}, nullptr);
+  for (const Value& v : graph.values) {
+    if (v.kind != ValueKind::parameter) continue;
+    std::vector<uint8_t> bytes(v.bytes());
+    weights->read_parameter(v.name, bytes.data(), bytes.size());
+  }
   ++report().finished;
 }
 
@@ -93,9 +109,9 @@ inline uint64_t hash(const uint8_t* data, size_t size) {
 inline void run_input(const uint8_t* data, size_t size) {
   ++report().inputs;
   try {
-    Graph graph = decode_graph(data, size);
+    const Graph graph = decode_graph(data, size);
     ++report().decoded;
-    run_graph(std::move(graph), hash(data, size));
+    run_graph(graph, hash(data, size));
   } catch (const SamError&) {
   }
 }
@@ -122,24 +138,91 @@ inline void change_dim_everywhere(GraphSpec& spec, int64_t from, int64_t to) {
   }
 }
 
+inline size_t below(size_t count, Random& random) {
+  return static_cast<size_t>(random.integer(0, static_cast<int64_t>(count) - 1));
+}
+
+inline std::string strange_text(Random& random) {
+  const char* texts[] = {"none", "relu",          "gelu",       "manhattan", "euclidean", "chebyshev", "channelsLast",
+                         "",     "channelsFirst", "activation", "slopes",    "f8",        "linear",    "\xff\xfe"};
+  if (random.chance(0.05)) return std::string(static_cast<size_t>(random.integer(1000, 70000)), 'x');
+  return texts[below(std::size(texts), random)];
+}
+
+// The value of an attribute: one number another, more or fewer of them, or text in place of numbers and the reverse.
+inline void mutate_attribute(test::Attribute& attribute, Random& random) {
+  auto* numbers = std::get_if<std::vector<double>>(&attribute.value);
+  const auto number = [&] {
+    return random.chance(0.5) ? strange_number(random) : static_cast<double>(random.integer(0, 9));
+  };
+  if (random.chance(0.1)) {
+    if (numbers) {
+      attribute.value = strange_text(random);
+    } else {
+      attribute.value = std::vector<double>{number()};
+    }
+  } else if (!numbers) {
+    attribute.value = strange_text(random);
+  } else if (numbers->empty() || random.chance(0.2)) {
+    numbers->resize(static_cast<size_t>(random.integer(0, 5)), number());
+  } else {
+    (*numbers)[below(numbers->size(), random)] = number();
+  }
+}
+
+inline void mutate_attributes(GraphSpec::Step& node, Random& random) {
+  auto& all = node.attributes;
+  const int64_t what = random.integer(0, 9);
+  if (what == 0) {  // one more, known or not, or one twice
+    all.push_back(all.empty() || random.chance(0.5) ? test::Attribute{strange_text(random), std::vector<double>{1}}
+                                                    : all[below(all.size(), random)]);
+  } else if (!all.empty() && what == 1) {  // by another name
+    all[below(all.size(), random)].name = strange_text(random);
+  } else if (!all.empty() && what <= 3) {  // left out: the default, or an error
+    all.erase(all.begin() + static_cast<std::ptrdiff_t>(below(all.size(), random)));
+  } else if (!all.empty()) {
+    mutate_attribute(all[below(all.size(), random)], random);
+  }
+}
+
+// An optional output comes, goes, or is another value; sometimes there is one too many.
+inline void mutate_outputs(GraphSpec& spec, GraphSpec::Step& node, Random& random) {
+  if (random.chance(0.5) && node.outputs.size() > 1) {
+    node.outputs.pop_back();
+  } else if (random.chance(0.5)) {
+    node.outputs[below(node.outputs.size(), random)] =
+        random.chance(0.5) ? kAbsent : static_cast<uint32_t>(below(spec.values.size(), random));
+  } else {
+    // With the first one's shape, or what the statistics of its rows have.
+    Shape shape = spec.values[node.outputs[0] < spec.values.size() ? node.outputs[0] : 0].shape;
+    if (random.chance(0.7)) shape.back() = 1;
+    if (random.chance(0.3)) node.outputs.push_back(kAbsent);
+    node.outputs.push_back(spec.value(ValueKind::computed, shape));
+  }
+}
+
 inline void mutate(GraphSpec& spec, Random& random) {
-  auto below = [&](size_t count) { return static_cast<size_t>(random.integer(0, static_cast<int64_t>(count) - 1)); };
   if (spec.values.empty() || spec.nodes.empty()) return;
-  auto& value = spec.values[below(spec.values.size())];
-  auto& node = spec.nodes[below(spec.nodes.size())];
-  switch (random.integer(0, 11)) {
+  auto& value = spec.values[below(spec.values.size(), random)];
+  auto& node = spec.nodes[below(spec.nodes.size(), random)];
+  const auto any_value = [&] { return static_cast<uint32_t>(below(spec.values.size(), random)); };
+  switch (random.integer(0, 12)) {
     case 0:
-      if (!value.shape.empty()) value.shape[below(value.shape.size())] = strange_dim(random);
+      if (!value.shape.empty()) value.shape[below(value.shape.size(), random)] = strange_dim(random);
       return;
     case 1:
       if (!value.shape.empty()) {
-        change_dim_everywhere(spec, value.shape[below(value.shape.size())],
+        change_dim_everywhere(spec, value.shape[below(value.shape.size(), random)],
                               random.chance(0.5) ? random.integer(1, 40) : strange_dim(random));
       }
       return;
-    case 2:
-      value.kind = static_cast<uint8_t>(random.integer(0, 2));
+    case 2: {
+      // Mostly among the kinds that need no node, so that the change survives; a value that was computed has no name.
+      if (value.name.empty() && random.chance(0.8)) return;
+      const ValueKind kinds[] = {ValueKind::input, ValueKind::weight, ValueKind::parameter, ValueKind::computed};
+      value.kind = static_cast<uint8_t>(kinds[random.chance(0.1) ? 3 : below(3, random)]);
       return;
+    }
     case 3:
       if (random.chance(0.5)) {
         value.dtype = static_cast<uint8_t>(random.integer(0, 4));
@@ -148,35 +231,38 @@ inline void mutate(GraphSpec& spec, Random& random) {
       }
       return;
     case 4:
-      if (!node.inputs.empty()) {
-        node.inputs[below(node.inputs.size())] =
-            random.chance(0.2) ? kAbsent : static_cast<uint32_t>(below(spec.values.size()));
-      }
+      if (!node.inputs.empty())
+        node.inputs[below(node.inputs.size(), random)] = random.chance(0.2) ? kAbsent : any_value();
       return;
     case 5:
-      if (!node.attributes.empty()) {
-        node.attributes[below(node.attributes.size())] =
-            random.chance(0.5) ? strange_number(random) : static_cast<double>(random.integer(0, 9));
+      return mutate_attributes(node, random);
+    case 6:
+      if (random.chance(0.1)) {
+        node.op = strange_text(random);
+      } else {
+        // With that op's attributes, or nothing but the name would be looked at.
+        const AnyOp op = make_op(static_cast<Op>(random.integer(0, kOpCount - 1)));
+        node.op = test::info_of(op).name;
+        node.attributes = test::attributes_of(op);
+        for (auto& attribute : node.attributes) {
+          if (random.chance(0.5)) mutate_attribute(attribute, random);
+        }
       }
       return;
-    case 6:
-      node.op = static_cast<uint8_t>(random.integer(0, kOpCount - 1));
-      return;
     case 7:
-      spec.outputs.push_back(static_cast<uint32_t>(below(spec.values.size())));
+      spec.outputs.push_back(any_value());
       return;
     case 8:
-      spec.outputs = {node.output};
+      spec.outputs = node.outputs;
       return;
     case 9:
-      std::swap(node, spec.nodes[below(spec.nodes.size())]);
+      std::swap(node, spec.nodes[below(spec.nodes.size(), random)]);
       return;
     case 10:
-      if (random.chance(0.5))
-        node.attributes.push_back(strange_number(random));
-      else
-        node.inputs.push_back(static_cast<uint32_t>(below(spec.values.size())));
+      node.inputs.push_back(any_value());
       return;
+    case 11:
+      return mutate_outputs(spec, node, random);
     default: {
       // A random node that uses what is there: valid more often than not. Its arithmetic on shapes is for small ones.
       for (const auto& v : spec.values) {
@@ -188,7 +274,7 @@ inline void mutate(GraphSpec& spec, Random& random) {
       maker.spec = spec;
       maker.step(static_cast<Op>(random.integer(0, kOpCount - 1)));
       spec = maker.spec;
-      spec.outputs.push_back(spec.nodes.back().output);
+      spec.outputs.push_back(spec.nodes.back().outputs[0]);
     }
   }
 }

@@ -1,5 +1,5 @@
-// An op has four homes with one name: lib/graph/ops.ts, native/core/ops, docs/ops.md, and the kernels of each backend.
-import { readFileSync } from 'node:fs';
+// The list of ops and the homes of each: native/ops/<op>/ and lib/ops/<op>.ts, with a page in docs/ops.md.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Graph } from '../../lib/graph/graph';
@@ -7,28 +7,50 @@ import { Session } from '../../lib/graph/session';
 import { native } from '../../lib/native';
 import * as ops from '../../lib/ops';
 import { Sam } from '../../lib/sam';
+import { readOps } from '../../scripts/write-op-index.mts';
 
 const ROOT = path.join(__dirname, '..', '..');
-const document = readFileSync(path.join(ROOT, 'docs', 'ops.md'), 'utf8');
-const backends = ['cpu', 'cuda'].map((name) =>
-  readFileSync(path.join(ROOT, 'native', name, 'backend.cpp'), 'utf8'),
-);
+const text = (file: string) => readFileSync(path.join(ROOT, file), 'utf8');
+const document = text('docs/ops.md');
+const listed = readOps();
 
 describe('op vocabulary', () => {
-  it('has the same names in the same order in TypeScript and natively', () => {
+  it('is the list that native code was built from', () => {
     expect(
       native()
         .opTable()
         .map((row) => row.name),
-    ).toEqual([...ops.OP_NAMES]);
+    ).toEqual(listed.map(({ wire }) => wire));
   });
 
-  it.each([...ops.OP_NAMES])('%s has a function, a page and a kernel', (name) => {
-    expect(typeof (ops as Record<string, unknown>)[name]).toBe('function');
-    expect(document).toContain(`### \`${name}\``);
-    const snake = name.replace(/2d/, '2d').replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-    for (const backend of backends) expect(backend).toContain(`case Op::${snake}:`);
+  it('has a folder and a file for every op of the list, and no others', () => {
+    const folders = readdirSync(path.join(ROOT, 'native/ops'), { withFileTypes: true });
+    expect(folders.filter((entry) => entry.isDirectory()).map(({ name }) => name)).toEqual(
+      listed.map(({ name }) => name).sort(),
+    );
+    const shared = ['append.ts', 'attributes.ts', 'index.ts'];
+    const files = readdirSync(path.join(ROOT, 'lib/ops')).filter((name) => !shared.includes(name));
+    expect(files.sort()).toEqual(listed.map(({ file }) => `${file}.ts`).sort());
   });
+
+  it.each(listed.map((op) => [op.wire, op] as const))(
+    '%s has all that it needs',
+    (wire, { name, file, isView }) => {
+      expect(text(`lib/ops/${file}.ts`)).toContain(`'${wire}'`);
+      expect(typeof (ops as Record<string, unknown>)[wire]).toBe('function');
+      expect(document).toContain(`### \`${wire}\``);
+      const home = `native/ops/${name}`;
+      for (const part of ['rule.cpp', 'cases.cpp'])
+        expect(existsSync(path.join(ROOT, home, part)), part).toBe(true);
+      for (const [kernel, folder] of [
+        ['cpu.cpp', 'cpu'],
+        ['cuda.cu', 'cuda'],
+      ] as const) {
+        const there = [kernel, folder].some((part) => existsSync(path.join(ROOT, home, part)));
+        expect(there, `${home}/${kernel}`).toBe(!isView);
+      }
+    },
+  );
 });
 
 describe('patchEmbed', () => {
@@ -111,14 +133,15 @@ describe("a graph of one's own", () => {
     const build = () => {
       const graph = new Graph();
       const x = graph.input('x', [1, 4, 4, 12]);
-      graph.output(
-        graph.node(ops.OP_NAMES.indexOf('gridAttention'), [x], [5, 0, 1, 0, 0], [1, 4, 4, 4], 'f32'),
-      );
+      const [y] = graph.node('attention', [x], { heads: 5, scale: 1 }, [
+        { shape: [1, 4, 4, 4], dtype: 'f32' },
+      ]);
+      graph.output(y!);
       return graph;
     };
     await expect(session.run('bad', build, [new Float32Array(192)])).rejects.toMatchObject({
       code: 'ERR_GRAPH',
-      message: expect.stringMatching(/^gridAttention \(node 0\): expected channels divisible by heads/),
+      message: expect.stringMatching(/^attention \(node 0\): expected channels divisible by heads/),
     });
     await session.dispose();
   });

@@ -138,4 +138,49 @@ describe('predict', () => {
     expect(best.data.length).toBe(0);
     expect(best.lowRes.length).toBe(64 * 64);
   });
+
+  it('gives logits at the size of the photograph, above 0 where the masks are', async () => {
+    const embedding = await sam.encode(path.join(ROOT, 'examples', 'images', 'demo.png'));
+    // Two batches: the second prompt has more tokens than the others.
+    const prompts: Prompt[] = [
+      { points: [[200, 200]] },
+      { points: [[470, 150]], box: [385, 36, 555, 362] },
+      { box: [430, 320, 685, 505] },
+    ];
+    const masks = await sam.predict(embedding, prompts, { multimask: true });
+    const both = await sam.predict(embedding, prompts, { multimask: true, logits: true });
+    const alone = await sam.predict(embedding, prompts, { multimask: true, logits: true, fullSize: false });
+    const bytes = (array: Uint8Array | Float32Array | undefined) =>
+      Buffer.from(array!.buffer, array!.byteOffset, array!.byteLength);
+    for (const [i, { masks: expected }] of masks.entries()) {
+      for (const [m, { data, width, height, logits }] of expected.entries()) {
+        expect(logits).toBeUndefined();
+        const found = both[i].masks[m];
+        expect(bytes(found.data).equals(bytes(data))).toBe(true);
+        expect(found.logits).toBeInstanceOf(Float32Array);
+        expect(found.logits!.length).toBe(width * height);
+        expect(found.data.every((inside, p) => (found.logits![p] > 0 ? 1 : 0) === inside)).toBe(true);
+        expect(alone[i].masks[m].data.length).toBe(0);
+        expect(bytes(alone[i].masks[m].logits).equals(bytes(found.logits))).toBe(true);
+        const single = await sam.upsampleLogits(embedding, found);
+        expect(bytes(single).equals(bytes(found.logits))).toBe(true);
+      }
+    }
+  });
+
+  it('refuses to scale logits up that are of another grid, or none', async () => {
+    const image = path.join(ROOT, 'examples', 'images', 'demo.png');
+    const embedding = await sam.encode(image, { longestSide: 384 });
+    const lowRes = new Float32Array(64 * 64);
+    await expect(sam.upsampleLogits(embedding, { lowRes })).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARGUMENT',
+      message: expect.stringMatching(/^Expected Float32Array of 9216 values for mask.lowRes but received/),
+    });
+    await expect(sam.upsampleLogits(embedding, undefined as never)).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARGUMENT',
+    });
+    const signal = AbortSignal.abort(new Error('enough'));
+    const square = { lowRes: new Float32Array(96 * 96) };
+    await expect(sam.upsampleLogits(embedding, square, { signal })).rejects.toThrow('enough');
+  });
 });

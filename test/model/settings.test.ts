@@ -1,7 +1,8 @@
 // BA-SAM's settings on the bundled model: what they change, what they must not change, what is refused.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { alibiSlopes, globalScale, resolveSettings } from '../../lib/ba-sam';
 import { type EncodeOptions, Sam } from '../../lib/index';
+import { alibiSlopes, lengthFactor, PLAIN, resolveSettings } from '../../lib/model/ba-sam';
+import type { BaSamSettings } from '../../lib/options/settings';
 import { largestRelativeError } from '../support/compare';
 
 let sam: Sam;
@@ -34,10 +35,10 @@ describe('length scale', () => {
   });
 
   it('is ln(N) / ln(n0)', () => {
-    const config = { headDim: 64, trainedGrid: 64 };
+    const traits = { trainedGrid: 64, releasedCodeTokens: 4096 };
     const settings = resolveSettings({ lengthScale: true }, { heads: 12 });
-    const scale = globalScale(settings, config, { h: 128, w: 96 }, { width: 1536, height: 2048 });
-    expect(scale).toBeCloseTo(Math.log(128 * 96) / Math.log(4096) / 8, 12);
+    const factor = lengthFactor(settings, traits, { h: 128, w: 96 }, { width: 1536, height: 2048 });
+    expect(factor).toBeCloseTo(Math.log(128 * 96) / Math.log(4096), 12);
   });
 });
 
@@ -69,11 +70,12 @@ describe('distance penalty', () => {
 describe('released-code', () => {
   it('multiplies by ln(k²·4096) / ln 4096 with k = ⌊side / 1024⌋', () => {
     const settings = resolveSettings({ mode: 'released-code' }, { heads: 3 });
-    const scale = (side: number) =>
-      globalScale(settings, { headDim: 64, trainedGrid: 16 }, { h: 1, w: 1 }, { width: side, height: 16 });
-    expect(scale(1024)).toBeCloseTo(1 / 8, 12);
-    expect(scale(2047)).toBeCloseTo(1 / 8, 12);
-    expect(scale(2048)).toBeCloseTo(Math.log(4 * 4096) / Math.log(4096) / 8, 12);
+    const traits = { trainedGrid: 16, releasedCodeTokens: 4096 };
+    const factor = (side: number) =>
+      lengthFactor(settings, traits, { h: 1, w: 1 }, { width: side, height: 16 });
+    expect(factor(1024)).toBeCloseTo(1, 12);
+    expect(factor(2047)).toBeCloseTo(1, 12);
+    expect(factor(2048)).toBeCloseTo(Math.log(4 * 4096) / Math.log(4096), 12);
   });
 
   it('is refused below 1024 px and with a distance penalty', async () => {
@@ -85,6 +87,24 @@ describe('released-code', () => {
     await expect(encode([256, 256], { mode: 'released-code', distance })).rejects.toMatchObject({
       code: 'ERR_INVALID_ARGUMENT',
     });
+  });
+});
+
+describe('a model without attention over all tokens', () => {
+  const resolve = (settings: BaSamSettings) => resolveSettings(settings, { heads: null });
+
+  it('takes neither a length scale nor a distance penalty', () => {
+    expect(() => resolve({ lengthScale: true })).toThrow('Expected no length scale for a model without');
+    const distance = { metric: 'manhattan', slopes: 1 } as const;
+    expect(() => resolve({ distance })).toThrow('Expected no distance penalty for a model without');
+  });
+
+  it('is plain by default, and may be what the released code makes of it', () => {
+    expect(resolve({})).toEqual(PLAIN);
+    const settings = resolve({ mode: 'released-code' });
+    const traits = { trainedGrid: 64, releasedCodeTokens: 1444 };
+    const factor = lengthFactor(settings, traits, { h: 1, w: 1 }, { width: 2048, height: 2048 });
+    expect(factor).toBeCloseTo(Math.log(4 * 1444) / Math.log(1444), 12);
   });
 });
 

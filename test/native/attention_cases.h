@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "../../native/core/attention_params.h"
 #include "../../native/core/bf16.h"
 #include "../../native/core/f16.h"
+#include "../../native/ops/attention/params.h"
 
 namespace ba_sam::test {
 
@@ -104,6 +104,7 @@ inline float get(const std::vector<unsigned char>& raw, DType t, int64_t index) 
   return t == DType::bf16 ? bf16_to_f32(h) : f16_to_f32(h);
 }
 
+// Everything but what the caller owns: where the outputs and the workspace lie.
 inline AttentionParams params_of(const Case& c, DType t, const Operands& o) {
   AttentionParams p;
   p.dtype = t;
@@ -117,10 +118,16 @@ inline AttentionParams params_of(const Case& c, DType t, const Operands& o) {
   p.grid_h = c.grid_h;
   p.grid_w = c.grid_w;
   p.window = c.window;
+  const size_t size = dtype_bytes(t);
+  const unsigned char* fused = o.q_raw.data();
+  p.q = {o.q_raw.data(), p.q_tokens * o.qkv_stride, o.qkv_stride};
+  p.k = {c.fused ? fused + o.width * size : o.k_raw.data(), p.k_tokens * o.qkv_stride, o.qkv_stride};
+  p.v = {c.fused ? fused + 2 * o.width * size : o.v_raw.data(), p.k_tokens * o.qkv_stride, o.qkv_stride};
   if (c.window > 0) {
     p.pad_k = o.pad_k_raw.data();
     p.pad_v = o.pad_v_raw.data();
   }
+  p.has_rel_pos = c.rel;
   if (c.rel) {
     p.rel_h = o.rel_h.data();
     p.rel_w = o.rel_w.data();
@@ -188,11 +195,11 @@ inline Operands make_operands(const Case& c, DType t, uint32_t seed, int64_t gap
   return o;
 }
 
-// One query by the formula, all logits materialised, in arithmetic R. round_to: probabilities and output pass through
-// that dtype, as in a plain implementation; tables: the dtype that relative position tables are held in.
+// One query by the formula, all logits materialised, in arithmetic R; returns its log-sum-exp. round_to: probabilities and
+// output pass through that dtype, as in a plain implementation; tables: the dtype that relative position tables are held in.
 template <class R>
-void reference_query(const Case& c, const AttentionParams& p, const Operands& o, int64_t b, int64_t h, int64_t i,
-                     DType round_to, DType tables, R* out) {
+R reference_query(const Case& c, const AttentionParams& p, const Operands& o, int64_t b, int64_t h, int64_t i,
+                  DType round_to, DType tables, R* out) {
   const int64_t D = c.head_dim, W = o.width, nq = p.q_tokens, nk = p.k_tokens;
   const float* q = &o.q[(b * nq + i) * W + h * D];
   std::vector<const float*> ks, vs;
@@ -247,12 +254,15 @@ void reference_query(const Case& c, const AttentionParams& p, const Operands& o,
     if (round_to != DType::f32) acc = rounded(static_cast<float>(acc), round_to);
     out[d] = acc;
   }
+  return most + std::log(sum);
 }
 
 struct Reference {
   std::vector<int64_t> queries;  // flat (b, h, i)
   std::vector<double> exact;     // [queries, D]
   double worst = 0.0, squares = 0.0;
+  std::vector<double> log_sum_exp;  // [queries]
+  double worst_log_sum_exp = 0.0;
 };
 
 // tables: what the plain loop, whose errors set the tolerance, holds relative position tables in.
@@ -262,15 +272,19 @@ inline Reference make_reference(const Case& c, const AttentionParams& p, const O
   for (int64_t i = 0; i < all; i += std::max<int64_t>(1, c.sample)) r.queries.push_back(i);
   const int64_t D = c.head_dim;
   r.exact.resize(r.queries.size() * D);
-  std::vector<float> plain(r.exact.size());
+  r.log_sum_exp.resize(r.queries.size());
+  std::vector<float> plain(r.exact.size()), plain_log_sum_exp(r.queries.size());
 #if defined(_OPENMP)
 #pragma omp parallel for schedule(dynamic, 8)
 #endif
   for (int64_t n = 0; n < static_cast<int64_t>(r.queries.size()); n++) {
     const int64_t i = r.queries[n] % p.q_tokens, h = r.queries[n] / p.q_tokens % c.heads,
                   b = r.queries[n] / p.q_tokens / c.heads;
-    reference_query<double>(c, p, o, b, h, i, DType::f32, DType::f32, &r.exact[n * D]);
-    reference_query<float>(c, p, o, b, h, i, p.dtype, tables, &plain[n * D]);
+    r.log_sum_exp[n] = reference_query<double>(c, p, o, b, h, i, DType::f32, DType::f32, &r.exact[n * D]);
+    plain_log_sum_exp[n] = reference_query<float>(c, p, o, b, h, i, p.dtype, tables, &plain[n * D]);
+  }
+  for (size_t n = 0; n < r.queries.size(); n++) {
+    r.worst_log_sum_exp = std::max(r.worst_log_sum_exp, std::fabs(plain_log_sum_exp[n] - r.log_sum_exp[n]));
   }
   for (size_t n = 0; n < plain.size(); n++) {
     const double e = std::fabs(plain[n] - r.exact[n]);
@@ -283,13 +297,17 @@ inline Reference make_reference(const Case& c, const AttentionParams& p, const O
 // The tolerances that an implementation has to keep: twice the errors of the plain loop in the same dtype, and a floor for
 // results where that loop happens to be exact (one key, a saturated softmax).
 struct Tolerance {
-  double worst, rms;
+  double worst, rms, log_sum_exp;
 };
 inline Tolerance tolerance_of(const Reference& ref, DType t) {
-  double largest = 0.0;
+  double largest = 0.0, largest_log_sum_exp = 1.0;
   for (double e : ref.exact) largest = std::max(largest, std::fabs(e));
+  for (double e : ref.log_sum_exp) largest_log_sum_exp = std::max(largest_log_sum_exp, std::fabs(e));
   const double unit = t == DType::f32 ? 1.2e-7 : t == DType::bf16 ? 3.9e-3 : 4.9e-4;
-  return {2.0 * ref.worst + unit * largest, 2.0 * std::sqrt(ref.squares / ref.exact.size()) + 0.25 * unit * largest};
+  // Always f32, whatever the operands are.
+  const double log_sum_exp = 2.0 * ref.worst_log_sum_exp + 4.0 * 1.2e-7 * largest_log_sum_exp;
+  return {2.0 * ref.worst + unit * largest, 2.0 * std::sqrt(ref.squares / ref.exact.size()) + 0.25 * unit * largest,
+          log_sum_exp};
 }
 
 }  // namespace ba_sam::test

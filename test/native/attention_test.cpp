@@ -27,32 +27,34 @@ void report(bool ok, const std::string& what) {
 }
 
 constexpr int64_t kGuard = 64;  // sentinel elements around buffers
+constexpr float kUntouched = -12345.0f;
 
 struct Run {
   std::vector<unsigned char> out;  // guard, [B, Nq, stride], guard
+  std::vector<float> log_sum_exp;  // guard, [B, H, Nq], guard; empty when nobody asks
   bool intact = true;
 };
 
-// One call, with sentinels around output rows, output and workspace.
-Run run_kernel(const AttentionParams& p, const Operands& o, Isa isa, int threads) {
+// One call, with sentinels around output rows, outputs and workspace.
+Run run_kernel(AttentionParams p, Isa isa, int threads, bool log_sum_exp) {
   const int64_t width = p.heads * p.head_dim, stride = width + 5, rows = p.batch * p.q_tokens;
   const size_t size = dtype_bytes(p.dtype);
   constexpr unsigned char kMark = 0x5a;
   Run run;
   run.out.assign(static_cast<size_t>(kGuard + rows * stride + kGuard) * size, kMark);
+  p.out = {run.out.data() + kGuard * size, p.q_tokens * stride, stride};
+  if (log_sum_exp) {
+    run.log_sum_exp.assign(static_cast<size_t>(kGuard + rows * p.heads + kGuard), kUntouched);
+    p.log_sum_exp = run.log_sum_exp.data() + kGuard;
+  }
   const size_t bytes = attention_workspace_bytes(p, threads, isa);
   // Exactly as large as asked for, so that a sanitizer sees one byte more; filled with NaN, which must not matter.
   char* block = static_cast<char*>(std::aligned_alloc(64, (bytes + 128 + 63) / 64 * 64));
   std::memset(block, 0xff, bytes + 128);
   std::memset(block, kMark, 64);
   std::memset(block + 64 + bytes, kMark, 64);
-  const TokenView q{o.q_raw.data(), p.q_tokens * o.qkv_stride, o.qkv_stride};
-  const bool fused = o.qkv_stride == 3 * width;
-  const unsigned char* base = o.q_raw.data();
-  const TokenView k{fused ? base + width * size : o.k_raw.data(), p.k_tokens * o.qkv_stride, o.qkv_stride};
-  const TokenView v{fused ? base + 2 * width * size : o.v_raw.data(), p.k_tokens * o.qkv_stride, o.qkv_stride};
-  attention_forward(run.out.data() + kGuard * size, p.q_tokens * stride, stride, q, k, v, p, block + 64, threads, isa,
-                    nullptr);
+  p.workspace = block + 64;
+  attention_forward(p, threads, isa, nullptr);
   for (size_t i = 0; i < 64; i++)
     if (block[i] != kMark || block[64 + bytes + i] != kMark) run.intact = false;
   std::free(block);
@@ -61,6 +63,9 @@ Run run_kernel(const AttentionParams& p, const Operands& o, Isa isa, int threads
     const bool inside = at >= 0 && at < rows * stride && at % stride < width;
     for (size_t byte = 0; byte < size && !inside; byte++)
       if (run.out[i * size + byte] != kMark) run.intact = false;
+  }
+  for (int64_t i = 0; i < kGuard && log_sum_exp; i++) {
+    if (run.log_sum_exp[i] != kUntouched || *(run.log_sum_exp.rbegin() + i) != kUntouched) run.intact = false;
   }
   return run;
 }
@@ -80,8 +85,8 @@ void check_case(const Case& c, uint32_t seed, const std::vector<Isa>& isas) {
     for (Isa isa : isas) {
       // Only kernels that multiply pairs of bf16 round the tables.
       const Reference& ref = isa == Isa::avx512_bf16 ? rounded_tables : f32_tables;
-      const auto [worst_tol, rms_tol] = tolerance_of(ref, t);
-      const Run one = run_kernel(p, o, isa, 1);
+      const auto [worst_tol, rms_tol, log_sum_exp_tol] = tolerance_of(ref, t);
+      const Run one = run_kernel(p, isa, 1, false);
       double worst = 0.0, squares = 0.0;
       bool ok = one.intact;
       for (size_t n = 0; n < ref.queries.size(); n++) {
@@ -102,8 +107,23 @@ void check_case(const Case& c, uint32_t seed, const std::vector<Isa>& isas) {
                     one.intact ? "" : ", wrote outside its memory");
       report(ok, describe(c, t, isa) + numbers);
       if (std::getenv("VERBOSE") != nullptr) std::printf("%s%s\n", describe(c, t, isa).c_str(), numbers);
+      const Run asked = run_kernel(p, isa, 1, true);
+      double worst_log_sum_exp = 0.0;
+      bool exact = true;
+      for (size_t n = 0; n < ref.queries.size(); n++) {
+        const double e = std::fabs(asked.log_sum_exp[kGuard + ref.queries[n]] - ref.log_sum_exp[n]);
+        if (!(e <= log_sum_exp_tol)) exact = false;
+        worst_log_sum_exp = std::max(worst_log_sum_exp, e);
+      }
+      std::snprintf(numbers, sizeof numbers, ": log-sum-exp, worst %.2e of %.2e%s", worst_log_sum_exp, log_sum_exp_tol,
+                    asked.intact ? "" : ", wrote outside its memory");
+      report(exact && asked.intact, describe(c, t, isa) + numbers);
+      if (std::getenv("VERBOSE") != nullptr) std::printf("%s%s\n", describe(c, t, isa).c_str(), numbers);
+      report(asked.out == one.out, describe(c, t, isa) + ": another output when somebody asks for the log-sum-exp");
       for (int threads : {2, 5}) {
-        const Run more = run_kernel(p, o, isa, threads);
+        const Run more = run_kernel(p, isa, threads, true);
+        report(more.log_sum_exp == asked.log_sum_exp,
+               describe(c, t, isa) + ": log-sum-exp of " + std::to_string(threads) + " threads differs from one");
         report(more.intact && more.out == one.out,
                describe(c, t, isa) + ": " + std::to_string(threads) + " threads differ from one");
       }
@@ -187,14 +207,16 @@ void check_cancel(Isa isa) {
   c.grid_h = c.grid_w = 20;
   c.name = "cancel";
   const Operands o = make_operands(c, DType::f32, 1, 3);
-  const AttentionParams p = params_of(c, DType::f32, o);
-  std::vector<float> out(p.q_tokens * o.width, 7.0f);
+  AttentionParams p = params_of(c, DType::f32, o);
+  std::vector<float> out(p.q_tokens * o.width, 7.0f), log_sum_exp(c.heads * p.q_tokens, 7.0f);
   std::vector<char> space(attention_workspace_bytes(p, 2, isa) + 64);
   char* aligned = space.data() + (64 - reinterpret_cast<uintptr_t>(space.data()) % 64) % 64;
   const std::atomic<bool> cancel{true};
-  const TokenView q{o.q_raw.data(), 0, o.qkv_stride}, k{o.k_raw.data(), 0, o.qkv_stride},
-      v{o.v_raw.data(), 0, o.qkv_stride};
-  attention_forward(out.data(), 0, o.width, q, k, v, p, aligned, 2, isa, &cancel);
+  p.out = {out.data(), 0, o.width};
+  p.log_sum_exp = log_sum_exp.data();
+  p.workspace = aligned;
+  attention_forward(p, 2, isa, &cancel);
+  out.insert(out.end(), log_sum_exp.begin(), log_sum_exp.end());
   report(std::all_of(out.begin(), out.end(), [](float x) { return x == 7.0f; }),
          describe(c, DType::f32, isa) + ": computed although cancelled");
 }
@@ -206,9 +228,7 @@ void check_workspace_size(Isa isa) {
   p.grid_h = p.grid_w = 256;
   p.q_tokens = p.k_tokens = 65536;
   p.metric = DistanceMetric::euclidean;
-  const float slope = 0.0f, table = 0.0f;
-  p.slopes = &slope;
-  p.rel_h = p.rel_w = &table;
+  p.has_rel_pos = true;
   const size_t n = attention_workspace_bytes(p, 64, isa);
   report(n > 0 && n < (size_t{512} << 20),
          std::string("workspace of a 256x256 grid on ") + isa_name(isa) + ": " + std::to_string(n) + " bytes");

@@ -25,7 +25,8 @@ inline std::vector<F8Case> f8_cases(const std::vector<DType>& dtypes, int64_t ma
           GraphSpec s;
           std::vector<uint32_t> inputs = {s.input({m, k}, in), s.weight({n, k}, in), bias ? s.weight({n}) : kAbsent};
           if (residual) inputs.push_back(s.input({m, n}, out));
-          s.outputs = {s.node(Op::linear, inputs, {residual ? 0.0 : variant / 2, 1}, {m, n}, out)};
+          const LinearOp op{residual ? Activation::none : static_cast<Activation>(variant / 2), true};
+          s.outputs = {s.node(op, inputs, {m, n}, out)};
           cases.push_back({"linear f8 [" + std::to_string(m) + ", " + std::to_string(k) + "] " + dtype_name(in) +
                                " → [" + std::to_string(n) + "] " + dtype_name(out) + " variant " +
                                std::to_string(variant),
@@ -66,7 +67,8 @@ inline void fill_f8_case(Fixture& f, Random& random) {
 // A row with an infinity or a NaN gives no finite number, and leaves the others alone.
 inline std::string f8_nonfinite_problem(Random& random, const std::shared_ptr<Backend>& backend, DType dtype) {
   GraphSpec s;
-  s.outputs = {s.node(Op::linear, {s.input({4, 32}, dtype), s.weight({16, 32}, dtype)}, {0, 1}, {4, 16}, dtype)};
+  s.outputs = {
+      s.node(LinearOp{Activation::none, true}, {s.input({4, 32}, dtype), s.weight({16, 32}, dtype)}, {4, 16}, dtype)};
   Fixture f(s, random, backend);
   Array x = loaded(f.data[f.graph.inputs[0]], dtype);
   x[32 + 5] = INFINITY;
@@ -84,7 +86,8 @@ inline std::string f8_nonfinite_problem(Random& random, const std::shared_ptr<Ba
 // The unit matrix as weight shows how x was rounded, bit for bit: also what is far below the largest number of its row.
 inline std::string f8_rounding_problem(Random& random, const std::shared_ptr<Backend>& backend, DType dtype) {
   GraphSpec s;
-  s.outputs = {s.node(Op::linear, {s.input({40, 16}, dtype), s.weight({16, 16}, dtype)}, {0, 1}, {40, 16}, DType::f32)};
+  s.outputs = {
+      s.node(LinearOp{Activation::none, true}, {s.input({40, 16}, dtype), s.weight({16, 16}, dtype)}, {40, 16})};
   Fixture f(s, random, backend);
   Array x(40 * 16), unit(16 * 16);
   for (size_t i = 0; i < x.size(); ++i) {
@@ -108,8 +111,8 @@ inline std::string f8_rounding_problem(Random& random, const std::shared_ptr<Bac
 inline std::string f8_reshaped_problem(const Fixture& f, DType dtype) {
   GraphSpec s;
   const auto x = s.input({9, 16}, dtype), w = s.weight({16, 32}, dtype);
-  const auto view = s.node(Op::reshape, {w}, {}, {32, 16}, dtype);
-  s.outputs = {s.node(Op::linear, {x, view}, {0, 1}, {9, 32}, dtype)};
+  const auto view = s.node(ReshapeOp{}, {w}, {32, 16}, dtype);
+  s.outputs = {s.node(LinearOp{Activation::none, true}, {x, view}, {9, 32}, dtype)};
   Random random(7);
   Fixture reshaped(s, random, f.weights->backend());
   for (uint32_t v = 0; v < f.graph.values.size(); ++v) {
@@ -118,7 +121,7 @@ inline std::string f8_reshaped_problem(const Fixture& f, DType dtype) {
   const Array in = loaded(reshaped.data[reshaped.graph.inputs[0]], dtype), weight = loaded(reshaped.data[w], dtype);
   const Graph& graph = reshaped.graph;
   const Node& n = graph.nodes.back();
-  const Array expected = reference(graph, n, {&in, &weight, nullptr});
+  const Array expected = reference(graph, n, {&in, &weight, nullptr})[LinearOp::y];
   reshaped.weights = f.weights;
   Plan plan(f.weights, graph);
   const std::string problem = compare(graph, n, loaded(reshaped.run(plan)[0], dtype), expected);
@@ -131,7 +134,7 @@ inline std::string f8_shared_weight_problem(Random& random, const std::shared_pt
   for (int f8 = 0; f8 < 2; ++f8) {
     GraphSpec& s = spec[f8];
     const auto x = s.input({9, 32}, dtype), w = s.weight({16, 32}, dtype);
-    s.outputs = {s.node(Op::linear, {x, w}, {0, static_cast<double>(f8)}, {9, 16}, dtype)};
+    s.outputs = {s.node(LinearOp{Activation::none, f8 == 1}, {x, w}, {9, 16}, dtype)};
   }
   Fixture f(spec[0], random, backend);
   Plan plain(f.weights, f.graph);
@@ -164,7 +167,7 @@ inline std::string f8_problem_of(const F8Case& c, Random& random, const std::sha
     if (n.has_input(i)) in[i] = loaded(f.data[n.inputs[i]], f.graph.input(n, i).dtype);
     pointers.push_back(n.has_input(i) ? &in[i] : nullptr);
   }
-  const Array expected = reference(f.graph, n, pointers);
+  const Array expected = reference(f.graph, n, pointers)[LinearOp::y];
   Plan plan(f.weights, f.graph);
   for (int repeat = 0; repeat < 3; ++repeat) {
     const Array actual = loaded(f.run(plan)[0], f.graph.output(n).dtype);

@@ -12,15 +12,9 @@
 #include "../../native/core/bf16.h"
 #include "../../native/core/f16.h"
 #include "../../native/core/plan.h"
-#include "reference.h"
-#include "support.h"
+#include "op_cases.h"
 
 namespace ba_sam::test {
-
-inline Graph decode(const GraphSpec& spec) {
-  const auto bytes = spec.encode();
-  return decode_graph(bytes.data(), bytes.size());
-}
 
 // Elements in their dtype's bytes.
 inline std::vector<uint8_t> stored(const Array& array, DType dtype) {
@@ -60,44 +54,57 @@ inline Array loaded(const std::vector<uint8_t>& bytes, DType dtype) {
   return out;
 }
 
-// A graph with data for its inputs and weights.
+// A graph with data for its inputs, weights and parameters.
 struct Fixture {
   Graph graph;
-  std::vector<std::vector<uint8_t>> data;  // per value; inputs and weights
+  std::vector<std::vector<uint8_t>> data;  // per value; none of computed ones
   std::shared_ptr<WeightStore> weights;
 
   Fixture(const GraphSpec& spec, Random& random, std::shared_ptr<Backend> backend)
       : graph(decode(spec)), data(graph.values.size()) {
-    for (const Node& n : graph.nodes) {
-      // Coordinates and labels have ranges of their own.
-      if (n.op == Op::point_encoding) fill(n.inputs[0], random, -8, 72), fill(n.inputs[1], random, -2, 5.999);
-      // Content may be said to lie anywhere.
-      if (n.op == Op::patch_embed && n.has_input(4)) fill(n.inputs[4], random, -2, 23);
-    }
     for (uint32_t v = 0; v < graph.values.size(); ++v) {
       const Value& value = graph.values[v];
       if (value.kind == ValueKind::computed) continue;
-      const double limit = value.kind == ValueKind::weight && value.shape.size() > 1
-                               ? 1 / std::sqrt(value.elements() / value.shape[0] + 1.0)
+      const bool constant = value.kind != ValueKind::input;
+      const double limit = constant && value.shape.size() > 1
+                               ? 1 / std::sqrt(value.elements() / std::max<int64_t>(1, value.shape[0]) + 1.0)
                                : 1;
-      if (!data[v].empty()) continue;
-      if (value.dtype == DType::u8)
+      if (spec.values[v].low < spec.values[v].high) {
+        fill(v, random, spec.values[v].low, spec.values[v].high);
+      } else if (value.dtype == DType::u8) {
         fill(v, random, 0, 255.999);
-      else
+      } else if (value.dtype == DType::i32) {
+        fill(v, random, -2, 5.999);  // the labels of points, and numbers that are none
+      } else {
         fill(v, random, -limit, limit);
+      }
     }
     weights = store(std::move(backend));
   }
 
-  // The weights of this graph for another backend.
+  // The weights and parameters of this graph for another backend.
   std::shared_ptr<WeightStore> store(std::shared_ptr<Backend> backend) const {
     auto store = std::make_shared<WeightStore>(std::move(backend));
     for (uint32_t v = 0; v < graph.values.size(); ++v) {
       const Value& value = graph.values[v];
-      if (value.kind != ValueKind::weight) continue;
-      store->set(value.name, value.dtype, value.dtype, value.shape, data[v].data(), data[v].size());
+      if (value.kind == ValueKind::weight)
+        store->set(value.name, value.dtype, value.dtype, value.shape, data[v].data(), data[v].size());
+      if (value.kind == ValueKind::parameter)
+        store->set_parameter(value.name, value.dtype, value.shape, data[v].data(), data[v].size());
     }
     return store;
+  }
+
+  // Overwrites a parameter, in the store that is there and in `data`.
+  void set_parameter(uint32_t v, const std::vector<uint8_t>& bytes) {
+    const Value& value = graph.values[v];
+    weights->set_parameter(value.name, value.dtype, value.shape, bytes.data(), bytes.size());
+    data[v] = bytes;
+  }
+  std::vector<uint8_t> read_parameter(uint32_t v) const {
+    std::vector<uint8_t> bytes(graph.values[v].bytes(), 0xee);
+    weights->read_parameter(graph.values[v].name, bytes.data(), bytes.size());
+    return bytes;
   }
 
   void fill(uint32_t v, Random& random, double low, double high) {
@@ -121,28 +128,32 @@ struct Fixture {
   }
 };
 
-inline double tolerance(const Graph& g, const Node& n) {
+inline double tolerance(const Graph& g, const Node& n, size_t output) {
   bool bf16 = false, f16 = false;
   auto look = [&](DType dtype) {
     bf16 = bf16 || dtype == DType::bf16;
     f16 = f16 || dtype == DType::f16;
   };
-  look(g.output(n).dtype);
+  look(g.output(n, output).dtype);
   // Operands are rounded alike everywhere, to e4m3; a device sums products of those with 14 bits.
-  if (n.op == Op::linear && n.attributes.size() > 1 && n.attributes[1] == 1) return bf16 ? 1e-2 : f16 ? 2e-3 : 5e-4;
+  const auto* linear = std::get_if<LinearOp>(&n.op);
+  if (linear && linear->f8) return bf16 ? 1e-2 : f16 ? 2e-3 : 5e-4;
   for (size_t i = 0; i < n.inputs.size(); ++i) {
     if (n.has_input(i)) look(g.input(n, i).dtype);
   }
   // A norm divides by a deviation that may be as small as sqrt(eps) = 1e-3.
-  return bf16 ? 1.6e-2 : f16 ? 2e-3 : n.op == Op::layer_norm ? 3e-4 : 1e-5;
+  return bf16 ? 1.6e-2 : f16 ? 2e-3 : n.kind() == Op::layer_norm ? 3e-4 : 1e-5;
 }
 
-inline std::string compare(const Graph& g, const Node& n, const Array& actual, const Array& expected) {
+// What is wrong with one output of a node, "" when nothing is.
+inline std::string compare(const Graph& g, const Node& n, const Array& actual, const Array& expected,
+                           size_t output = 0) {
+  if (actual.size() != expected.size()) return "the loop gives " + std::to_string(expected.size()) + " elements";
   double scale = 1e-2;
   for (double e : expected) scale = std::max(scale, std::abs(e));
-  const double limit = tolerance(g, n) * scale;
+  const double limit = tolerance(g, n, output) * scale;
   for (size_t i = 0; i < expected.size(); ++i) {
-    if (g.output(n).dtype == DType::u8) {
+    if (g.output(n, output).dtype == DType::u8) {
       if (std::abs(expected[i]) > limit && actual[i] != (expected[i] > 0)) return "mask " + std::to_string(i);
     } else if (!(std::abs(actual[i] - expected[i]) <= limit)) {
       return "element " + std::to_string(i) + " is " + std::to_string(actual[i]) + ", not " +
@@ -156,6 +167,13 @@ inline bool in_weights(const Graph& g, uint32_t v) {
   return g.values[view_root(g, v)].kind == ValueKind::weight;
 }
 
+// The loop's outputs of a node whose operands have these elements.
+inline std::vector<Array> reference_of(const Graph& graph, const Node& n, const std::vector<Array>& values) {
+  std::vector<const Array*> in;
+  for (uint32_t v : n.inputs) in.push_back(v == kAbsent ? nullptr : &values[v]);
+  return reference(graph, n, std::move(in));
+}
+
 // The graph with every value as output is compared node by node with the loops, each fed with what the plan itself
 // computed before. The graph as drawn shares memory between values: its outputs must be the same bit for bit.
 // Returns what is wrong, "" when nothing is.
@@ -165,7 +183,9 @@ inline std::string problem_of(const GraphSpec& spec, Random& random, const std::
   Fixture all = drawn;
   all.graph.outputs.clear();
   for (const Node& n : all.graph.nodes) {
-    if (!in_weights(all.graph, n.output)) all.graph.outputs.push_back(n.output);
+    for (uint32_t v : n.outputs) {
+      if (v != kAbsent && !in_weights(all.graph, v)) all.graph.outputs.push_back(v);
+    }
   }
   std::string problem;
   try {
@@ -178,14 +198,15 @@ inline std::string problem_of(const GraphSpec& spec, Random& random, const std::
       values[v] = loaded(results[i], all.graph.values[v].dtype);
     }
     for (const Node& n : all.graph.nodes) {
-      std::vector<const Array*> in;
-      for (uint32_t v : n.inputs) in.push_back(v == kAbsent ? nullptr : &values[v]);
-      const Array expected = reference(all.graph, n, in);
-      if (in_weights(all.graph, n.output)) values[n.output] = expected;
-      const std::string error = compare(all.graph, n, values[n.output], expected);
-      if (!error.empty() && problem.empty())
-        problem = std::string(op_info(static_cast<uint8_t>(n.op)).name) + ": " + error;
-      seen->insert(n.op);
+      const std::vector<Array> expected = reference_of(all.graph, n, values);
+      for (size_t i = 0; i < n.outputs.size(); ++i) {
+        if (!n.has_output(i)) continue;
+        if (in_weights(all.graph, n.outputs[i])) values[n.outputs[i]] = expected[i];
+        const std::string error = compare(all.graph, n, values[n.outputs[i]], expected[i], i);
+        if (!error.empty() && problem.empty())
+          problem = std::string(n.info().name) + ", " + n.info().outputs[i].name + ": " + error;
+      }
+      seen->insert(n.kind());
     }
     Plan plan(drawn.weights, drawn.graph);
     for (int repeat = 0; repeat < 2 && problem.empty(); ++repeat) {
@@ -196,6 +217,12 @@ inline std::string problem_of(const GraphSpec& spec, Random& random, const std::
             problem = "output " + std::to_string(i) + " of the packed plan differs in run " + std::to_string(repeat);
           }
         }
+      }
+    }
+    for (uint32_t v = 0; v < drawn.graph.values.size(); ++v) {
+      const bool parameter = drawn.graph.values[v].kind == ValueKind::parameter;
+      if (parameter && drawn.read_parameter(v) != drawn.data[v] && problem.empty()) {
+        problem = "parameter " + drawn.graph.values[v].name + " is not what it was";
       }
     }
   } catch (const std::exception& error) {

@@ -23,8 +23,8 @@ struct NormalizeCase {
 
 constexpr float kMean[3] = {123.675f, 116.28f, 103.53f}, kStd[3] = {58.395f, 57.12f, 57.375f};
 
-std::vector<double> attributes() {
-  return {123.675, 116.28, 103.53, 58.395, 57.12, 57.375};
+PatchEmbedOp normalising() {
+  return {{123.675, 116.28, 103.53}, {58.395, 57.12, 57.375}};
 }
 
 // pixels, content → f32
@@ -45,8 +45,7 @@ void test_values() {
       GraphSpec s;
       const auto x = s.input({1, c.padded_h, c.padded_w, 3}, DType::u8), content = s.input({1, 2}, DType::i32);
       const auto w = s.value(ValueKind::weight, {3, 3, 1, 1}, DType::f32, "w");
-      s.outputs = {
-          s.node(Op::patch_embed, {x, w, kAbsent, kAbsent, content}, attributes(), {1, c.padded_h, c.padded_w, 3})};
+      s.outputs = {s.node(normalising(), {x, w, kAbsent, kAbsent, content}, {1, c.padded_h, c.padded_w, 3})};
       weights->set("w", DType::f32, DType::f32, {3, 3, 1, 1}, reinterpret_cast<const uint8_t*>(identity), 36);
       Plan plan(weights, decode(s));
 
@@ -80,7 +79,7 @@ GraphSpec embedding(bool bytes, DType dtype, int64_t batch, int64_t gh, int64_t 
   const auto positions = s.value(ValueKind::weight, {1, gh, gw, 24}, DType::f32, "positions");
   std::vector<uint32_t> inputs = {x, weight, bias, positions};
   if (bytes) inputs.push_back(content);
-  s.outputs = {s.node(Op::patch_embed, inputs, bytes ? attributes() : std::vector<double>{}, {batch, gh, gw, 24})};
+  s.outputs = {s.node(bytes ? normalising() : PatchEmbedOp{}, inputs, {batch, gh, gw, 24})};
   return s;
 }
 

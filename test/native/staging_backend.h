@@ -37,6 +37,7 @@ class StagingBackend final : public Backend {
 
   std::shared_ptr<Memory> allocate(size_t bytes, const char* what) override {
     if (bytes == 0) log_->fail(std::string("no bytes for ") + what);
+    if (bytes > kMaxBytes) throw SamError("ERR_OUT_OF_MEMORY", std::string("No memory for ") + what);
     return std::make_shared<Block>(shared_, log_, bytes, what);
   }
 
@@ -71,12 +72,25 @@ class StagingBackend final : public Backend {
     }
   }
 
+  void write(void* memory, const void* host, size_t bytes) override {
+    check(memory, bytes, "what is written");
+    if (!shared_->queue.empty()) log_->fail("a write while work is queued");
+    std::memcpy(memory, host, bytes);
+  }
+  void read(void* host, const void* memory, size_t bytes) override {
+    check(memory, bytes, "what is read");
+    if (!shared_->queue.empty()) log_->fail("a read while work is queued");
+    std::memcpy(host, memory, bytes);
+  }
+
   void finish() override {
     for (const auto& work : shared_->queue) work();
     shared_->queue.clear();
   }
 
  private:
+  static constexpr size_t kMaxBytes = size_t{1} << 30;  // of one block
+
   // Freed blocks are kept, overwritten: no address is ever used twice, and what is read too late is seen.
   struct Shared {
     std::map<const uint8_t*, size_t> live;
@@ -118,7 +132,9 @@ class StagingBackend final : public Backend {
    public:
     QueuedKernel(StagingBackend& backend, std::unique_ptr<Kernel> inner, const Graph& graph, const Node& node)
         : backend_(backend), inner_(std::move(inner)) {
-      out_bytes_ = graph.output(node).bytes();
+      for (size_t i = 0; i < node.outputs.size(); ++i) {
+        out_bytes_.push_back(node.has_output(i) ? graph.output(node, i).bytes() : 0);
+      }
       for (size_t i = 0; i < node.inputs.size(); ++i) {
         in_bytes_.push_back(node.has_input(i) && !inner_->owns_weight(i) ? graph.input(node, i).bytes() : 0);
       }
@@ -128,13 +144,19 @@ class StagingBackend final : public Backend {
 
     void run(const KernelIo& io) override {
       std::vector<const void*> in(io.in, io.in + kMaxInputs);
+      std::vector<void*> out(io.out, io.out + kMaxOutputs);
       for (size_t i = 0; i < in_bytes_.size(); ++i) {
         if (in_bytes_[i]) backend_.check(in[i], in_bytes_[i], "an operand");
       }
-      backend_.check(io.out, out_bytes_, "an output");
+      for (size_t i = 0; i < kMaxOutputs; ++i) {
+        const size_t bytes = i < out_bytes_.size() ? out_bytes_[i] : 0;
+        if (bytes) backend_.check(out[i], bytes, "an output");
+        if (!bytes && out[i]) backend_.log_->fail("an address for an output that nobody asks for");
+      }
       if (scratch_bytes()) backend_.check(io.scratch, scratch_bytes(), "scratch");
-      backend_.shared_->queue.push_back([this, queued = KernelIo(io), in]() mutable {
+      backend_.shared_->queue.push_back([this, queued = KernelIo(io), in, out]() mutable {
         queued.in = in.data();
+        queued.out = out.data();
         inner_->run(queued);
       });
     }
@@ -142,8 +164,7 @@ class StagingBackend final : public Backend {
    private:
     StagingBackend& backend_;
     std::unique_ptr<Kernel> inner_;
-    size_t out_bytes_ = 0;
-    std::vector<size_t> in_bytes_;
+    std::vector<size_t> in_bytes_, out_bytes_;
   };
 
   void check(const void* address, size_t bytes, const char* what) {
@@ -159,8 +180,9 @@ class StagingBackend final : public Backend {
     std::vector<const void*> list;
     for (const auto& u : execution.uploads) list.push_back(u.memory);
     for (const auto& step : execution.steps) {
-      list.insert(list.end(), {step.kernel, step.io.out, step.io.scratch});
+      list.insert(list.end(), {step.kernel, step.io.scratch});
       list.insert(list.end(), step.in.begin(), step.in.end());
+      list.insert(list.end(), step.out.begin(), step.out.end());
     }
     for (const auto& d : execution.downloads) list.push_back(d.memory);
     return list;

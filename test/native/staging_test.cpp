@@ -29,8 +29,8 @@ GraphSpec layers(int64_t rows) {
   const auto x = s.input({rows, 8});
   const auto w1 = s.value(ValueKind::weight, {16, 8}, DType::f32, "w1");
   const auto w2 = s.value(ValueKind::weight, {8, 16}, DType::f32, "w2");
-  const auto hidden = s.node(Op::linear, {x, w1}, {2}, {rows, 16});
-  s.outputs = {s.node(Op::linear, {hidden, w2, kAbsent, x}, {0}, {rows, 8})};
+  const auto hidden = s.node(LinearOp{Activation::gelu}, {x, w1}, {rows, 16});
+  s.outputs = {s.node(LinearOp{}, {hidden, w2, kAbsent, x}, {rows, 8})};
   return s;
 }
 
@@ -84,8 +84,8 @@ void test_inputs(Random& random) {
     s.input({1000, 1000});
     const auto read = s.input({3, 4}), passed = s.input({5}, DType::i32), viewed = s.input({2, 6}),
                empty = s.input({0, 4});
-    const auto view = s.node(Op::reshape, {viewed}, {}, {12});
-    s.outputs = {s.node(Op::add, {read, read}, {}, {3, 4}), read, passed, view, empty};
+    const auto view = s.node(ReshapeOp{}, {viewed}, {12});
+    s.outputs = {s.node(AddOp{}, {read, read}, {3, 4}), read, passed, view, empty};
     Staged staged;
     const Fixture f(s, random, staged.backend);
     Plan plan(f.weights, f.graph);
@@ -105,7 +105,7 @@ void test_inputs(Random& random) {
     // The residual is an input that nobody needs afterwards: the sum is accumulated where it was uploaded, every time.
     GraphSpec s;
     const auto x = s.input({4, 8}), residual = s.input({4, 8});
-    s.outputs = {s.node(Op::linear, {x, s.weight({8, 8}), kAbsent, residual}, {0}, {4, 8})};
+    s.outputs = {s.node(LinearOp{}, {x, s.weight({8, 8}), kAbsent, residual}, {4, 8})};
     Staged staged;
     const Fixture f(s, random, staged.backend);
     Plan plan(f.weights, f.graph);
@@ -119,11 +119,12 @@ void test_inputs(Random& random) {
 
 // Constants are folded with queued work: scratch and constants must outlive it, also when folding fails halfway.
 void test_constants(Random& random) {
+  const std::atomic<bool> never{false};
   GraphSpec s;
   const auto w = s.weight({9, 4});
-  const auto folded = s.node(Op::resize_rel_pos, {w}, {}, {5, 4});
-  const auto product = s.node(Op::linear, {folded, s.weight({4, 4})}, {0}, {5, 4});
-  s.outputs = {s.node(Op::add, {s.input({5, 4}), product}, {}, {5, 4}), product};
+  const auto folded = s.node(ResizeRelPosOp{}, {w}, {5, 4});
+  const auto product = s.node(LinearOp{}, {folded, s.weight({4, 4})}, {5, 4});
+  s.outputs = {s.node(AddOp{}, {s.input({5, 4}), product}, {5, 4}), product};
   Staged staged;
   const Fixture f(s, random, staged.backend);
   {
@@ -136,13 +137,30 @@ void test_constants(Random& random) {
     staged.clean("constants");
   }
   {
-    // The second matrix is no weight, which is known only when its kernel is made.
+    // A dtype that the backend does not have, which is known only when its kernel is made.
     GraphSpec broken = s;
-    broken.values[2].kind = static_cast<uint8_t>(ValueKind::input);
+    broken.outputs.push_back(broken.node(CastOp{}, {product}, {5, 4}, DType::f16));
     const Fixture g(broken, random, staged.backend);
     Plan plan(g.weights, g.graph);
-    g_counts.check(!error_of([&] { g.run(plan); }).empty(), "an error while preparing");
+    g_counts.check(!error_of([&] { g.run(plan); }, "ERR_DEVICE_UNAVAILABLE").empty(), "an error while preparing");
     staged.clean("broken constants");
+  }
+  {
+    // No memory for the second constant, while the first one's work is queued.
+    GraphSpec large = s;
+    constexpr int64_t kSide = int64_t{1} << 19;
+    large.outputs.push_back(large.node(GridEncodingOp{}, {large.weight({2, 1})}, {1, kSide, kSide, 2}));
+    const Fixture g(large, random, staged.backend);
+    Plan plan(g.weights, g.graph);
+    for (int i = 0; i < 2; ++i) {
+      const auto message = error_of(
+          [&] {
+            plan.run({nullptr}, {nullptr, nullptr, nullptr}, never, {}, nullptr);
+          },
+          "ERR_OUT_OF_MEMORY");
+      g_counts.check(message.find("a folded constant") != std::string::npos, "folding fails halfway: " + message);
+    }
+    staged.clean("constants halfway");
   }
 }
 

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <functional>
 #include <string>
+#include <type_traits>
+#include <variant>
 #include <vector>
 
 #include "../../native/core/graph.h"
@@ -53,17 +55,46 @@ class Random {
   uint64_t state_;
 };
 
+// Attributes as they stand on the wire: numbers or text, by name.
+struct Attribute {
+  std::string name;
+  std::variant<std::vector<double>, std::string> value;
+};
+
+// All attributes of an op's struct, the optional ones too.
+inline std::vector<Attribute> attributes_of(const AnyOp& any) {
+  std::vector<Attribute> out;
+  const auto add = [&out](const char* name, const auto& field, bool) {
+    using T = std::decay_t<decltype(field)>;
+    if constexpr (std::is_same_v<T, std::vector<double>>) {
+      out.push_back({name, field});
+    } else if constexpr (std::is_same_v<T, Size>) {
+      out.push_back({name, std::vector<double>{static_cast<double>(field.width), static_cast<double>(field.height)}});
+    } else if constexpr (std::is_enum_v<T>) {
+      out.push_back({name, std::string(EnumNames<T>::values[static_cast<size_t>(field)])});
+    } else {
+      out.push_back({name, std::vector<double>{static_cast<double>(field)}});
+    }
+  };
+  std::visit([&](const auto& op) { visit_attributes(op, add); }, any);
+  return out;
+}
+
+inline const OpInfo& info_of(const AnyOp& op) {
+  return op_info(static_cast<Op>(op.index()));
+}
+
 struct GraphSpec {
   struct Item {
     uint8_t kind = 0, dtype = 0;
     Shape shape;
     std::string name;
+    double low = 0, high = 0;  // what random data lies between; both 0: what Fixture takes
   };
   struct Step {
-    uint8_t op = 0;
-    std::vector<uint32_t> inputs;
-    uint32_t output = 0;
-    std::vector<double> attributes;
+    std::string op;
+    std::vector<uint32_t> inputs, outputs;
+    std::vector<Attribute> attributes;
   };
   uint32_t magic = kGraphMagic, version = kGraphVersion;
   std::vector<Item> values;
@@ -77,18 +108,41 @@ struct GraphSpec {
   }
   uint32_t input(Shape shape, DType dtype = DType::f32) { return value(ValueKind::input, std::move(shape), dtype); }
   uint32_t weight(Shape shape, DType dtype = DType::f32) { return value(ValueKind::weight, std::move(shape), dtype); }
-  uint32_t node(Op op, std::vector<uint32_t> inputs, std::vector<double> attributes, Shape shape,
-                DType dtype = DType::f32) {
+  uint32_t parameter(Shape shape, DType dtype = DType::f32) {
+    return value(ValueKind::parameter, std::move(shape), dtype);
+  }
+  // Random data of a value lies between these.
+  uint32_t within(uint32_t v, double low, double high) {
+    values[v].low = low;
+    values[v].high = high;
+    return v;
+  }
+  // A node with its first output, which it returns: node(LinearOp{Activation::relu}, {x, weight, bias}, {2, 8}).
+  uint32_t node(const AnyOp& op, std::vector<uint32_t> inputs, Shape shape, DType dtype = DType::f32) {
     const uint32_t output = value(ValueKind::computed, std::move(shape), dtype);
-    nodes.push_back({static_cast<uint8_t>(op), std::move(inputs), output, std::move(attributes)});
+    nodes.push_back({info_of(op).name, std::move(inputs), {output}, attributes_of(op)});
     return output;
+  }
+  // An optional output of the last node; those before it that nobody asked for are absent.
+  uint32_t optional_output(size_t index, Shape shape, DType dtype = DType::f32) {
+    std::vector<uint32_t>& out = nodes.back().outputs;
+    if (out.size() <= index) out.resize(index + 1, kAbsent);
+    return out[index] = value(ValueKind::computed, std::move(shape), dtype);
   }
 
   std::vector<uint8_t> encode() const {
     std::vector<uint8_t> out;
-    auto put = [&](auto number) {
+    const auto put = [&](auto number) {
       const auto* bytes = reinterpret_cast<const uint8_t*>(&number);
       out.insert(out.end(), bytes, bytes + sizeof(number));
+    };
+    const auto put_text = [&](const std::string& text) {
+      put(static_cast<uint16_t>(text.size()));
+      out.insert(out.end(), text.begin(), text.end());
+    };
+    const auto put_operands = [&](const std::vector<uint32_t>& operands) {
+      put(static_cast<uint8_t>(operands.size()));
+      for (uint32_t v : operands) put(v);
     };
     put(magic);
     put(version);
@@ -99,18 +153,25 @@ struct GraphSpec {
       put(static_cast<uint8_t>(item.shape.size()));
       put(uint8_t{0});
       for (int64_t dim : item.shape) put(dim);
-      if (item.kind == static_cast<uint8_t>(ValueKind::computed)) continue;
-      put(static_cast<uint16_t>(item.name.size()));
-      out.insert(out.end(), item.name.begin(), item.name.end());
+      if (item.kind != static_cast<uint8_t>(ValueKind::computed)) put_text(item.name);
     }
     put(static_cast<uint32_t>(nodes.size()));
     for (const Step& step : nodes) {
-      put(step.op);
-      put(static_cast<uint8_t>(step.inputs.size()));
-      put(static_cast<uint16_t>(step.attributes.size()));
-      for (uint32_t v : step.inputs) put(v);
-      put(step.output);
-      for (double a : step.attributes) put(a);
+      put_text(step.op);
+      put_operands(step.inputs);
+      put_operands(step.outputs);
+      put(static_cast<uint8_t>(step.attributes.size()));
+      for (const Attribute& attribute : step.attributes) {
+        put_text(attribute.name);
+        const auto* numbers = std::get_if<std::vector<double>>(&attribute.value);
+        put(static_cast<uint8_t>(numbers ? 0 : 1));
+        if (!numbers) {
+          put_text(std::get<std::string>(attribute.value));
+          continue;
+        }
+        put(static_cast<uint16_t>(numbers->size()));
+        for (double number : *numbers) put(number);
+      }
     }
     put(static_cast<uint32_t>(outputs.size()));
     for (uint32_t v : outputs) put(v);
@@ -118,12 +179,16 @@ struct GraphSpec {
   }
 };
 
+inline Graph decode(const GraphSpec& spec) {
+  const auto bytes = spec.encode();
+  return decode_graph(bytes.data(), bytes.size());
+}
+
 // The inverse of encode() for a graph that decodes.
 inline GraphSpec spec_of(const Graph& graph) {
   GraphSpec spec;
   for (const Value& v : graph.values) spec.value(v.kind, v.shape, v.dtype, v.name);
-  for (const Node& n : graph.nodes)
-    spec.nodes.push_back({static_cast<uint8_t>(n.op), n.inputs, n.output, n.attributes});
+  for (const Node& n : graph.nodes) spec.nodes.push_back({n.info().name, n.inputs, n.outputs, attributes_of(n.op)});
   spec.outputs = graph.outputs;
   return spec;
 }

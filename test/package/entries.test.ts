@@ -63,7 +63,7 @@ describe('types', () => {
   const source = `
     import { Sam, SamError, ops, type Prediction, type LoadOptions } from 'ba-sam';
     import { evaluate, type EvaluateOptions } from 'ba-sam/eval';
-    export const evaluation: EvaluateOptions = { dataset: 'folder', root: '.', out: 'out', attention: ['paper'] };
+    export const evaluation: EvaluateOptions = { dataset: 'folder', root: '.', out: 'out', attention: ['length-scale+distance'] };
     export const images = async () => (await evaluate(evaluation)).means[0]?.values.iou?.toFixed(2);
     const options: LoadOptions = { dtype: 'bf16', lengthScale: true };
     export async function best(file: string): Promise<Uint8Array> {

@@ -16,10 +16,13 @@ function listed(...args: string[]): string[] {
 }
 
 describe('native/build.options', () => {
-  it('gives every source of native/ to an addon', () => {
+  it('gives every source of native/ to an addon, or to the tests', () => {
     const files = readdirSync(path.join(ROOT, 'native'), { recursive: true, encoding: 'utf8' });
     const sources = files.filter((name) => /\.(cpp|cu)$/.test(name)).map((name) => `native/${name}`);
-    expect(listed('cpu-addon', 'cuda-addon').sort()).toEqual(sources.sort());
+    const addons = listed('cpu-addon', 'cuda-addon');
+    const cases = listed('cases');
+    expect([...addons, ...cases].sort()).toEqual(sources.sort());
+    expect(addons.filter((name) => cases.includes(name))).toEqual([]);
   });
 
   it('keeps CUDA out of the CPU addon', () => {

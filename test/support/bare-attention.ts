@@ -34,6 +34,7 @@ export function bareAttentionCase(): BareAttentionCase {
 export function bareAttention({ q, k, v, options }: BareAttentionCase): Float64Array {
   const { heads, headDim, grid, scale, relPosH, relPosW, distance } = options;
   const tokens = grid.h * grid.w;
+  const slopes = distance.slopes as Float32Array;
   const channels = heads * headDim;
   const out = new Float64Array(tokens * channels);
   const dot = (a: Float32Array, i: number, b: Float32Array, j: number) => {
@@ -52,7 +53,7 @@ export function bareAttention({ q, k, v, options }: BareAttentionCase): Float64A
           scale * dot(q, at, k, j * channels + head * headDim) +
           dot(q, at, relPosH, (dy + grid.h - 1) * headDim) +
           dot(q, at, relPosW, (dx + grid.w - 1) * headDim) -
-          distance.slopes[head] * (far(dy) + far(dx))
+          slopes[head] * (far(dy) + far(dx))
         );
       });
       const largest = Math.max(...logits);

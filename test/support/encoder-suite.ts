@@ -2,14 +2,15 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { resolveSettings } from '../../lib/ba-sam';
 import { openCheckpoint } from '../../lib/checkpoint/checkpoint';
 import { openSamCheckpoint } from '../../lib/checkpoint/keys';
-import { expectedTensors, inferConfig, type SamConfig } from '../../lib/config';
 import type { Device } from '../../lib/device';
 import { Session } from '../../lib/graph/session';
-import { imageEncoder } from '../../lib/model/image-encoder';
-import { type ComputeDType, weightDType } from '../../lib/model/weights';
+import { resolveSettings } from '../../lib/model/ba-sam';
+import type { SamConfig } from '../../lib/model/config';
+import { attentionOf, imageEncoder } from '../../lib/model/families';
+import { loadWeights } from '../../lib/model/load-weights';
+import type { ComputeDType } from '../../lib/model/weights';
 import { largestRelativeError, relativeL2 } from './compare';
 import { goldenImage } from './golden';
 
@@ -42,14 +43,10 @@ async function loadEncoder(
   dtype: ComputeDType,
 ): Promise<{ session: Session; config: SamConfig }> {
   const file = await openSamCheckpoint(path.join(FIXTURES, `${name}.safetensors`));
-  const config = inferConfig(file);
   const session = new Session({ device });
-  for (const { name: key, shape } of expectedTensors(config)) {
-    const source = file.tensors.get(key)!.dtype as 'bf16';
-    await session.setWeight(key, source, weightDType(key, shape, dtype), shape, await file.read(key));
-  }
+  await loadWeights(file, session, dtype);
   await file.close();
-  return { session, config };
+  return { session, config: file.config };
 }
 
 /** Declares the tests. */
@@ -89,7 +86,7 @@ export function encoderSuite({ device, dtypes, tolerance, timeout = 60_000 }: En
         const { config, session } = model;
         const settings = resolveSettings(
           { lengthScale: c.ba?.length_scale, distance: c.ba?.distance },
-          config,
+          attentionOf(config),
         );
         const grid = { h: c.height / config.patch, w: c.width / config.patch };
         const taps = ['embed', ...Array.from({ length: config.depth }, (_, i) => `block${i}`)].filter((tap) =>

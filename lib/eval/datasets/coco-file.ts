@@ -9,7 +9,7 @@ import type { Instance, Problem } from '../types';
 import { type CocoImage, fields, integer, readAnnotation, readImage, toInstance } from './coco-records';
 import { AnnotationTable, IdSet, type Ranges } from './coco-table';
 import { withoutExtension } from './files';
-import { type Place, readRecords } from './json-records';
+import { type RecordSpan, readRecords } from './json-records';
 
 const LISTS = ['images', 'annotations', 'categories'];
 /** train2017 has 860,001. */
@@ -72,10 +72,10 @@ class Contents {
     let annotationsCameFirst = false;
     await readRecords(file, this.path, {
       list: (key) => found.push(key),
-      element: (key, value, place) => {
-        if (key === 'images') this.#addImage(value, place);
-        else if (key === 'categories') this.#addCategory(value, place);
-        else if (key === 'annotations' && found.includes('images')) this.#addAnnotation(value, place);
+      element: (key, value, span) => {
+        if (key === 'images') this.#addImage(value, span);
+        else if (key === 'categories') this.#addCategory(value, span);
+        else if (key === 'annotations' && found.includes('images')) this.#addAnnotation(value, span);
         else if (key === 'annotations') annotationsCameFirst = true;
       },
       value: (key, value) => {
@@ -91,8 +91,8 @@ class Contents {
     // Annotations are checked against their images, which come first in every file that COCO itself wrote.
     if (!annotationsCameFirst) return;
     await readRecords(file, this.path, {
-      element: (key, value, place) => {
-        if (key === 'annotations') this.#addAnnotation(value, place);
+      element: (key, value, span) => {
+        if (key === 'annotations') this.#addAnnotation(value, span);
       },
     });
   }
@@ -124,7 +124,7 @@ class Contents {
     return { images, problems: this.#problems };
   }
 
-  #addImage(value: unknown, { index }: Place): void {
+  #addImage(value: unknown, { index }: RecordSpan): void {
     const where = `images[${index}]`;
     let id: number | undefined;
     let image: CocoImage | undefined;
@@ -143,16 +143,16 @@ class Contents {
     }
     const known = this.#entries.get(id);
     if (known) {
-      this.#spoil(known, `${where} has its id ${id}, too`);
+      this.#markUnusable(known, `${where} has its id ${id}, too`);
       return;
     }
     const name = image ? withoutExtension(image.fileName) : `image ${id}`;
     const entry: Entry = { index: this.#entries.size, name, image, moreReasons: 0 };
     this.#entries.set(id, entry);
-    if (reason !== undefined) this.#spoil(entry, reason);
+    if (reason !== undefined) this.#markUnusable(entry, reason);
   }
 
-  #addCategory(value: unknown, { index }: Place): void {
+  #addCategory(value: unknown, { index }: RecordSpan): void {
     this.#categories ??= new Set();
     try {
       this.#categories.add(integer(fields(value, `categories[${index}]`).id, `categories[${index}].id`));
@@ -161,10 +161,9 @@ class Contents {
     }
   }
 
-  #addAnnotation(value: unknown, place: Place): void {
-    const where = `annotations[${place.index}]`;
-    if (!(place.index < MAX_ANNOTATIONS))
-      throw this.#error(`expected at most ${MAX_ANNOTATIONS} annotations`);
+  #addAnnotation(value: unknown, span: RecordSpan): void {
+    const where = `annotations[${span.index}]`;
+    if (!(span.index < MAX_ANNOTATIONS)) throw this.#error(`expected at most ${MAX_ANNOTATIONS} annotations`);
     let entry: Entry | undefined;
     let reason: string;
     try {
@@ -179,14 +178,14 @@ class Contents {
       if (!entry.image) return;
       const { id, category } = readAnnotation(record, entry.image.width, entry.image.height);
       if (this.#annotationIds.add(id)) {
-        this.#table.push(entry.index, category, place);
+        this.#table.push(entry.index, category, span);
         return;
       }
       reason = `an annotation before it has the id ${id}, too`;
     } catch (error) {
       reason = messageOf(error);
     }
-    if (entry) this.#spoil(entry, `${where}: ${reason}`);
+    if (entry) this.#markUnusable(entry, `${where}: ${reason}`);
     else {
       this.#count(where);
       this.#problems.push({ id: where, reason });
@@ -206,13 +205,16 @@ class Contents {
     for (let row = 0; row < this.#table.length; row++) {
       const category = this.#table.categories[row]!;
       if (!this.#categories.has(category)) {
-        this.#spoil(entries[this.#table.images[row]!]!, `categories does not list category_id ${category}`);
+        this.#markUnusable(
+          entries[this.#table.images[row]!]!,
+          `categories does not list category_id ${category}`,
+        );
       }
       if (row % 1024 === 0 && slice.due()) await slice.next();
     }
   }
 
-  #spoil(entry: Entry, reason: string): void {
+  #markUnusable(entry: Entry, reason: string): void {
     if (entry.reason !== undefined) {
       entry.moreReasons++;
       return;

@@ -1,6 +1,6 @@
 // Where annotations lie in their file, and which ids were seen: arrays of numbers instead of a million objects.
 import type { TimeSlice } from '../../time-slice';
-import type { Place } from './json-records';
+import type { RecordSpan } from './json-records';
 
 /** Byte ranges of one image's annotations. */
 export type Ranges = readonly { readonly position: number; readonly length: number }[];
@@ -16,7 +16,7 @@ export class AnnotationTable {
   #positions = new Float64Array(1024);
   #lengths = new Uint32Array(1024);
 
-  push(image: number, category: number, place: Place): void {
+  push(image: number, category: number, span: RecordSpan): void {
     if (this.length === this.images.length) {
       const capacity = 2 * this.length;
       this.images = grown(this.images, new Uint32Array(capacity));
@@ -26,8 +26,8 @@ export class AnnotationTable {
     }
     this.images[this.length] = image;
     this.categories[this.length] = category;
-    this.#positions[this.length] = place.position;
-    this.#lengths[this.length] = place.length;
+    this.#positions[this.length] = span.position;
+    this.#lengths[this.length] = span.length;
     this.length++;
   }
 

@@ -4,10 +4,9 @@ import { SamError } from '../../errors';
 import { readImageSize } from '../../image/header';
 import type { Dataset, Problem, Sample } from '../types';
 import { type CocoEntry, readCocoFile } from './coco-file';
-import { isFolder, listFolders, mapBounded, readFolder, withoutExtension } from './files';
+import { HEADERS_AT_A_TIME, isFolder, listFolders, mapBounded, readFolder, withoutExtension } from './files';
 import { finishDataset } from './finish';
 import { chooseSplit } from './layout';
-import { HEADERS_AT_A_TIME } from './pairs';
 
 const DEFAULT_SPLIT = 'val2017';
 

@@ -119,6 +119,9 @@ export function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
+/** Files whose headers are read at a time: enough to keep libuv's threads busy on a slow disk. */
+export const HEADERS_AT_A_TIME = 16;
+
 /**
  * `Array.map` for promises, `limit` at a time.
  *

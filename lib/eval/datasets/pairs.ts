@@ -2,12 +2,9 @@
 import { SamError } from '../../errors';
 import { readImageSize } from '../../image/header';
 import type { BinaryMask, Problem, Sample } from '../types';
-import { type ImageFile, listImages, mapBounded } from './files';
+import { HEADERS_AT_A_TIME, type ImageFile, listImages, mapBounded } from './files';
 import { leftOut } from './finish';
 import { readMask } from './mask';
-
-/** Files whose headers are read at a time: enough to keep libuv's threads busy on a slow disk. */
-export const HEADERS_AT_A_TIME = 16;
 
 /** An image and its ground truth, by path. */
 export interface Pair {

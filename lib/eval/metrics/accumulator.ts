@@ -1,7 +1,7 @@
 // Means over a dataset, kept as plain JSON: named channels of one or more numbers per image.
 import { z } from 'zod';
 import { SamError } from '../../errors';
-import { parse } from '../../validate';
+import { parse } from '../../options/validate';
 import { ExactSum } from './exact-sum';
 
 /** What {@link Accumulator.state} gives: sums as lists of terms, one list per number of a channel. */

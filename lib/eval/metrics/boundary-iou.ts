@@ -1,7 +1,8 @@
 // Boundary IoU (Cheng et al. 2021, "Boundary IoU: improving object-centric image segmentation evaluation").
+
+import type { Comparison } from './comparison';
 import { MeanMetric, type ThresholdOptions } from './metric';
 import { erodeSquare, type Plane } from './morphology';
-import type { Pair } from './pair';
 import { roundHalfEven } from './s-measure';
 
 export interface BoundaryIouOptions extends ThresholdOptions {
@@ -23,9 +24,9 @@ export class BoundaryIouMetric extends MeanMetric {
     this.dilationRatio = options.dilationRatio ?? 0.02;
   }
 
-  protected override measure(pair: Pair): number {
-    const { truth, width, height } = pair;
-    const mask = pair.maskAbove(this.threshold);
+  protected override measure(comparison: Comparison): number {
+    const { truth, width, height } = comparison;
+    const mask = comparison.maskAbove(this.threshold);
     const predicted = boundary({ data: mask, width, height }, this.dilationRatio);
     const expected = boundary({ data: truth, width, height }, this.dilationRatio);
     let intersection = 0;

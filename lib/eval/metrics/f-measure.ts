@@ -1,7 +1,8 @@
 // F-measure over 256 thresholds and at an adaptive one (Achanta et al. 2009, "Frequency-tuned salient region
 // detection"), averaged as PySODMetrics does or as IS-Net does.
+
+import { type Comparison, LEVELS } from './comparison';
 import { largest, Metric, type MetricValues, mean, type NormalizeOptions } from './metric';
-import { LEVELS, type Pair } from './pair';
 
 /** β², which weighs precision above recall (Achanta et al. 2009, section 4.2). */
 const BETA_SQUARED = 0.3;
@@ -36,18 +37,18 @@ export class FMeasureMetric extends Metric {
     this.average = average;
   }
 
-  override addPair(pair: Pair): MetricValues {
-    const adaptive = pair.hitsFrom(pair.adaptiveThreshold);
-    const adaptiveF = fMeasure(adaptive.inside, adaptive.outside, pair.inside);
-    const { inside, outside } = pair.hitsByLevel;
-    const f = inside.map((hits, t) => fMeasure(hits, outside[t]!, pair.inside));
+  override addComparison(comparison: Comparison): MetricValues {
+    const adaptive = comparison.hitsFrom(comparison.adaptiveThreshold);
+    const adaptiveF = fMeasure(adaptive.inside, adaptive.outside, comparison.inside);
+    const { inside, outside } = comparison.hitsByLevel;
+    const f = inside.map((hits, t) => fMeasure(hits, outside[t]!, comparison.inside));
     if (this.average === 'image') this.totals.add({ adaptiveF: [adaptiveF], f });
     else {
       const precision = new Float64Array(ISNET_LEVELS);
       const recall = new Float64Array(ISNET_LEVELS);
       for (let t = 0; t < ISNET_LEVELS; t++) {
         precision[t] = inside[t]! / (inside[t]! + outside[t]! + ISNET_IMAGE_TERM);
-        recall[t] = inside[t]! / (pair.inside + ISNET_IMAGE_TERM);
+        recall[t] = inside[t]! / (comparison.inside + ISNET_IMAGE_TERM);
       }
       this.totals.add({ adaptiveF: [adaptiveF], precision, recall });
     }

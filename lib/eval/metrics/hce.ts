@@ -1,9 +1,10 @@
 // Human correction efforts (Qin et al. 2022, "Highly accurate dichotomous image segmentation", section 4): how many
 // clicks it would take to correct a mask.
+
+import type { Comparison } from './comparison';
 import { findContours } from './contours';
 import { MeanMetric, type ThresholdOptions } from './metric';
 import { dilateCross, erodeCross, type Plane } from './morphology';
-import type { Pair } from './pair';
 import { countControlPoints, type DistanceTo } from './polyline';
 import { skeletonize } from './skeleton';
 
@@ -40,10 +41,10 @@ export class HceMetric extends MeanMetric {
     this.distanceTo = options.distanceTo ?? 'line';
   }
 
-  protected override measure(pair: Pair): number {
-    const { truth, width, height } = pair;
+  protected override measure(comparison: Comparison): number {
+    const { truth, width, height } = comparison;
     const plane = (data: Uint8Array): Plane => ({ data, width, height });
-    const predicted = pair.maskAbove(this.threshold);
+    const predicted = comparison.maskAbove(this.threshold);
     const notTruth = not(truth);
     const notPredicted = not(predicted);
     const core = erodeCross(plane(or(truth, predicted)), this.relax);

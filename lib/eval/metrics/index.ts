@@ -1,17 +1,18 @@
 // The metrics by name, and several at once on one image.
 import { z } from 'zod';
 import { invalidArgument } from '../../errors';
-import { parse } from '../../validate';
+import { METRIC_NAMES, type MetricName } from '../../options/evaluate';
+import { parse } from '../../options/validate';
 import type { BinaryMask, SoftMask } from '../types';
 import type { AccumulatorState } from './accumulator';
 import { BoundaryIouMetric } from './boundary-iou';
+import { Comparison } from './comparison';
 import { EMeasureMetric } from './e-measure';
 import { FMeasureMetric } from './f-measure';
 import { HceMetric } from './hce';
 import { MaeMetric } from './mae';
 import type { Metric, MetricValues } from './metric';
 import { DiceMetric, IouMetric } from './overlap';
-import { Pair } from './pair';
 import { SMeasureMetric } from './s-measure';
 import { WeightedFMeasureMetric } from './weighted-f-measure';
 
@@ -39,12 +40,7 @@ const METRICS = {
   iou: IouMetric,
   dice: DiceMetric,
   'boundary-iou': BoundaryIouMetric,
-} as const;
-
-export type MetricName = keyof typeof METRICS;
-
-/** Names that {@link createMetrics} takes. */
-export const METRIC_NAMES = Object.keys(METRICS) as readonly MetricName[];
+} as const satisfies Record<MetricName, unknown>;
 
 /** What a key of the results is called in tables, and which way it points. */
 export interface MetricKey {
@@ -108,8 +104,8 @@ export class MetricSet {
    * @throws SamError `ERR_INVALID_ARGUMENT` when the sizes differ or a prediction's value is outside [0, 1]
    */
   add(prediction: SoftMask, truth: BinaryMask): MetricValues {
-    const pair = new Pair(prediction, truth, this.normalize);
-    return Object.assign({}, ...[...this.metrics.values()].map((metric) => metric.addPair(pair)));
+    const comparison = new Comparison(prediction, truth, this.normalize);
+    return Object.assign({}, ...[...this.metrics.values()].map((metric) => metric.addComparison(comparison)));
   }
 
   /** The dataset's values so far, of all metrics; NaN before the first image. */
@@ -153,6 +149,6 @@ export class MetricSet {
  * @throws SamError `ERR_INVALID_ARGUMENT` when a name or an option is unknown or out of range
  */
 export function createMetrics(names: readonly MetricName[], options: MetricOptions = {}): MetricSet {
-  const namesSchema = z.array(z.enum(METRIC_NAMES as [MetricName, ...MetricName[]])).min(1);
+  const namesSchema = z.array(z.enum(METRIC_NAMES)).min(1);
   return new MetricSet(parse(namesSchema, names, 'names'), parse(optionsSchema, options, 'options'));
 }

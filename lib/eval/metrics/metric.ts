@@ -1,7 +1,7 @@
 // What all metrics on whole masks have in common: per-image values in, dataset values out, state that can be saved.
 import type { BinaryMask, SoftMask } from '../types';
 import { Accumulator, type AccumulatorState } from './accumulator';
-import { Pair } from './pair';
+import { Comparison } from './comparison';
 
 /** Numbers by name, for example `{ maxF: 0.91, meanF: 0.88, adaptiveF: 0.87 }`. */
 export type MetricValues = Record<string, number>;
@@ -37,7 +37,7 @@ export abstract class Metric {
   }
 
   /** Values of one image, added to the totals. */
-  abstract addPair(pair: Pair): MetricValues;
+  abstract addComparison(comparison: Comparison): MetricValues;
 
   /** Values of the dataset so far; NaN before the first image. */
   abstract result(): MetricValues;
@@ -49,7 +49,7 @@ export abstract class Metric {
    * @throws SamError `ERR_INVALID_ARGUMENT` when the sizes differ or a prediction's value is outside [0, 1]
    */
   add(prediction: SoftMask, truth: BinaryMask): MetricValues {
-    return this.addPair(new Pair(prediction, truth, this.normalize));
+    return this.addComparison(new Comparison(prediction, truth, this.normalize));
   }
 
   /** Everything that {@link restore} and {@link merge} need; survives JSON unchanged. */
@@ -83,10 +83,10 @@ export abstract class MeanMetric extends Metric {
     super(options, { [key]: 1 });
   }
 
-  protected abstract measure(pair: Pair): number;
+  protected abstract measure(comparison: Comparison): number;
 
-  override addPair(pair: Pair): MetricValues {
-    const value = this.measure(pair);
+  override addComparison(comparison: Comparison): MetricValues {
+    const value = this.measure(comparison);
     this.totals.add({ [this.key]: [value] });
     return { [this.key]: value };
   }

@@ -1,6 +1,7 @@
 // Intersection over union and Dice of thresholded predictions.
+
+import type { Comparison } from './comparison';
 import { MeanMetric, type ThresholdOptions } from './metric';
-import type { Pair } from './pair';
 
 abstract class OverlapMetric extends MeanMetric {
   private readonly threshold: number;
@@ -10,9 +11,9 @@ abstract class OverlapMetric extends MeanMetric {
     this.threshold = options.threshold ?? 0.5;
   }
 
-  protected override measure(pair: Pair): number {
-    const { inside, outside } = pair.hitsAbove(this.threshold);
-    return this.ratio(inside, inside + outside, pair.inside);
+  protected override measure(comparison: Comparison): number {
+    const { inside, outside } = comparison.hitsAbove(this.threshold);
+    return this.ratio(inside, inside + outside, comparison.inside);
   }
 
   protected abstract ratio(intersection: number, predicted: number, truth: number): number;

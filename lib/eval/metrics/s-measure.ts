@@ -1,6 +1,7 @@
 // Structure measure (Fan et al. 2017, "Structure-measure: a new way to evaluate foreground maps").
+
+import type { Comparison } from './comparison';
 import { EPSILON, MeanMetric, type NormalizeOptions } from './metric';
-import type { Pair } from './pair';
 import { sumRectangle } from './pairwise-sum';
 
 /** Weight of the objects' score beside the regions' (section 3.3). */
@@ -18,14 +19,14 @@ export class SMeasureMetric extends MeanMetric {
     super(options, 'sMeasure');
   }
 
-  protected override measure(pair: Pair): number {
-    if (pair.inside === 0) return 1 - pair.mean;
-    if (pair.inside === pair.size) return pair.mean;
-    return Math.max(0, ALPHA * objectScore(pair) + (1 - ALPHA) * regionScore(pair));
+  protected override measure(comparison: Comparison): number {
+    if (comparison.inside === 0) return 1 - comparison.mean;
+    if (comparison.inside === comparison.size) return comparison.mean;
+    return Math.max(0, ALPHA * objectScore(comparison) + (1 - ALPHA) * regionScore(comparison));
   }
 }
 
-function objectScore({ values, truth, size, inside }: Pair): number {
+function objectScore({ values, truth, size, inside }: Comparison): number {
   const sums = [0, 0];
   for (let i = 0; i < size; i++) sums[truth[i]!]! += truth[i] === 1 ? values[i]! : 1 - values[i]!;
   const meanInside = sums[1]! / inside;
@@ -49,8 +50,8 @@ function similarity(mean: number, squares: number, count: number): number {
 }
 
 // Structural similarity of the four quadrants around the ground truth's centre, by their areas (section 3.1).
-function regionScore(pair: Pair): number {
-  const { width, height, truth, inside } = pair;
+function regionScore(comparison: Comparison): number {
+  const { width, height, truth, inside } = comparison;
   let sumX = 0;
   let sumY = 0;
   for (let y = 0, i = 0; y < height; y++) {
@@ -73,15 +74,21 @@ function regionScore(pair: Pair): number {
   ] as const) {
     const weight = (columns * rows) / (width * height);
     left -= weight;
-    if (weight > 0) score += weight * structuralSimilarity(pair, x0, y0, columns, rows);
+    if (weight > 0) score += weight * structuralSimilarity(comparison, x0, y0, columns, rows);
   }
-  if (x < width && y < height) score += left * structuralSimilarity(pair, x, y, width - x, height - y);
+  if (x < width && y < height) score += left * structuralSimilarity(comparison, x, y, width - x, height - y);
   return score;
 }
 
 // Equations 5 to 7: of two flat quadrants the score is 1, of one flat quadrant beside another that is not, 0.
-function structuralSimilarity(pair: Pair, x0: number, y0: number, columns: number, rows: number): number {
-  const { values, truth, width } = pair;
+function structuralSimilarity(
+  comparison: Comparison,
+  x0: number,
+  y0: number,
+  columns: number,
+  rows: number,
+): number {
+  const { values, truth, width } = comparison;
   const start = y0 * width + x0;
   const count = rows * columns;
   let inside = 0;

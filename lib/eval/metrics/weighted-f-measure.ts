@@ -1,7 +1,8 @@
 // Weighted F-measure (Margolin et al. 2014, "How to evaluate foreground maps?").
+
+import type { Comparison } from './comparison';
 import { nearestInside } from './feature-transform';
 import { EPSILON, MeanMetric, type NormalizeOptions } from './metric';
-import type { Pair } from './pair';
 
 /** Weights of the 7-tap Gaussian with σ = 5; its outer product is the paper's 7 x 7 kernel. */
 const RADIUS = 3;
@@ -17,17 +18,17 @@ export class WeightedFMeasureMetric extends MeanMetric {
     super(options, 'weightedF');
   }
 
-  protected override measure(pair: Pair): number {
-    const { values, truth, size, width, inside } = pair;
+  protected override measure(comparison: Comparison): number {
+    const { values, truth, size, width, inside } = comparison;
     if (inside === 0) return 0;
     const errors = new Float64Array(size);
     for (let i = 0; i < size; i++) errors[i] = Math.abs(values[i]! - truth[i]!);
-    const nearest = nearestInside(truth, width, pair.height);
+    const nearest = nearestInside(truth, width, comparison.height);
 
     // To its neighbours inside, a pixel outside stands for the error at the object's edge.
     const extended = new Float64Array(size);
     for (let i = 0; i < size; i++) extended[i] = errors[nearest[i]!]!;
-    const smoothed = smoothInside(extended, pair);
+    const smoothed = smoothInside(extended, comparison);
 
     let errorInside = 0;
     let errorOutside = 0;
@@ -62,7 +63,7 @@ function gaussian(): Float64Array {
 }
 
 // The Gaussian mean at pixels inside the ground truth; beyond the image is 0.
-function smoothInside(field: Float64Array, { truth, width, height }: Pair): Float64Array {
+function smoothInside(field: Float64Array, { truth, width, height }: Comparison): Float64Array {
   const across = new Float64Array(width * height);
   for (let y = 0; y < height; y++) {
     const row = y * width;

@@ -18,11 +18,28 @@ dnnl::primitive_attr make_attr(Activation activation, bool accumulate) {
   return attr;
 }
 
-Product::Product(int64_t rows, DType src_dtype, DType dst_dtype, std::shared_ptr<const PackedWeights> weights,
-                 bool bias, Activation activation, bool accumulate)
+ProductWeights ProductWeights::of(std::shared_ptr<const PackedWeights> packed) {
+  const memory::desc plain = packed->plain_desc;
+  return {std::move(packed), plain};
+}
+ProductWeights ProductWeights::rows_of_n(DType dtype, int64_t n, int64_t k) {
+  return {nullptr, memory::desc({k, n}, dnnl_type(dtype), memory::format_tag::ba)};
+}
+ProductWeights ProductWeights::rows_of_k(DType dtype, int64_t n, int64_t k) {
+  return {nullptr, memory::desc({k, n}, dnnl_type(dtype), memory::format_tag::ab)};
+}
+
+ProductWeights linear_weights(const KernelContext& c, size_t input, int64_t n, int64_t k) {
+  const DType dtype = c.in(input).dtype;
+  if (!c.is_weight(input)) return ProductWeights::rows_of_n(dtype, n, k);
+  return ProductWeights::of(packed_linear(c.weights, c.weight_name(input), dtype, n, k));
+}
+
+Product::Product(int64_t rows, DType src_dtype, DType dst_dtype, ProductWeights weights, bool bias,
+                 Activation activation, bool accumulate)
     : weights_(std::move(weights)), bias_(bias) {
-  const auto weights_desc = weights_->memory.get_desc();
-  const auto dims = dims_of(weights_->plain_desc);
+  const auto weights_desc = is_packed() ? weights_.packed->memory.get_desc() : weights_.plain;
+  const auto dims = dims_of(weights_.plain);
   const memory::desc src({rows, dims[0]}, dnnl_type(src_dtype), memory::format_tag::ab);
   const memory::desc dst({rows, dims[1]}, dnnl_type(dst_dtype), memory::format_tag::ab);
   const memory::desc bias_desc =
@@ -32,13 +49,18 @@ Product::Product(int64_t rows, DType src_dtype, DType dst_dtype, std::shared_ptr
   primitive_.set_primitive(dnnl::matmul(desc));
   primitive_.bind(DNNL_ARG_SRC, src);
   primitive_.bind(DNNL_ARG_DST, dst);
-  primitive_.bind(DNNL_ARG_WEIGHTS, weights_->memory);
+  if (is_packed()) {
+    primitive_.bind(DNNL_ARG_WEIGHTS, weights_.packed->memory);
+  } else {
+    primitive_.bind(DNNL_ARG_WEIGHTS, weights_desc);
+  }
   if (bias) primitive_.bind(DNNL_ARG_BIAS, bias_desc);
 }
 
-void Product::run(void* out, const void* src, const float* bias, void* scratch) {
+void Product::run(void* out, const void* src, const void* weights, const float* bias, void* scratch) {
   primitive_.point(DNNL_ARG_SRC, src);
   primitive_.point(DNNL_ARG_DST, out);
+  if (!is_packed()) primitive_.point(DNNL_ARG_WEIGHTS, weights);
   if (bias_) primitive_.point(DNNL_ARG_BIAS, bias);
   primitive_.execute(scratch);
 }

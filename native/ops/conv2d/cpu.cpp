@@ -20,36 +20,61 @@ class Conv2d final : public Kernel {
         bias_ ? memory::desc({w[0]}, memory::data_type::f32, memory::format_tag::a) : memory::desc();
     const auto desc = convolution_desc(src, any, bias, dst, op.stride, op.padding, make_attr(op.activation, false));
     const memory::desc plain({w[0], w[1], w[2], w[3]}, type, memory::format_tag::oihw);
-    auto accepts = [&](const PackedTensor& p) {
-      const auto* weights = dynamic_cast<const PackedWeights*>(&p);
-      return weights && weights->plain_desc == plain && weights->memory.get_desc() == desc.weights_desc();
-    };
-    auto pack = [&](std::shared_ptr<const Tensor> tensor) -> std::shared_ptr<const PackedTensor> {
-      auto packed = pack_weights(tensor->data.data(), plain, desc.weights_desc());
-      packed->dtype = tensor->dtype;
-      packed->shape = tensor->shape;
-      return packed;
-    };
-    weights_ = std::dynamic_pointer_cast<const PackedWeights>(c.weights.packed(c.weight_name(1), accepts, pack));
+    const memory::desc chosen = desc.weights_desc();
     primitive_.init(desc);
     primitive_.set_primitive(dnnl::convolution_forward(desc));
     primitive_.bind(DNNL_ARG_SRC, src);
     primitive_.bind(DNNL_ARG_DST, dst);
-    primitive_.bind(DNNL_ARG_WEIGHTS, weights_->memory);
     if (bias_) primitive_.bind(DNNL_ARG_BIAS, bias);
+    if (c.is_weight(Conv2dOp::weight)) {
+      weights_ = packed(c, plain, chosen);
+      primitive_.bind(DNNL_ARG_WEIGHTS, weights_->memory);
+    } else {
+      // A weight that changes is brought into the convolution's own order in every run.
+      primitive_.bind(DNNL_ARG_WEIGHTS, chosen);
+      plain_ = memory(plain, dnnl_engine(), nullptr);
+      reordered_ = memory(chosen, dnnl_engine(), nullptr);
+      reorder_ = dnnl::reorder(plain_, reordered_);
+    }
   }
-  bool owns_weight(size_t input) const override { return input == 1; }
-  size_t scratch_bytes() const override { return primitive_.scratch_bytes(); }
+  bool owns_weight(size_t input) const override { return input == Conv2dOp::weight && weights_; }
+  size_t scratch_bytes() const override { return reordered_bytes() + primitive_.scratch_bytes(); }
   void run(const KernelIo& io) override {
+    if (!weights_) {
+      plain_.set_data_handle(const_cast<void*>(io.in[Conv2dOp::weight]));
+      reordered_.set_data_handle(io.scratch);
+      reorder_.execute(dnnl_stream(), plain_, reordered_);
+      primitive_.point(DNNL_ARG_WEIGHTS, io.scratch);
+    }
     primitive_.point(DNNL_ARG_SRC, io.in[0]);
     primitive_.point(DNNL_ARG_DST, io.out[0]);
     if (bias_) primitive_.point(DNNL_ARG_BIAS, io.in[2]);
-    primitive_.execute(io.scratch);
+    primitive_.execute(io.scratch + reordered_bytes());
   }
 
  private:
+  size_t reordered_bytes() const { return weights_ ? 0 : align_up(reordered_.get_desc().get_size()); }
+
+  static std::shared_ptr<const PackedWeights> packed(const KernelContext& c, const memory::desc& plain,
+                                                     const memory::desc& chosen) {
+    auto accepts = [&](const PackedTensor& p) {
+      const auto* weights = dynamic_cast<const PackedWeights*>(&p);
+      return weights && weights->plain_desc == plain && weights->memory.get_desc() == chosen;
+    };
+    auto pack = [&](std::shared_ptr<const Tensor> tensor) -> std::shared_ptr<const PackedTensor> {
+      auto packed = pack_weights(tensor->data.data(), plain, chosen);
+      packed->dtype = tensor->dtype;
+      packed->shape = tensor->shape;
+      return packed;
+    };
+    const std::string& name = c.weight_name(Conv2dOp::weight);
+    return std::dynamic_pointer_cast<const PackedWeights>(c.weights.packed(name, accepts, pack));
+  }
+
   bool bias_;
-  std::shared_ptr<const PackedWeights> weights_;
+  std::shared_ptr<const PackedWeights> weights_;  // null when the weight is not frozen
+  memory plain_, reordered_;
+  dnnl::reorder reorder_;
   Primitive primitive_;
 };
 

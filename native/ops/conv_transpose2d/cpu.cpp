@@ -1,7 +1,6 @@
 // convTranspose2d on the CPU: one oneDNN product and a scatter.
 #include <algorithm>
 #include <cstring>
-#include <vector>
 
 #include "../../backends/cpu/backend.h"
 #include "../../backends/cpu/product.h"
@@ -10,6 +9,19 @@ namespace ba_sam::cpu {
 namespace {
 
 using dnnl::memory;
+
+// [I, O, k, k] → matrix [I, k·k·O].
+void permute_taps(uint8_t* to, const uint8_t* from, const Shape& w, size_t bytes) {
+  const int64_t taps = w[2] * w[3], columns = taps * w[1];
+  for (int64_t i = 0; i < w[0]; ++i) {
+    for (int64_t o = 0; o < w[1]; ++o) {
+      for (int64_t t = 0; t < taps; ++t) {
+        std::memcpy(to + static_cast<size_t>(i * columns + t * w[1] + o) * bytes,
+                    from + static_cast<size_t>((i * w[1] + o) * taps + t) * bytes, bytes);
+      }
+    }
+  }
+}
 
 // x [B, H, W, I] → [B, k·H, k·W, O], kernel = stride = k: no output pixel is written twice, so it is one product
 // with [I, k·k·O] and a scatter. Reference: torch.nn.functional.conv_transpose2d(stride=k).
@@ -24,19 +36,29 @@ class ConvTranspose2d final : public Kernel {
         threads_(c.threads),
         chunk_rows_(rows_in_chunk(in_)),
         product_bytes_(align_up(c.out().bytes() / static_cast<size_t>(in_[0] * in_[1]) * chunk_rows_)),
-        bias_(replicated_bias(c)),
-        product_(chunk_rows_ * in_[2], c.in(0).dtype, c.out().dtype, packed(c), c.has(2), op.activation, false) {}
-  bool owns_weight(size_t input) const override { return input >= 1; }
-  size_t scratch_bytes() const override { return product_bytes_ + product_.scratch_bytes(); }
+        weight_(c.in(1).shape),
+        bias_bytes_(c.has(2) ? align_up(static_cast<size_t>(k_ * k_ * out_[3]) * sizeof(float)) : 0),
+        product_(chunk_rows_ * in_[2], c.in(0).dtype, c.out().dtype, matrix(c), c.has(2), op.activation, false) {}
+  bool owns_weight(size_t input) const override { return input == ConvTranspose2dOp::weight && product_.is_packed(); }
+  // Products of one chunk, the bias of every tap, and a weight that is not packed as a matrix.
+  size_t scratch_bytes() const override {
+    return product_bytes_ + bias_bytes_ + matrix_bytes() + product_.scratch_bytes();
+  }
 
   void run(const KernelIo& io) override {
     const int64_t width = in_[2];
     const size_t pixel_bytes = static_cast<size_t>(out_[3]) * element_bytes_, run_bytes = pixel_bytes * k_;
     const size_t in_row_bytes = static_cast<size_t>(width * in_[3]) * in_bytes_;
+    uint8_t* matrix = io.scratch + product_bytes_ + bias_bytes_;
+    if (!product_.is_packed()) permute_taps(matrix, static_cast<const uint8_t*>(io.in[1]), weight_, in_bytes_);
+    auto* bias = reinterpret_cast<float*>(io.scratch + product_bytes_);
+    for (int64_t tap = 0; tap < k_ * k_ && io.in[2]; ++tap) {
+      std::copy_n(static_cast<const float*>(io.in[2]), out_[3], bias + tap * out_[3]);
+    }
     // Batch and height are one axis: out row k·y + ky belongs to in row y.
     for (int64_t y0 = 0; y0 < in_[0] * in_[1]; y0 += chunk_rows_) {
-      product_.run(io.scratch, static_cast<const uint8_t*>(io.in[0]) + static_cast<size_t>(y0) * in_row_bytes,
-                   bias_.data(), io.scratch + product_bytes_);
+      product_.run(io.scratch, static_cast<const uint8_t*>(io.in[0]) + static_cast<size_t>(y0) * in_row_bytes, matrix,
+                   bias, matrix + matrix_bytes());
       auto* out = static_cast<uint8_t*>(io.out[0]) + static_cast<size_t>(y0 * k_ * width) * run_bytes;
 #pragma omp parallel for num_threads(threads_) schedule(static)
       for (int64_t y = 0; y < chunk_rows_; ++y) {
@@ -61,37 +83,25 @@ class ConvTranspose2d final : public Kernel {
     return chunk;
   }
 
-  static std::vector<float> replicated_bias(const KernelContext& c) {
-    std::vector<float> bias;
-    if (!c.has(2)) return bias;
-    const auto tensor = c.weights.plain(c.weight_name(2));
-    const auto* data = reinterpret_cast<const float*>(tensor->data.data());
-    for (int64_t i = 0; i < c.in(1).shape[2] * c.in(1).shape[3]; ++i)
-      bias.insert(bias.end(), data, data + c.out().shape[3]);
-    return bias;
+  size_t matrix_bytes() const {
+    if (product_.is_packed()) return 0;
+    return align_up(static_cast<size_t>(weight_[0] * weight_[1] * weight_[2] * weight_[3]) * in_bytes_);
   }
 
-  // [I, O, k, k] → matrix [I, k·k·O]
-  static std::shared_ptr<const PackedWeights> packed(const KernelContext& c) {
+  static ProductWeights matrix(const KernelContext& c) {
     const Shape w = c.in(1).shape;
-    const int64_t taps = w[2] * w[3], columns = taps * w[1];
-    const auto type = dnnl_type(c.in(1).dtype);
+    const DType dtype = c.in(1).dtype;
+    const int64_t columns = w[2] * w[3] * w[1];
+    if (!c.is_weight(ConvTranspose2dOp::weight)) return ProductWeights::rows_of_k(dtype, columns, w[0]);
+    const auto type = dnnl_type(dtype);
     const memory::desc matrix({w[0], columns}, type, memory::format_tag::ab);
     auto accepts = [&](const PackedTensor& p) {
       const auto* weights = dynamic_cast<const PackedWeights*>(&p);
       return weights && weights->plain_desc == matrix;
     };
     auto pack = [&](std::shared_ptr<const Tensor> tensor) -> std::shared_ptr<const PackedTensor> {
-      const size_t bytes = dtype_bytes(tensor->dtype);
       Buffer permuted(tensor->data.size());
-      for (int64_t i = 0; i < w[0]; ++i) {
-        for (int64_t o = 0; o < w[1]; ++o) {
-          for (int64_t t = 0; t < taps; ++t) {
-            std::memcpy(permuted.data() + static_cast<size_t>(i * columns + t * w[1] + o) * bytes,
-                        tensor->data.data() + static_cast<size_t>((i * w[1] + o) * taps + t) * bytes, bytes);
-          }
-        }
-      }
+      permute_taps(permuted.data(), tensor->data.data(), w, dtype_bytes(tensor->dtype));
       const auto target = matmul_desc(memory::desc({4096, w[0]}, type, memory::format_tag::ab),
                                       memory::desc({w[0], columns}, type, memory::format_tag::any), {},
                                       memory::desc({4096, columns}, type, memory::format_tag::ab), {})
@@ -102,7 +112,8 @@ class ConvTranspose2d final : public Kernel {
       result->kept = std::move(tensor);
       return result;
     };
-    return std::dynamic_pointer_cast<const PackedWeights>(c.weights.packed(c.weight_name(1), accepts, pack));
+    return ProductWeights::of(
+        std::dynamic_pointer_cast<const PackedWeights>(c.weights.packed(c.weight_name(1), accepts, pack)));
   }
 
   Shape in_, out_;
@@ -111,7 +122,8 @@ class ConvTranspose2d final : public Kernel {
   int threads_;
   int64_t chunk_rows_;
   size_t product_bytes_;
-  std::vector<float> bias_;
+  Shape weight_;
+  size_t bias_bytes_;
   Product product_;
 };
 

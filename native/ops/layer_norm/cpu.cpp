@@ -9,11 +9,17 @@ namespace {
 
 constexpr int kLanes = 16;  // independent partial sums: vectorisable, and the same result on every machine
 
+// Where a row's mean and 1 / sqrt(var + eps) go; null: nobody asks.
+struct Statistics {
+  float* mean = nullptr;
+  float* rstd = nullptr;
+};
+
 // Two passes over a row that sits in L1: mean, then variance around it (no cancellation).
 template <typename In, typename Out>
 inline __attribute__((always_inline)) void norm_row(typename Out::type* out, const typename In::type* x,
-                                                    const float* weight, const float* bias, int64_t channels,
-                                                    float eps) {
+                                                    const float* weight, const float* bias, int64_t channels, float eps,
+                                                    Statistics statistics) {
   float sums[kLanes] = {}, squares[kLanes] = {};
   const int64_t main = channels / kLanes * kLanes;
   for (int64_t i = 0; i < main; i += kLanes) {
@@ -33,28 +39,32 @@ inline __attribute__((always_inline)) void norm_row(typename Out::type* out, con
   for (int l = 0; l < kLanes; ++l) variance += squares[l];
   for (int64_t i = main; i < channels; ++i) variance += (In::load(x[i]) - mean) * (In::load(x[i]) - mean);
   const float inverse = 1.0f / std::sqrt(variance / static_cast<float>(channels) + eps);
+  if (statistics.mean) *statistics.mean = mean;
+  if (statistics.rstd) *statistics.rstd = inverse;
   for (int64_t i = 0; i < channels; ++i) {
     out[i] = Out::store((In::load(x[i]) - mean) * inverse * weight[i] + bias[i]);
   }
 }
 
-BA_SAM_CLONES void norm_f32_f32(float* out, const float* x, const float* w, const float* b, int64_t c, float eps) {
-  norm_row<F32, F32>(out, x, w, b, c, eps);
+BA_SAM_CLONES void norm_f32_f32(float* out, const float* x, const float* w, const float* b, int64_t c, float eps,
+                                Statistics s) {
+  norm_row<F32, F32>(out, x, w, b, c, eps, s);
 }
-BA_SAM_CLONES void norm_f32_bf16(uint16_t* out, const float* x, const float* w, const float* b, int64_t c, float eps) {
-  norm_row<F32, Bf16>(out, x, w, b, c, eps);
+BA_SAM_CLONES void norm_f32_bf16(uint16_t* out, const float* x, const float* w, const float* b, int64_t c, float eps,
+                                 Statistics s) {
+  norm_row<F32, Bf16>(out, x, w, b, c, eps, s);
 }
-void norm_any(float* o, const float* x, const float* w, const float* b, int64_t c, float eps) {
-  norm_f32_f32(o, x, w, b, c, eps);
+void norm_any(float* o, const float* x, const float* w, const float* b, int64_t c, float eps, Statistics s) {
+  norm_f32_f32(o, x, w, b, c, eps, s);
 }
-void norm_any(uint16_t* o, const float* x, const float* w, const float* b, int64_t c, float eps) {
-  norm_f32_bf16(o, x, w, b, c, eps);
+void norm_any(uint16_t* o, const float* x, const float* w, const float* b, int64_t c, float eps, Statistics s) {
+  norm_f32_bf16(o, x, w, b, c, eps, s);
 }
-void norm_any(float* o, const uint16_t* x, const float* w, const float* b, int64_t c, float eps) {
-  norm_row<Bf16, F32>(o, x, w, b, c, eps);
+void norm_any(float* o, const uint16_t* x, const float* w, const float* b, int64_t c, float eps, Statistics s) {
+  norm_row<Bf16, F32>(o, x, w, b, c, eps, s);
 }
-void norm_any(uint16_t* o, const uint16_t* x, const float* w, const float* b, int64_t c, float eps) {
-  norm_row<Bf16, Bf16>(o, x, w, b, c, eps);
+void norm_any(uint16_t* o, const uint16_t* x, const float* w, const float* b, int64_t c, float eps, Statistics s) {
+  norm_row<Bf16, Bf16>(o, x, w, b, c, eps, s);
 }
 
 // out = activation((x − mean) / sqrt(var + eps) · weight + bias) over the last axis.
@@ -78,12 +88,15 @@ class LayerNorm final : public Kernel {
   void run(const KernelIo& io) override {
     const auto* weight = static_cast<const float*>(io.in[1]);
     const auto* bias = static_cast<const float*>(io.in[2]);
+    auto* mean = static_cast<float*>(io.out[LayerNormOp::mean]);
+    auto* rstd = static_cast<float*>(io.out[LayerNormOp::rstd]);
     dispatch(in_, out_, [&](auto in, auto out) {
       const auto* x = static_cast<const typename decltype(in)::type*>(io.in[0]);
       auto* y = static_cast<typename decltype(out)::type*>(io.out[0]);
 #pragma omp parallel for num_threads(threads_) schedule(static)
       for (int64_t r = 0; r < rows_; ++r) {
-        norm_any(y + r * channels_, x + r * channels_, weight, bias, channels_, eps_);
+        const Statistics statistics = {mean ? mean + r : nullptr, rstd ? rstd + r : nullptr};
+        norm_any(y + r * channels_, x + r * channels_, weight, bias, channels_, eps_, statistics);
       }
     });
     if (activated_) {

@@ -24,7 +24,7 @@ class PatchEmbed final : public Kernel {
         positions_(c.has(3)),
         rows_bytes_(align_up(static_cast<size_t>(rows_of(out_) * c.in(1).elements() / out_[3]) * dtype_bytes(dtype_))),
         product_(rows_of(out_), dtype_, DType::f32,
-                 packed_linear(c.weights, c.weight_name(1), dtype_, out_[3], c.in(1).elements() / out_[3]), c.has(2),
+                 linear_weights(c, PatchEmbedOp::weight, out_[3], c.in(1).elements() / out_[3]), c.has(2),
                  Activation::none, c.has(3)) {
     if (c.in(0).dtype != DType::u8) return;
     // A byte has 256 values: exact, and no division per pixel.
@@ -34,7 +34,7 @@ class PatchEmbed final : public Kernel {
       for (int v = 0; v < 256; ++v) normalised_[256 * ch + v] = (static_cast<float>(v) - mean) / std;
     }
   }
-  bool owns_weight(size_t input) const override { return input == 1; }
+  bool owns_weight(size_t input) const override { return input == PatchEmbedOp::weight && product_.is_packed(); }
   size_t scratch_bytes() const override { return rows_bytes_ + product_.scratch_bytes(); }
 
   void run(const KernelIo& io) override {
@@ -49,7 +49,7 @@ class PatchEmbed final : public Kernel {
         std::memcpy(static_cast<uint8_t*>(io.out[0]) + static_cast<size_t>(b) * image_bytes, io.in[3], image_bytes);
       }
     }
-    product_.run(io.out[0], io.scratch, static_cast<const float*>(io.in[2]), io.scratch + rows_bytes_);
+    product_.run(io.out[0], io.scratch, io.in[1], static_cast<const float*>(io.in[2]), io.scratch + rows_bytes_);
   }
 
  private:

@@ -6,7 +6,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { outcome } from '../../../lib/cli/errors';
 import { runEvaluate } from '../../../lib/cli/evaluate';
-import type { EvaluateCommandOptions } from '../../../lib/cli/evaluate-options';
+import type { Texts } from '../../../lib/cli/flags';
 import { baSam, refused } from '../../cli/run';
 import { drawCoco, drawFolder, temporaryFolder } from '../runner/drawn';
 
@@ -15,7 +15,7 @@ const work = path.join(folder, 'work');
 const FILES = ['results.json', 'results.md', 'chart.svg', 'chart.png'];
 const ARGS = [
   ...['evaluate', '--dataset', 'folder', '--root', 'drawn', '--device', 'cpu'],
-  ...['--sizes', '256,320', '--attention', 'plain,paper', '--metrics', 'mae,f-measure,iou'],
+  ...['--sizes', '256,320', '--attention', 'plain,length-scale+distance', '--metrics', 'mae,f-measure,iou'],
 ];
 const ROWS = 6 * 2 * 2;
 
@@ -89,14 +89,14 @@ describe('results', () => {
     const lines = stdout.trimEnd().split('\n');
     expect(lines[0]).toBe('| size | attention | MAE ↓ | max F ↑ | mean F ↑ | adaptive F ↑ | IoU ↑ |');
     expect(lines.slice(2).map((line) => line.split('|').slice(1, 3).join().replace(/ /g, ''))).toEqual(
-      [256, 320].flatMap((size) => ['plain', 'paper'].map((name) => `${size},${name}`)),
+      [256, 320].flatMap((size) => ['plain', 'length-scale+distance'].map((name) => `${size},${name}`)),
     );
     expect(readFileSync(path.join(work, 'whole', 'results.md'), 'utf8')).toContain(stdout);
   });
 
   it('are JSON of a known form', () => {
     const values = z.record(z.string(), z.number().nullable());
-    const cell = { size: z.int(), attention: z.enum(['plain', 'paper']), values };
+    const cell = { size: z.int(), attention: z.enum(['plain', 'length-scale+distance']), values };
     const schema = z.strictObject({
       format: z.literal('ba-sam-results-1'),
       version: z.string().regex(/^\d+\.\d+\.\d+/),
@@ -115,7 +115,7 @@ describe('results', () => {
     });
     const json = JSON.parse(readFileSync(path.join(work, 'whole', 'results.json'), 'utf8'));
     expect(schema.safeParse(json).error).toBeUndefined();
-    expect(json.settings.attention.paper.distance).toEqual({
+    expect(json.settings.attention['length-scale+distance'].distance).toEqual({
       metric: 'euclidean',
       slopes: 0.1,
       start: 0,
@@ -195,7 +195,7 @@ describe('suites', () => {
     await drawCoco(path.join(work, 'objects'));
     const config = {
       sizes: [256],
-      attention: ['plain', 'paper'],
+      attention: ['plain', 'length-scale+distance'],
       metrics: ['iou'],
       pad: false,
       normalize: false,
@@ -210,7 +210,7 @@ describe('suites', () => {
     expect(done).toMatchObject({ status: 0 });
     const [head, , ...rows] = done.stdout.trimEnd().split('\n');
     // The command line's settings come before the file's.
-    expect(head).not.toContain('paper');
+    expect(head).not.toContain('length-scale+distance');
     expect(head).toMatch(/^\| dataset \| images \| IoU ↑ 256 plain \| AP ↑ 256 plain \|/);
     expect(rows.map((row) => row.split('|')[1]!.trim())).toEqual(['discs', 'coco val2017']);
     expect(rows[0]!.split('|')[4]!.trim()).toBe('–');
@@ -264,7 +264,7 @@ describe('suites', () => {
 describe('refusals', () => {
   const single = { dataset: 'folder', root: path.join(work, 'drawn'), sizes: '256' };
 
-  it.each<[Partial<EvaluateCommandOptions>, RegExp]>([
+  it.each<[Texts, RegExp]>([
     [{}, /Expected --dataset \(dis5k, .*\) or --suite but received neither/],
     [{ dataset: 'folder' }, /Expected --root together with --dataset/],
     [{ dataset: 'imagenet', root: '.' }, /Expected one of dis5k, .* for --dataset/],
@@ -310,7 +310,7 @@ describe('refusals', () => {
 });
 
 /** Runs the command in this process: it must refuse, in the command line's words, and write nothing. */
-async function refusedHere(options: Partial<EvaluateCommandOptions>, message: RegExp): Promise<void> {
+async function refusedHere(options: Texts, message: RegExp): Promise<void> {
   const before = readdirSync(work);
   const attempt = runEvaluate(
     { pad: true, normalize: true, out: path.join(work, 'no'), ...options },

@@ -9,16 +9,15 @@ import {
   HceMetric,
   IouMetric,
   MaeMetric,
-  METRIC_NAMES,
-  type MetricName,
   SMeasureMetric,
   WeightedFMeasureMetric,
 } from '../../../lib/eval/metrics';
+import { Comparison } from '../../../lib/eval/metrics/comparison';
 import { ExactSum } from '../../../lib/eval/metrics/exact-sum';
-import { Pair } from '../../../lib/eval/metrics/pair';
 import { countControlPoints } from '../../../lib/eval/metrics/polyline';
 import { roundHalfEven } from '../../../lib/eval/metrics/s-measure';
 import type { BinaryMask, Instance, SoftMask } from '../../../lib/eval/types';
+import { METRIC_NAMES, type MetricName } from '../../../lib/options/evaluate';
 import { expectThrownSamError } from '../../image/helpers';
 import { disc, drawCoco, drawLevels, drawMask, toSoft } from './draw';
 
@@ -141,7 +140,7 @@ describe('degenerate', () => {
 
 test('a float that stands for an 8-bit level is on that level', () => {
   const levels = Array.from({ length: 256 }, (_, k) => k);
-  const pair = new Pair(soft(16, ...levels.map((k) => k / 255)), drawMask('full', 16, 16, 0), false);
+  const pair = new Comparison(soft(16, ...levels.map((k) => k / 255)), drawMask('full', 16, 16, 0), false);
   expect([...pair.hitsByLevel.inside]).toEqual(levels.map((k) => 256 - k));
 });
 

@@ -7,7 +7,6 @@ import {
   createMetrics,
   FMeasureMetric,
   METRIC_KEYS,
-  METRIC_NAMES,
   type MetricValues,
 } from '../../../lib/eval/metrics';
 import { boundary } from '../../../lib/eval/metrics/boundary-iou';
@@ -17,6 +16,7 @@ import { dilateCross, erodeCross } from '../../../lib/eval/metrics/morphology';
 import { countControlPoints } from '../../../lib/eval/metrics/polyline';
 import { skeletonize } from '../../../lib/eval/metrics/skeleton';
 import type { BinaryMask, SoftMask } from '../../../lib/eval/types';
+import { METRIC_NAMES } from '../../../lib/options/evaluate';
 import { drawCoco, drawLevels, drawMask, flatNonzero, hashed, toSoft } from './draw';
 
 interface PairCase {

@@ -29,7 +29,7 @@ const twoLines: ChartOptions = {
           ],
         },
         {
-          name: 'paper',
+          name: 'both',
           points: [
             [256, 0.88],
             [512, Number.NaN],
@@ -89,7 +89,7 @@ describe('lineChart', () => {
     const svg = lineChart(twoLines);
     const texts = [...svg.matchAll(/<text [^>]*>([^<]*)<\/text>/g)].map(([, content]) => content);
     expect(texts).toEqual([
-      ...['Discs', 'plain', 'paper', 'IoU ↑', '0.70', '0.75', '0.80', '0.85', '0.90'],
+      ...['Discs', 'plain', 'both', 'IoU ↑', '0.70', '0.75', '0.80', '0.85', '0.90'],
       ...['256', '512', '1024', 'longest side, px'],
     ]);
   });

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import type { EvaluationResult } from '../../../lib/eval/report';
 import { formatValue, markdownTable, resultTable } from '../../../lib/eval/report';
 import { suiteTable } from '../../../lib/eval/suite';
-import { defaultMetrics, EVALUATION_METRICS, resultKeys } from '../../../lib/eval/tally';
+import { defaultMetrics, resultKeys } from '../../../lib/eval/tally';
+import { EVALUATION_METRICS } from '../../../lib/options/evaluate';
 
 function result(
   dataset: string,
@@ -17,7 +18,7 @@ function result(
     keys,
     files: ['/out/results.json'],
     means: sizes.flatMap((size) =>
-      (['plain', 'paper'] as const).map((attention) => ({
+      (['plain', 'length-scale+distance'] as const).map((attention) => ({
         size,
         attention,
         values: Object.fromEntries([...keys.keys()].map((key, i) => [key, size / 1e4 + i])),
@@ -32,9 +33,9 @@ describe('tables', () => {
       '| size | attention | MAE ↓ | IoU ↑ |',
       '| --- | --- | ---: | ---: |',
       '| 256 | plain | 0.0256 | 1.0256 |',
-      '| 256 | paper | 0.0256 | 1.0256 |',
+      '| 256 | length-scale+distance | 0.0256 | 1.0256 |',
       '| 512 | plain | 0.0512 | 1.0512 |',
-      '| 512 | paper | 0.0512 | 1.0512 |',
+      '| 512 | length-scale+distance | 0.0512 | 1.0512 |',
       '',
     ]);
   });
@@ -47,8 +48,8 @@ describe('tables', () => {
       ]),
     );
     expect(table.split('\n')).toEqual([
-      '| dataset | images | MAE ↓ 256 plain | MAE ↓ 256 paper | MAE ↓ 512 plain | MAE ↓ 512 paper ' +
-        '| IoU ↑ 256 plain | IoU ↑ 256 paper | IoU ↑ 512 plain | IoU ↑ 512 paper |',
+      '| dataset | images | MAE ↓ 256 plain | MAE ↓ 256 length-scale+distance | MAE ↓ 512 plain | MAE ↓ 512 length-scale+distance ' +
+        '| IoU ↑ 256 plain | IoU ↑ 256 length-scale+distance | IoU ↑ 512 plain | IoU ↑ 512 length-scale+distance |',
       `| --- |${' ---: |'.repeat(9)}`,
       '| first | 7 | 0.0256 | 0.0256 | 0.0512 | 0.0512 | – | – | – | – |',
       '| second \\| odd | 7 | – | – | – | – | – | – | 0.0512 | 0.0512 |',

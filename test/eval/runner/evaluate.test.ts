@@ -3,9 +3,9 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openDataset } from '../../../lib/eval/datasets';
 import { evaluate } from '../../../lib/eval/evaluate';
-import type { EvaluateOptions } from '../../../lib/eval/options';
 import type { Dataset } from '../../../lib/eval/types';
 import { native } from '../../../lib/native';
+import type { EvaluateOptions } from '../../../lib/options/evaluate';
 import { Sam } from '../../../lib/sam';
 import { discMask, drawCoco, drawFolder, drawMask, scene, temporaryFolder } from './drawn';
 
@@ -52,21 +52,24 @@ const mean = (values: readonly number[]) => values.reduce((a, b) => a + b) / val
 
 describe('numbers', () => {
   it("are those of the library's own masks, at every size and setting", async () => {
-    const results = await run({ sizes: [192, 320], attention: ['plain', 'length-scale', 'paper'] });
+    const results = await run({
+      sizes: [192, 320],
+      attention: ['plain', 'length-scale', 'length-scale+distance'],
+    });
     expect(results.rows.map(({ id, size, attention }) => `${id} ${size} ${attention}`)).toEqual(
       ['p0', 'p1', 'p2'].flatMap((id) =>
         [192, 320].flatMap((size) =>
-          ['plain', 'length-scale', 'paper'].map((name) => `${id} ${size} ${name}`),
+          ['plain', 'length-scale', 'length-scale+distance'].map((name) => `${id} ${size} ${name}`),
         ),
       ),
     );
     const settings = {
       plain: {},
       'length-scale': { lengthScale: true },
-      paper: { lengthScale: true, distance: { metric: 'euclidean', slopes: 0.1 } },
+      'length-scale+distance': { lengthScale: true, distance: { metric: 'euclidean', slopes: 0.1 } },
     } as const;
     for (const size of [192, 320]) {
-      for (const attention of ['plain', 'length-scale', 'paper'] as const) {
+      for (const attention of ['plain', 'length-scale', 'length-scale+distance'] as const) {
         const expected: number[] = [];
         for (const index of [0, 1, 2]) {
           const { width, height, disc } = scene(index);
@@ -87,20 +90,20 @@ describe('numbers', () => {
   it('are of the penalty, the padding and the dtype that were asked for', async () => {
     const { width, height, disc } = scene(1);
     const truth = discMask(width, height, disc);
-    const penalty = { metric: 'euclidean', slopes: [0.5, 0, 2], start: 3 } as const;
-    const encode = { longestSide: 320, pad: false, lengthScale: true, distance: penalty };
+    const distance = { metric: 'euclidean', slopes: [0.5, 0, 2], start: 3 } as const;
+    const encode = { longestSide: 320, pad: false, lengthScale: true, distance };
     const embedding = await sam.encode(imageOf(1), encode);
     const expected = iou((await sam.predict(embedding, { box: tightBox(truth, width) })).best.data, truth);
     const asked = {
       sizes: [320],
-      attention: ['paper'],
+      attention: ['length-scale+distance'],
       metrics: ['iou', 'mae'],
       pad: false,
-      penalty,
+      distance,
     } as const;
     const { values } = (await run(asked)).rows[1]!;
     expect(values.iou).toBe(expected);
-    const others: Partial<EvaluateOptions>[] = [{ pad: true }, { penalty: undefined }];
+    const others: Partial<EvaluateOptions>[] = [{ pad: true }, { distance: undefined }];
     if (native().info().bf16UnavailableReason === '') others.push({ dtype: 'bf16' });
     for (const other of others) {
       expect((await run({ ...asked, ...other })).rows[1]!.values.mae).not.toBe(values.mae);
@@ -280,7 +283,7 @@ describe('work', () => {
 describe('resuming', () => {
   const two = {
     sizes: [128, 256],
-    attention: ['plain', 'paper'],
+    attention: ['plain', 'length-scale+distance'],
     metrics: ['iou', 'mae', 'f-measure'],
   } as const;
 
@@ -346,7 +349,7 @@ describe('resuming', () => {
     for (const [changed, name] of [
       [{ metrics: ['iou'] }, 'metrics'],
       [{ sizes: [128] }, 'sizes'],
-      [{ attention: ['paper'] }, 'attention'],
+      [{ attention: ['length-scale+distance'] }, 'attention'],
       [{ prompt: 'center' }, 'prompt'],
       [{ limit: 2 }, 'images'],
       [{ multimask: true }, 'multimask'],
@@ -386,7 +389,7 @@ describe('refusals before any work', () => {
     [{ metrics: ['ap'] }, 'Expected metrics on masks but received ap'],
     [
       { attention: ['both'] },
-      'Expected one of: plain, length-scale, paper, released-code for options.attention.0',
+      'Expected one of: plain, length-scale, length-scale+distance, released-code for options.attention.0',
     ],
     [
       { attention: ['released-code'] },
@@ -409,7 +412,10 @@ describe('refusals before any work', () => {
     [{ model: '/nowhere/model.pth' }, '/nowhere/model.pth'],
     [{ colour: 'red' }, 'Expected known options for options but received colour'],
     [{ resume: true }, 'Expected an evaluation to resume in '],
-    [{ penalty: { metric: 'manhattan', slopes: [1, 2] }, attention: ['paper'] }, '3 heads) but received 2'],
+    [
+      { distance: { metric: 'manhattan', slopes: [1, 2] }, attention: ['length-scale+distance'] },
+      '3 heads) but received 2',
+    ],
   ])('%j', async (options, message) => {
     const load = vi.spyOn(Sam, 'load');
     const out = newOut();

@@ -1,12 +1,12 @@
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { Journal, type Row } from '../../../lib/eval/resume';
+import { type EvaluationRow, Journal } from '../../../lib/eval/resume';
 import { temporaryFolder } from './drawn';
 
 const folder = temporaryFolder();
 const fingerprint = { version: '1', sizes: [256, 512], split: null };
-const row = (sample: number, cell: number): Row => ({
+const row = (sample: number, cell: number): EvaluationRow => ({
   sample,
   cell,
   values: { mae: 0.1 + sample / 3, AP: null },
@@ -71,7 +71,7 @@ describe('Journal', () => {
   });
 
   it('reads lines longer than its buffer', async () => {
-    const long: Row = { ...row(0, 0), state: 'x'.repeat(3_000_000) };
+    const long: EvaluationRow = { ...row(0, 0), state: 'x'.repeat(3_000_000) };
     await written([long, row(1, 1)]);
     const journal = await resume();
     expect(await journal.read(0, 0)).toEqual(long);

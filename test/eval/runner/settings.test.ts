@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { resolveSettings } from '../../../lib/ba-sam';
 import { modelConfig } from '../../../lib/eval/model';
 import { attentionSettings, cellsOf, checkCells } from '../../../lib/eval/settings';
+import { resolveSettings } from '../../../lib/model/ba-sam';
 import { BUNDLED_MODEL } from '../../../lib/sam';
 
 const heads3 = { heads: 3 };
@@ -11,7 +11,7 @@ describe('attentionSettings', () => {
     ['plain', { mode: 'paper', lengthScale: false, distance: null }],
     ['length-scale', { mode: 'paper', lengthScale: true, distance: null }],
     [
-      'paper',
+      'length-scale+distance',
       {
         mode: 'paper',
         lengthScale: true,
@@ -23,22 +23,22 @@ describe('attentionSettings', () => {
     expect(resolveSettings(attentionSettings(name), heads3)).toEqual(expected);
   });
 
-  it('gives another penalty to paper alone', () => {
-    const penalty = { metric: 'euclidean', slopes: 0.25, start: 3 } as const;
-    expect(attentionSettings('paper', penalty).distance).toEqual(penalty);
+  it('gives another penalty to length-scale+distance alone', () => {
+    const distance = { metric: 'euclidean', slopes: 0.25, start: 3 } as const;
+    expect(attentionSettings('length-scale+distance', distance).distance).toEqual(distance);
     for (const name of ['plain', 'length-scale', 'released-code'] as const) {
-      expect(attentionSettings(name, penalty).distance).toBeUndefined();
+      expect(attentionSettings(name, distance).distance).toBeUndefined();
     }
   });
 });
 
 describe('cells', () => {
   it('are every size with every setting, sizes changing slowest', () => {
-    expect(cellsOf([256, 512], ['plain', 'paper'])).toEqual([
+    expect(cellsOf([256, 512], ['plain', 'length-scale+distance'])).toEqual([
       { size: 256, attention: 'plain' },
-      { size: 256, attention: 'paper' },
+      { size: 256, attention: 'length-scale+distance' },
       { size: 512, attention: 'plain' },
-      { size: 512, attention: 'paper' },
+      { size: 512, attention: 'length-scale+distance' },
     ]);
   });
 
@@ -54,9 +54,9 @@ describe('cells', () => {
 
   it('are refused with slopes for another number of heads', async () => {
     const config = await modelConfig(BUNDLED_MODEL);
-    const penalty = { metric: 'manhattan', slopes: [1, 2] } as const;
-    expect(() => checkCells(cellsOf([256], ['paper']), config, penalty)).toThrow(
-      /^Attention paper at size 256: .*3 heads/,
+    const distance = { metric: 'manhattan', slopes: [1, 2] } as const;
+    expect(() => checkCells(cellsOf([256], ['length-scale+distance']), config, distance)).toThrow(
+      /^Attention length-scale\+distance at size 256: .*3 heads/,
     );
   });
 });

@@ -6,7 +6,7 @@ const path = require('node:path');
 const lib = require(process.env.BA_SAM_LIB);
 const dist = path.dirname(process.env.BA_SAM_LIB);
 const { encoderOnly, samConfig } = require(path.join(dist, 'bench/models.js'));
-const { expectedTensors } = require(path.join(dist, 'config.js'));
+const { modelTensors } = require(path.join(dist, 'model/config.js'));
 
 const config = { ...encoderOnly(samConfig('vit-b')), depth: 7, globalBlocks: [2, 5] };
 
@@ -24,7 +24,7 @@ async function main() {
   const dir = mkdtempSync(path.join(os.tmpdir(), 'ba-sam-'));
   try {
     const file = path.join(dir, 'model.safetensors');
-    const tensors = expectedTensors(config).map(({ name, shape }) => ({
+    const tensors = modelTensors(config).map(({ name, shape }) => ({
       name,
       dtype: 'f32',
       shape,

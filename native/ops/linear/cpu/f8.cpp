@@ -112,24 +112,30 @@ class LinearF8 final : public Kernel {
         out_dtype_(c.out().dtype),
         residual_(c.has(3)),
         threads_(c.threads) {
-    const auto weights = rounded_linear(c, n_, k_);
+    const bool frozen = c.is_weight(LinearOp::weight);
+    const ProductWeights weights =
+        frozen ? ProductWeights::of(rounded_linear(c, n_, k_)) : ProductWeights::rows_of_n(in_dtype_, n_, k_);
+    weight_bytes_ = frozen ? 0 : align_up(static_cast<size_t>(n_ * k_) * dtype_bytes(in_dtype_));
     for (const int64_t rows : {std::min(rows_, kPartRows), rows_ % kPartRows}) {
       if (rows == 0) continue;
       parts_.push_back(
           std::make_unique<Product>(rows, in_dtype_, out_dtype_, weights, c.has(2), op.activation, residual_));
     }
   }
-  bool owns_weight(size_t input) const override { return input == 1; }
+  bool owns_weight(size_t input) const override { return input == LinearOp::weight && weight_bytes_ == 0; }
   size_t scratch_bytes() const override {
     size_t product = 0;
     for (const auto& part : parts_) product = std::max(product, part->scratch_bytes());
-    return rounded_bytes() + product;
+    return rounded_bytes() + weight_bytes_ + product;
   }
 
   void run(const KernelIo& io) override {
     if (residual_ && io.in[3] != io.out[0]) {
       copy_parallel(io.out[0], io.in[3], static_cast<size_t>(rows_ * n_) * dtype_bytes(out_dtype_), threads_);
     }
+    // A weight that changes is rounded in every run.
+    uint8_t* const weight = io.scratch + rounded_bytes();
+    if (weight_bytes_) round_rows(weight, io.in[LinearOp::weight], in_dtype_, n_, k_, threads_);
     for (int64_t row = 0; row < rows_; row += kPartRows) {
       const int64_t rows = std::min(kPartRows, rows_ - row);
       const auto at = [row](int64_t columns, DType dtype) {
@@ -137,8 +143,8 @@ class LinearF8 final : public Kernel {
       };
       round_rows(io.scratch, static_cast<const uint8_t*>(io.in[0]) + at(k_, in_dtype_), in_dtype_, rows, k_, threads_);
       Product& product = rows == kPartRows ? *parts_.front() : *parts_.back();
-      product.run(static_cast<uint8_t*>(io.out[0]) + at(n_, out_dtype_), io.scratch,
-                  static_cast<const float*>(io.in[2]), io.scratch + rounded_bytes());
+      product.run(static_cast<uint8_t*>(io.out[0]) + at(n_, out_dtype_), io.scratch, weight,
+                  static_cast<const float*>(io.in[2]), weight + weight_bytes_);
     }
   }
 
@@ -151,6 +157,7 @@ class LinearF8 final : public Kernel {
   DType in_dtype_, out_dtype_;
   bool residual_;
   int threads_;
+  size_t weight_bytes_ = 0;                      // of a rounded weight that is not frozen
   std::vector<std::unique_ptr<Product>> parts_;  // a whole part's and the last one's
 };
 

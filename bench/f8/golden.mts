@@ -1,0 +1,79 @@
+// Embeddings of a golden encoder in every mode against the float64 reference.
+import path from 'node:path';
+import { openCheckpoint } from '../../lib/checkpoint/checkpoint.ts';
+import { type DistancePenalty, type LoadOptions, Sam } from '../../lib/index.ts';
+import { mean } from '../study/library.mts';
+
+/** What is compared: options of `Sam.load`, by name. */
+export type Modes = Readonly<Record<string, Pick<LoadOptions, 'dtype' | 'f8'>>>;
+
+/** As test/reference/make_golden.py writes it. */
+export interface GoldenCase {
+  readonly key: string;
+  readonly height: number;
+  readonly width: number;
+  readonly imageSeed: number;
+  readonly ba?: { readonly length_scale?: boolean; readonly distance?: DistancePenalty };
+}
+
+/** Relative errors of a golden encoder's embeddings, by mode. */
+export interface GoldenErrors {
+  readonly name: string;
+  readonly cases: number;
+  readonly errors: Readonly<Record<string, { readonly mean: number; readonly largest: number }>>;
+}
+
+/** The input, by the formula of test/reference/make_golden.py: [1, 3, h, w]. */
+function goldenPixels({ height, width, imageSeed }: GoldenCase): Float32Array {
+  const out = new Float32Array(3 * height * width);
+  let at = 0;
+  for (let c = 0; c < 3; c++) {
+    for (let i = 0; i < height; i++) {
+      for (let j = 0; j < width; j++) {
+        const wave = Math.sin(0.37 * (c + 1) + 0.051 * i + 0.083 * j + imageSeed);
+        out[at++] = 1.5 * wave * Math.cos(0.029 * i - 0.041 * j * (c + 1));
+      }
+    }
+  }
+  return out;
+}
+
+/** ‖a − b‖ / ‖b‖. */
+export function relativeL2(a: Float32Array, b: Float32Array): number {
+  let error = 0;
+  let norm = 0;
+  for (let i = 0; i < b.length; i++) {
+    error += (a[i] - b[i]) ** 2;
+    norm += b[i] ** 2;
+  }
+  return Math.sqrt(error / norm);
+}
+
+/** Embeddings of every case in every mode. @param folder of the golden files */
+export async function measureGolden(
+  name: string,
+  folder: string,
+  cases: readonly GoldenCase[],
+  modes: Modes,
+): Promise<GoldenErrors> {
+  const expected = await openCheckpoint(path.join(folder, `${name}.expected.safetensors`));
+  const errors: Record<string, { mean: number; largest: number }> = {};
+  for (const [mode, options] of Object.entries(modes)) {
+    const sam = await Sam.load(path.join(folder, `${name}.safetensors`), { device: 'cpu', ...options });
+    const all: number[] = [];
+    for (const one of cases) {
+      const { key, height, width, ba } = one;
+      const pixels = { pixelValues: goldenPixels(one), shape: [1, 3, height, width] as const };
+      const settings = { lengthScale: ba?.length_scale, distance: ba?.distance };
+      const { data } = await sam.encode(pixels, settings);
+      all.push(relativeL2(data, new Float32Array((await expected.read(key)).buffer)));
+    }
+    await sam.dispose();
+    errors[mode] = {
+      mean: Number(mean(all).toPrecision(3)),
+      largest: Number(Math.max(...all).toPrecision(3)),
+    };
+  }
+  await expected.close();
+  return { name, cases: cases.length, errors };
+}

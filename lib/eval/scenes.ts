@@ -1,4 +1,0 @@
-// Scenes drawn from seeds: textured shapes with exact masks, the same scene at every size.
-export { type Drawing, drawScene } from './scenes/draw';
-export { makeScene, TARGETS_PER_SCENE } from './scenes/scene';
-export { SCENE_KINDS, type Scene, type SceneKind } from './scenes/types';

@@ -1,0 +1,194 @@
+// SAM's mask decoder as a graph: two-way transformer, upscaling, hypernetworks, IoU head. Always f32: it is 0.4 % of an
+// encode, and its logits decide about single pixels.
+// Source: segment_anything/modeling/mask_decoder.py; mask_decoder() of the reference.
+import { SamError } from '../../errors';
+import { Graph, type Value } from '../../graph/graph';
+import {
+  type Activation,
+  add,
+  concat,
+  convTranspose2d,
+  layerNorm,
+  linear,
+  matmul,
+  reshape,
+  slice,
+  transpose,
+} from '../../ops';
+import { WeightScope } from '../weights';
+import type { SamDecoderConfig } from './config';
+import { denseMaskPrompts, denseNoMask, densePositions, sparsePrompts } from './prompt-encoder';
+import { type ImageProjections, projectImage, twoWayTransformer } from './two-way-transformer';
+
+const UPSCALING_EPS = 1e-6;
+
+export interface MaskDecoderOptions {
+  /** Token grid of the embedding. */
+  grid: { h: number; w: number };
+  /** Size of the encoder's input in px, padding included: coordinates are normalised by it. */
+  input: { width: number; height: number };
+  /** P, prompts per run. */
+  prompts: number;
+  /** n, tokens per prompt (points, box corners and the pad point); may be 0. */
+  tokens: number;
+  /** Whether every prompt brings a mask. */
+  maskPrompt: boolean;
+  /** Masks 1 … M−1 instead of mask 0. */
+  multimask: boolean;
+  /** Takes the outputs of `imageTokens` instead of an embedding; not with `maskPrompt`. Default false. */
+  imageTokens?: boolean;
+}
+
+/**
+ * What the decoder computes from the embedding alone, so that many prompts on one image need it once: a fifth of a
+ * prompt's time. Input: image_embeddings [1, C, Gh, Gw]. Outputs: keys [1, Gh, Gw, C] and the first layer's projections
+ * of them, key, value and query [1, Gh, Gw, C/2].
+ */
+export function imageTokens(config: SamDecoderConfig, grid: { h: number; w: number }): Graph {
+  const graph = new Graph();
+  const { keys, first } = tokensOfEmbedding(graph, config, grid);
+  for (const value of [keys, first.key, first.value, first.query]) graph.output(value);
+  return graph;
+}
+
+/**
+ * Inputs: image_embeddings [1, C, Gh, Gw], with `maskPrompt` mask_input [P, 4Gh, 4Gw, 1] (or, with `imageTokens`, that
+ * graph's outputs); then coords [P, n, 2] px and labels [P, n] i32. Outputs: low_res_logits [P, M, 4Gh, 4Gw],
+ * iou_predictions [P, M]; M = 1, or maskTokens − 1 with `multimask`.
+ */
+export function maskDecoder(config: SamDecoderConfig, options: MaskDecoderOptions): Graph {
+  const { grid, prompts, tokens, maskPrompt, multimask } = options;
+  const { dim, maskTokens } = config;
+  if (maskPrompt && options.imageTokens) {
+    throw new SamError('ERR_GRAPH', 'Expected no imageTokens with maskPrompt: masks change the keys');
+  }
+  const graph = new Graph();
+  const image = options.imageTokens
+    ? declareTokens(graph, config, grid)
+    : tokensOfEmbedding(graph, config, grid, maskPrompt ? prompts : undefined);
+  const coords = graph.input('coords', [prompts, tokens, 2]);
+  const labels = graph.input('labels', [prompts, tokens], 'i32');
+  const promptWeights = new WeightScope(graph, 'prompt_encoder.', 'f32');
+  const weights = new WeightScope(graph, 'mask_decoder.', 'f32');
+
+  const sparse = sparsePrompts(coords, labels, promptWeights, dim, options.input);
+  const asTokens = (name: string, count: number) =>
+    reshape(weights.get(`${name}.weight`, [count, dim]), [1, count, dim]);
+  const queries = concat([asTokens('iou_token', 1), asTokens('mask_tokens', maskTokens), sparse]);
+  const positions = densePositions(promptWeights, dim, grid);
+  const out = twoWayTransformer(queries, image, positions, weights.sub('transformer'), config);
+
+  const first = multimask ? 1 : 0;
+  const count = multimask ? maskTokens - 1 : 1;
+  graph.output(masks(out.queries, out.keys, first, count, weights, options, dim));
+  const iou = mlp3(slice(out.queries, 0, 1), weights.sub('iou_prediction_head'), [
+    dim,
+    config.iouDim,
+    maskTokens,
+  ]);
+  const chosen = slice(reshape(iou, [prompts, maskTokens, 1]), first, count);
+  graph.output(reshape(chosen, [prompts, count]));
+  return graph;
+}
+
+/** Every weight of prompt encoder and mask decoder: a graph with everything that another leaves out, and the other. */
+export function decoderWeights(config: SamDecoderConfig): Value[] {
+  const size = { grid: { h: 1, w: 1 }, input: { width: 1, height: 1 }, prompts: 1, tokens: 1 };
+  const graphs = [false, true].map((all) =>
+    maskDecoder(config, { ...size, maskPrompt: all, multimask: all }),
+  );
+  return [...new Map(graphs.flatMap(({ weights }) => weights.map((value) => [value.name, value]))).values()];
+}
+
+interface ImageTokens {
+  /** [1, Gh, Gw, C]; [P, Gh, Gw, C] with mask prompts. */
+  readonly keys: Value;
+  readonly first: ImageProjections;
+}
+
+/** @param masks number of mask prompts; undefined = none */
+function tokensOfEmbedding(
+  graph: Graph,
+  config: SamDecoderConfig,
+  grid: { h: number; w: number },
+  masks?: number,
+): ImageTokens {
+  const { dim } = config;
+  const embeddings = graph.input('image_embeddings', [1, dim, grid.h, grid.w]);
+  const promptWeights = new WeightScope(graph, 'prompt_encoder.', 'f32');
+  const dense =
+    masks === undefined
+      ? denseNoMask(promptWeights, dim)
+      : denseMaskPrompts(
+          graph.input('mask_input', [masks, 4 * grid.h, 4 * grid.w, 1]),
+          promptWeights,
+          config,
+        );
+  const keys = add(transpose(embeddings, 'channelsLast'), dense);
+  const placed = add(keys, densePositions(promptWeights, dim, grid));
+  const weights = new WeightScope(graph, 'mask_decoder.transformer.layers.0.', 'f32');
+  return { keys, first: projectImage(keys, placed, weights, config) };
+}
+
+/** The same as inputs. */
+function declareTokens(graph: Graph, { dim }: SamDecoderConfig, grid: { h: number; w: number }): ImageTokens {
+  const declare = (name: string, channels: number) => graph.input(name, [1, grid.h, grid.w, channels]);
+  return {
+    keys: declare('keys', dim),
+    first: {
+      key: declare('image_key', dim / 2),
+      value: declare('image_value', dim / 2),
+      query: declare('image_query', dim / 2),
+    },
+  };
+}
+
+function masks(
+  queries: Value,
+  keys: Value,
+  first: number,
+  count: number,
+  weights: WeightScope,
+  { grid, prompts }: MaskDecoderOptions,
+  dim: number,
+): Value {
+  const up = weights.sub('output_upscaling');
+  const transposed = (x: Value, name: string, input: number, out: number, activation?: Activation) =>
+    convTranspose2d(x, up.get(`${name}.weight`, [input, out, 2, 2]), {
+      bias: up.get(`${name}.bias`, [out]),
+      activation,
+    });
+  let x = transposed(keys, '0', dim, dim / 4);
+  x = layerNorm(x, ...up.norm('1', dim / 4), { eps: UPSCALING_EPS, activation: 'gelu' });
+  x = transposed(x, '3', dim / 4, dim / 8, 'gelu');
+
+  const hyper = Array.from({ length: count }, (_, i) =>
+    mlp3(slice(queries, 1 + first + i, 1), weights.sub(`output_hypernetworks_mlps.${first + i}`), [
+      dim,
+      dim,
+      dim / 8,
+    ]),
+  );
+  const pixels = reshape(x, [prompts, 16 * grid.h * grid.w, dim / 8]);
+  return reshape(matmul(joined(hyper), pixels), [prompts, count, 4 * grid.h, 4 * grid.w]);
+}
+
+// `concat` takes 8 inputs; models with more mask tokens need several.
+function joined(values: readonly Value[]): Value {
+  if (values.length === 1) return values[0];
+  if (values.length <= 8) return concat(values);
+  return concat([joined(values.slice(0, -7)), ...values.slice(-7)]);
+}
+
+/** Three linear layers with ReLU between: input → hidden → hidden → out. */
+function mlp3(
+  x: Value,
+  weights: WeightScope,
+  [input, hidden, out]: readonly [number, number, number],
+): Value {
+  const layer = (y: Value, i: number, from: number, to: number, activation?: Activation) => {
+    const { weight, bias } = weights.linear(`layers.${i}`, to, from);
+    return linear(y, weight, { bias, activation });
+  };
+  return layer(layer(layer(x, 0, input, hidden, 'relu'), 1, hidden, hidden, 'relu'), 2, hidden, out);
+}

@@ -1,0 +1,25 @@
+// The family of SAM's own image encoders, plain and with what BA-SAM's released code adds.
+import type { EncoderFamily } from '../encoder';
+import { attentionTraits, type ViTConfig } from './config';
+import { vitGraph } from './encoder';
+import { inferViT } from './infer';
+import { namings } from './names';
+
+export const vit: EncoderFamily<ViTConfig> = {
+  namings,
+  infer: inferViT,
+  graph: vitGraph,
+  attention: attentionTraits,
+  describe,
+};
+
+function describe(config: ViTConfig): [name: string, text: string][] {
+  const { depth, width, heads, headDim, patch, globalBlocks, window, hasPosEmbed, hasCoefficient } = config;
+  const rows: [string, string][] = [
+    ['encoder', `${depth} blocks, ${width} channels, ${heads} heads × ${headDim}, patch ${patch}`],
+    ['attention', `global in blocks ${globalBlocks.join(' ')}, otherwise windows of ${window} × ${window}`],
+    ['positions', hasPosEmbed ? 'absolute and relative' : 'relative'],
+  ];
+  if (hasCoefficient) rows.push(['coefficient', 'learned, one per attention layer']);
+  return rows;
+}

@@ -1,0 +1,27 @@
+// The size that an image is encoded at.
+import { z } from 'zod';
+import { MAX_LONGEST_SIDE } from '../image/resize';
+import { spelled } from './option';
+
+export const padShape = {
+  /**
+   * Pad to a square of `longestSide`, as SAM does (default). Without it each side is only rounded up to whole patches,
+   * so that a non-square image gives a non-square, smaller grid.
+   */
+  pad: spelled(
+    z.boolean(),
+    '--no-pad',
+    'round sides up to whole patches instead of padding to a square',
+  ).default(true),
+};
+
+export const inputShape = {
+  /** Length in px that the longer side of the image is scaled to, 1 … 16384. Default: the trained side (SAM: 1024). */
+  longestSide: spelled(
+    z.int().min(1).max(MAX_LONGEST_SIDE),
+    '--longest-side <px>',
+    'length of the longer side (default: the trained side)',
+  ).optional(),
+  /** Images with more pixels are refused. Default 268402689 (16383²). */
+  limitInputPixels: z.int().min(1).optional(),
+};

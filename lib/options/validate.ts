@@ -1,0 +1,78 @@
+// Option objects checked by zod, with errors in this package's words.
+import { z } from 'zod';
+import { describe, SamError } from '../errors';
+
+/** Whether a value is a typed array of this name, whichever realm made it: `instanceof` fails under Jest and vm contexts. */
+export function isTypedArray(value: unknown, name: string): boolean {
+  return ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === `[object ${name}]`;
+}
+
+/** A function that gets `A` and whose result nobody looks at. */
+export const callback = <A extends unknown[]>() =>
+  z.custom<(...args: A) => void>((value) => typeof value === 'function', { error: 'Expected function' });
+export const abortSignal = z.custom<AbortSignal>(
+  (value) => typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value,
+  { error: 'Expected AbortSignal' },
+);
+export const float32Array = z.custom<Float32Array>((value) => isTypedArray(value, 'Float32Array'), {
+  error: 'Expected Float32Array',
+});
+export const tensorData = z.custom<Float32Array | Uint16Array>(
+  (value) => isTypedArray(value, 'Float32Array') || isTypedArray(value, 'Uint16Array'),
+  { error: 'Expected Float32Array or Uint16Array (bf16 or f16)' },
+);
+/** The path of a file or folder, whether there is one or not. */
+export const filePath = z
+  .string()
+  .refine((path) => path !== '' && !path.includes('\0'), { error: 'Expected the path of a file' });
+
+/** A list of at least one value, none of them twice. */
+export const distinct = <T extends z.ZodType>(item: T) =>
+  z
+    .array(item)
+    .min(1)
+    .refine((list) => new Set(list.map(String)).size === list.length, { error: 'Expected no value twice' })
+    .readonly();
+
+/**
+ * The value as the schema sees it.
+ *
+ * @param name what the caller calls this value: begins the path in the message
+ * @throws SamError ERR_INVALID_ARGUMENT with the first problem: "Expected … for options.longestSide but received …"
+ */
+export function parse<T extends z.ZodType>(schema: T, value: unknown, name: string): z.output<T> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  const path = [name, ...issue.path.map(String)].join('.');
+  let received: unknown = value;
+  for (const key of issue.path) received = (received as Record<PropertyKey, unknown> | undefined)?.[key];
+  if (issue.code === 'unrecognized_keys') {
+    throw new SamError(
+      'ERR_INVALID_ARGUMENT',
+      `Expected known options for ${path} but received ${issue.keys.join(', ')}`,
+    );
+  }
+  const type = received === null ? 'null' : Array.isArray(received) ? 'array' : typeof received;
+  throw new SamError(
+    'ERR_INVALID_ARGUMENT',
+    `${expectation(issue)} for ${path} but received ${describe(received)} of type ${type}`,
+  );
+}
+
+/** The beginning of a message: "Expected …". */
+export function expectation(issue: z.core.$ZodIssue): string {
+  if (issue.message.startsWith('Expected')) return issue.message;
+  switch (issue.code) {
+    case 'invalid_type':
+      return `Expected ${issue.expected === 'int' ? 'integer' : issue.expected}`;
+    case 'too_small':
+      return `Expected ${issue.origin === 'array' ? 'at least' : 'number of at least'} ${issue.minimum}${issue.origin === 'array' ? ' items' : ''}`;
+    case 'too_big':
+      return `Expected ${issue.origin === 'array' ? 'at most' : 'number of at most'} ${issue.maximum}${issue.origin === 'array' ? ' items' : ''}`;
+    case 'invalid_value':
+      return `Expected one of: ${issue.values.map(String).join(', ')}`;
+    default:
+      return `Expected a valid value (${issue.message})`;
+  }
+}
