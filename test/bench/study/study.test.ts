@@ -139,11 +139,9 @@ describe('the document', () => {
 describe('npm run study', () => {
   const call = (...args: string[]) =>
     spawnSync(
-      path.join(ROOT, 'node_modules', '.bin', 'tsx'),
-      [path.join(ROOT, 'bench', 'study.mts'), ...args],
-      {
-        encoding: 'utf8',
-      },
+      process.execPath,
+      ['--import', '@oxc-node/core/register', path.join(ROOT, 'bench', 'study.mts'), ...args],
+      { encoding: 'utf8' },
     );
 
   it('explains itself, and refuses what it does not know', () => {
