@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(kTile* kTileRows)
 }
 
 template <typename T>
-void transpose(void* out, const void* in, int64_t batch, int64_t rows, int64_t columns, cudaStream_t stream) {
+void start(void* out, const void* in, int64_t batch, int64_t rows, int64_t columns, cudaStream_t stream) {
   const int64_t down = ceil_div<int64_t>(rows, kTile), across = ceil_div<int64_t>(columns, kTile);
   launch("a launch of transpose", transpose_kernel<T>, grid_for(batch * down * across, 1), dim3(kTile, kTileRows), 0,
          stream, static_cast<T*>(out), static_cast<const T*>(in), rows, columns, down, across, batch * down * across);
@@ -42,6 +42,12 @@ void transpose(void* out, const void* in, int64_t batch, int64_t rows, int64_t c
 
 }  // namespace
 
-
+void transpose(void* out, const void* in, int64_t batch, int64_t rows, int64_t columns, size_t element_bytes,
+               cudaStream_t stream) {
+  if (element_bytes == 4)
+    start<uint32_t>(out, in, batch, rows, columns, stream);
+  else
+    start<uint16_t>(out, in, batch, rows, columns, stream);
+}
 
 }  // namespace ba_sam::cuda

@@ -90,12 +90,13 @@ void add(void* out, const void* a, const void* b, BroadcastAxes axes, int64_t co
 }  // namespace
 
 // out = a + b, numpy broadcasting over equal ranks.
-KernelPtr make_add(const KernelContext& c) {
-  const BroadcastAxes axes = merged_axes(c.out().shape, c.in(0).shape, c.in(1).shape);
+KernelPtr make_kernel(const KernelContext& c, const AddOp&) {
+  const BroadcastAxes axes = merged_axes(c.out().shape, c.in(AddOp::a).shape, c.in(AddOp::b).shape);
   const DType dtype = c.out().dtype;
   const int64_t count = c.out().elements();
   return kernel([=, stream = c.backend.stream()](const KernelIo& io) {
-    dispatch(dtype, [&](auto type) { add<decltype(type)>(io.out, io.in[0], io.in[1], axes, count, stream); });
+    dispatch(dtype,
+             [&](auto type) { add<decltype(type)>(io.out[0], io.in[AddOp::a], io.in[AddOp::b], axes, count, stream); });
   });
 }
 

@@ -40,47 +40,56 @@ __global__ void __launch_bounds__(kBlockThreads)
 // x [B, H, W, I] → [B, H', W', O] with zero padding.
 class Conv2d final : public Kernel {
  public:
-  explicit Conv2d(const KernelContext& c)
-      : gemm_(c.backend.gemm()), stream_(c.backend.stream()), bias_(c, 2, c.out().dtype) {
-    const Shape &x = c.in(0).shape, &w = c.in(1).shape, &out = c.out().shape;
-    shape_ = {x[1], x[2], x[3], w[2], w[3], out[1], out[2], c.integer(0), c.integer(1)};
+  Conv2d(const KernelContext& c, const Conv2dOp& op)
+      : gemm_(c.backend.gemm()),
+        stream_(c.backend.stream()),
+        weight_(c, Conv2dOp::weight, weight_layout(c.in(Conv2dOp::weight).shape)),
+        bias_(c, Conv2dOp::bias, c.out().dtype) {
+    const Shape &x = c.in(Conv2dOp::x).shape, &w = c.in(Conv2dOp::weight).shape, &out = c.out().shape;
+    shape_ = {x[1], x[2], x[3], w[2], w[3], out[1], out[2], op.stride, op.padding};
     const int64_t taps = w[2] * w[3];
     direct_ = taps == 1 && shape_.stride == 1 && shape_.padding == 0;
-    WeightLayout layout;  // [O, I, taps] → [O, taps, I]
-    if (taps > 1) layout = {{w[0], w[1], taps}, {0, 2, 1}};
-    weight_ = c.backend.weight(c.weights, c.weight_name(1), layout);
-    call_.in_dtype = c.in(0).dtype;
+    call_.in_dtype = c.in(Conv2dOp::x).dtype;
     call_.out_dtype = c.out().dtype;
     call_.n = w[0];
     call_.k = w[1] * taps;
-    call_.w = weight_->data();
-    call_.activation = static_cast<Activation>(c.integer(2));
+    call_.activation = op.activation;
     rows_ = rows_of(out);
     row_bytes_ = call_.k * static_cast<int64_t>(dtype_bytes(call_.in_dtype));
     part_ = direct_ ? rows_ : rows_per_part(c, rows_, row_bytes_);
   }
-  bool owns_weight(size_t input) const override { return input == 1 || (input == 2 && bias_.owned()); }
-  size_t scratch_bytes() const override { return gathered_bytes() + bias_.scratch_bytes(); }
+  bool owns_weight(size_t input) const override {
+    return (input == Conv2dOp::weight && weight_.owned()) || (input == Conv2dOp::bias && bias_.owned());
+  }
+  size_t scratch_bytes() const override { return gathered_bytes() + bias_.scratch_bytes() + weight_.scratch_bytes(); }
 
   void run(const KernelIo& io) override {
-    call_.bias = bias_.get(io, io.scratch + gathered_bytes());
+    uint8_t* const after = io.scratch + gathered_bytes();
+    call_.bias = bias_.get(io, after);
+    call_.w = weight_.get(io, after + bias_.scratch_bytes());
     for (int64_t row = 0; row < rows_; row += part_) {
       call_.m = std::min(part_, rows_ - row);
       if (!direct_) dispatch(call_.in_dtype, [&](auto type) { gather<decltype(type)>(io, row); });
-      call_.x = direct_ ? io.in[0] : io.scratch;
-      call_.out = at_row(io.out, row, call_.n, call_.out_dtype);
+      call_.x = direct_ ? io.in[Conv2dOp::x] : io.scratch;
+      call_.out = at_row(io.out[0], row, call_.n, call_.out_dtype);
       gemm_.run(call_);
     }
   }
 
  private:
+  // [O, I, taps] → [O, taps, I]
+  static WeightLayout weight_layout(const Shape& w) {
+    const int64_t taps = w[2] * w[3];
+    return taps > 1 ? WeightLayout{{w[0], w[1], taps}, {0, 2, 1}} : WeightLayout{};
+  }
+
   size_t gathered_bytes() const { return direct_ ? 0 : align_up(static_cast<size_t>(part_ * row_bytes_)); }
 
   template <typename T>
   void gather(const KernelIo& io, int64_t first) const {
     const auto start = [&](auto kernel, int64_t packs) {
       launch("a launch of conv2d", kernel, grid_for(packs), dim3(kBlockThreads), 0, stream_,
-             reinterpret_cast<T*>(io.scratch), static_cast<const T*>(io.in[0]), shape_, first, packs);
+             reinterpret_cast<T*>(io.scratch), static_cast<const T*>(io.in[Conv2dOp::x]), shape_, first, packs);
     };
     const int64_t elements = call_.m * call_.k;
     const bool small = std::max(elements, rows_) < (int64_t{1} << 31);
@@ -92,18 +101,18 @@ class Conv2d final : public Kernel {
 
   Gemm& gemm_;
   cudaStream_t stream_;
+  Weight weight_;
   Bias bias_;
   ConvShape shape_ = {};
   bool direct_ = false;
   int64_t rows_ = 0, row_bytes_ = 0, part_ = 0;
-  std::shared_ptr<const Memory> weight_;
   GemmCall call_;
 };
 
 }  // namespace
 
-KernelPtr make_conv2d(const KernelContext& c) {
-  return std::make_unique<Conv2d>(c);
+KernelPtr make_kernel(const KernelContext& c, const Conv2dOp& op) {
+  return std::make_unique<Conv2d>(c, op);
 }
 
 }  // namespace ba_sam::cuda

@@ -43,29 +43,30 @@ __global__ void __launch_bounds__(kBlockThreads)
 // bias and activation are in: one rounding.
 class ConvTranspose2d final : public Kernel {
  public:
-  explicit ConvTranspose2d(const KernelContext& c)
-      : gemm_(c.backend.gemm()), stream_(c.backend.stream()), out_dtype_(c.out().dtype) {
-    const Shape &x = c.in(0).shape, &w = c.in(1).shape;
+  ConvTranspose2d(const KernelContext& c, const ConvTranspose2dOp& op)
+      : gemm_(c.backend.gemm()),
+        stream_(c.backend.stream()),
+        weight_(c, ConvTranspose2dOp::weight, weight_layout(c.in(ConvTranspose2dOp::weight).shape)),
+        out_dtype_(c.out().dtype),
+        activation_(op.activation) {
+    const Shape &x = c.in(ConvTranspose2dOp::x).shape, &w = c.in(ConvTranspose2dOp::weight).shape;
     const int64_t taps = w[2] * w[3];
     shape_ = {x[1], x[2], w[1], w[2]};
-    WeightLayout layout = {{w[0], w[1], taps}, {2, 1, 0}};  // [I, O, taps] → [taps, O, I]
-    weight_ = c.backend.weight(c.weights, c.weight_name(1), layout);
-    activation_ = static_cast<Activation>(c.integer(0));
-    call_.in_dtype = c.in(0).dtype;
+    call_.in_dtype = c.in(ConvTranspose2dOp::x).dtype;
     call_.out_dtype = DType::f32;
     call_.n = taps * w[1];
     call_.k = w[0];
-    call_.w = weight_->data();
     rows_ = rows_of(x);
     part_ = rows_per_part(c, rows_, call_.n * static_cast<int64_t>(sizeof(float)));
   }
-  bool owns_weight(size_t input) const override { return input == 1; }
-  size_t scratch_bytes() const override { return static_cast<size_t>(part_ * call_.n) * sizeof(float); }
+  bool owns_weight(size_t input) const override { return input == ConvTranspose2dOp::weight && weight_.owned(); }
+  size_t scratch_bytes() const override { return product_bytes() + weight_.scratch_bytes(); }
 
   void run(const KernelIo& io) override {
+    call_.w = weight_.get(io, io.scratch + product_bytes());
     for (int64_t row = 0; row < rows_; row += part_) {
       call_.m = std::min(part_, rows_ - row);
-      const auto* x = static_cast<const uint8_t*>(io.in[0]);
+      const auto* x = static_cast<const uint8_t*>(io.in[ConvTranspose2dOp::x]);
       call_.x = x + row * call_.k * static_cast<int64_t>(dtype_bytes(call_.in_dtype));
       call_.out = io.scratch;
       gemm_.run(call_);
@@ -74,12 +75,17 @@ class ConvTranspose2d final : public Kernel {
   }
 
  private:
+  // [I, O, taps] → [taps, O, I]
+  static WeightLayout weight_layout(const Shape& w) { return {{w[0], w[1], w[2] * w[3]}, {2, 1, 0}}; }
+
+  size_t product_bytes() const { return align_up(static_cast<size_t>(part_ * call_.n) * sizeof(float)); }
+
   template <typename T>
   void scatter(const KernelIo& io, int64_t first) const {
     const auto start = [&](auto kernel, int64_t packs) {
       launch("a launch of convTranspose2d", kernel, grid_for(packs), dim3(kBlockThreads), 0, stream_,
-             static_cast<T*>(io.out), reinterpret_cast<const float*>(io.scratch), static_cast<const float*>(io.in[2]),
-             shape_, first, packs, activation_);
+             static_cast<T*>(io.out[0]), reinterpret_cast<const float*>(io.scratch),
+             static_cast<const float*>(io.in[ConvTranspose2dOp::bias]), shape_, first, packs, activation_);
     };
     const int64_t elements = call_.m * call_.n;
     const bool small = std::max(elements, rows_) < (int64_t{1} << 31);
@@ -91,18 +97,18 @@ class ConvTranspose2d final : public Kernel {
 
   Gemm& gemm_;
   cudaStream_t stream_;
+  Weight weight_;
   DType out_dtype_;
+  Activation activation_;
   ScatterShape shape_ = {};
-  Activation activation_ = Activation::none;
   int64_t rows_ = 0, part_ = 0;
-  std::shared_ptr<const Memory> weight_;
   GemmCall call_;
 };
 
 }  // namespace
 
-KernelPtr make_conv_transpose2d(const KernelContext& c) {
-  return std::make_unique<ConvTranspose2d>(c);
+KernelPtr make_kernel(const KernelContext& c, const ConvTranspose2dOp& op) {
+  return std::make_unique<ConvTranspose2d>(c, op);
 }
 
 }  // namespace ba_sam::cuda

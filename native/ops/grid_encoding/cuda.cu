@@ -24,11 +24,12 @@ __global__ void __launch_bounds__(kBlockThreads)
 }  // namespace
 
 // → [1, Gh, Gw, 2F]: the encoding of every cell's centre.
-KernelPtr make_grid_encoding(const KernelContext& c) {
-  const int64_t gh = c.out().shape[1], gw = c.out().shape[2], features = c.in(0).shape[1];
+KernelPtr make_kernel(const KernelContext& c, const GridEncodingOp&) {
+  const int64_t gh = c.out().shape[1], gw = c.out().shape[2], features = c.in(GridEncodingOp::gaussian).shape[1];
   return kernel([=, stream = c.backend.stream()](const KernelIo& io) {
     launch("a launch of gridEncoding", grid_encoding_kernel, grid_for(gh * gw * features), dim3(kBlockThreads), 0,
-           stream, static_cast<float*>(io.out), floats(io.in[0]), gh, gw, features);
+           stream, static_cast<float*>(io.out[0]), static_cast<const float*>(io.in[GridEncodingOp::gaussian]), gh, gw,
+           features);
   });
 }
 

@@ -64,18 +64,17 @@ __global__ void __launch_bounds__(kBlockThreads)
 // pixels → tokens [B, Gh, Gw, C] f32: a P×P convolution with stride P; positions are what it is added to.
 class PatchEmbed final : public Kernel {
  public:
-  explicit PatchEmbed(const KernelContext& c)
-      : gemm_(c.backend.gemm()), stream_(c.backend.stream()), bytes_(c.in(0).dtype == DType::u8) {
-    const Shape &x = c.in(0).shape, &w = c.in(1).shape, &out = c.out().shape;
-    c.weight_name(1);
+  PatchEmbed(const KernelContext& c, const PatchEmbedOp& op)
+      : gemm_(c.backend.gemm()), stream_(c.backend.stream()), bytes_(c.in(PatchEmbedOp::pixels).dtype == DType::u8) {
+    const Shape &x = c.in(PatchEmbedOp::pixels).shape, &w = c.in(PatchEmbedOp::weight).shape, &out = c.out().shape;
     images_ = x[0];
     tokens_ = out[1] * out[2];
     shape_ = {w[1], bytes_ ? x[1] : x[2], bytes_ ? x[2] : x[3], w[2], out[2]};
     for (size_t i = 0; bytes_ && i < 3; ++i) {
-      normalisation_.mean[i] = static_cast<float>(c.attribute(i));
-      normalisation_.deviation[i] = static_cast<float>(c.attribute(i + 3));
+      normalisation_.mean[i] = static_cast<float>(op.pixel_mean[i]);
+      normalisation_.deviation[i] = static_cast<float>(op.pixel_std[i]);
     }
-    call_.in_dtype = c.in(1).dtype;
+    call_.in_dtype = c.in(PatchEmbedOp::weight).dtype;
     call_.out_dtype = DType::f32;
     call_.n = w[0];
     call_.k = w[1] * w[2] * w[3];
@@ -86,14 +85,15 @@ class PatchEmbed final : public Kernel {
 
   void run(const KernelIo& io) override {
     call_.x = io.scratch;
-    call_.w = io.in[1];
-    call_.bias = io.in[2];
+    call_.w = io.in[PatchEmbedOp::weight];
+    call_.bias = io.in[PatchEmbedOp::bias];
+    const auto* positions = static_cast<const float*>(io.in[PatchEmbedOp::positions]);
     for (int64_t image = 0; image < images_; ++image) {
       for (int64_t token = 0; token < tokens_; token += part_) {
         call_.m = std::min(part_, tokens_ - token);
         dispatch(call_.in_dtype, [&](auto type) { gather<decltype(type)>(io, image, token); });
-        call_.residual = io.in[3] ? static_cast<const float*>(io.in[3]) + token * call_.n : nullptr;
-        call_.out = at_row(io.out, image * tokens_ + token, call_.n, DType::f32);
+        call_.residual = positions ? positions + token * call_.n : nullptr;
+        call_.out = at_row(io.out[0], image * tokens_ + token, call_.n, DType::f32);
         gemm_.run(call_);
       }
     }
@@ -108,12 +108,14 @@ class PatchEmbed final : public Kernel {
     const char* name = "a launch of patchEmbed";
     if (bytes_) {
       launch(name, small ? gather_bytes_kernel<T, uint32_t> : gather_bytes_kernel<T, uint64_t>, grid_for(elements),
-             dim3(kBlockThreads), 0, stream_, rows, static_cast<const uint8_t*>(io.in[0]) + image * pixels,
-             static_cast<const int32_t*>(io.in[4]) + 2 * image, normalisation_, shape_, first, elements);
+             dim3(kBlockThreads), 0, stream_, rows,
+             static_cast<const uint8_t*>(io.in[PatchEmbedOp::pixels]) + image * pixels,
+             static_cast<const int32_t*>(io.in[PatchEmbedOp::content]) + 2 * image, normalisation_, shape_, first,
+             elements);
     } else {
       launch(name, small ? gather_patches_kernel<T, uint32_t> : gather_patches_kernel<T, uint64_t>, grid_for(elements),
-             dim3(kBlockThreads), 0, stream_, rows, static_cast<const float*>(io.in[0]) + image * pixels, shape_, first,
-             elements);
+             dim3(kBlockThreads), 0, stream_, rows,
+             static_cast<const float*>(io.in[PatchEmbedOp::pixels]) + image * pixels, shape_, first, elements);
     }
   }
 
@@ -128,8 +130,8 @@ class PatchEmbed final : public Kernel {
 
 }  // namespace
 
-KernelPtr make_patch_embed(const KernelContext& c) {
-  return std::make_unique<PatchEmbed>(c);
+KernelPtr make_kernel(const KernelContext& c, const PatchEmbedOp& op) {
+  return std::make_unique<PatchEmbed>(c, op);
 }
 
 }  // namespace ba_sam::cuda

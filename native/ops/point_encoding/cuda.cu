@@ -44,15 +44,18 @@ __global__ void __launch_bounds__(kBlockThreads)
 }  // namespace
 
 // coords [P, n, 2] px, labels [P, n] → [P, n, 2F].
-KernelPtr make_point_encoding(const KernelContext& c) {
-  const int64_t points = c.in(0).shape[0] * c.in(0).shape[1], features = c.in(2).shape[1];
-  const double width = c.attribute(0), height = c.attribute(1);
+KernelPtr make_kernel(const KernelContext& c, const PointEncodingOp& op) {
+  const int64_t points = c.out().shape[0] * c.out().shape[1], features = c.in(PointEncodingOp::gaussian).shape[1];
+  const auto width = static_cast<double>(op.input.width), height = static_cast<double>(op.input.height);
   return kernel([=, stream = c.backend.stream()](const KernelIo& io) {
-    const Embeddings embeddings = {floats(io.in[3]),
-                                   {floats(io.in[4]), floats(io.in[5]), floats(io.in[6]), floats(io.in[7])}};
+    const auto floats = [&io](size_t i) { return static_cast<const float*>(io.in[i]); };
+    const Embeddings embeddings = {floats(PointEncodingOp::not_a_point),
+                                   {floats(PointEncodingOp::background), floats(PointEncodingOp::foreground),
+                                    floats(PointEncodingOp::box_top_left), floats(PointEncodingOp::box_bottom_right)}};
     launch("a launch of pointEncoding", point_encoding_kernel, grid_for(points * features), dim3(kBlockThreads), 0,
-           stream, static_cast<float*>(io.out), floats(io.in[0]), static_cast<const int32_t*>(io.in[1]),
-           floats(io.in[2]), embeddings, points, features, width, height);
+           stream, static_cast<float*>(io.out[0]), floats(PointEncodingOp::coords),
+           static_cast<const int32_t*>(io.in[PointEncodingOp::labels]), floats(PointEncodingOp::gaussian), embeddings,
+           points, features, width, height);
   });
 }
 

@@ -53,13 +53,14 @@ __global__ void __launch_bounds__(kBlockThreads)
 }  // namespace
 
 // [1, S, S', C] → [1, Gh, Gw, C].
-KernelPtr make_resize_positions(const KernelContext& c) {
-  const int64_t in_h = c.in(0).shape[1], in_w = c.in(0).shape[2], channels = c.in(0).shape[3];
+KernelPtr make_kernel(const KernelContext& c, const ResizePositionsOp&) {
+  const Shape& in = c.in(ResizePositionsOp::positions).shape;
+  const int64_t in_h = in[1], in_w = in[2], channels = in[3];
   const int64_t out_h = c.out().shape[1], out_w = c.out().shape[2];
   return kernel([=, stream = c.backend.stream()](const KernelIo& io) {
     launch("a launch of resizePositions", resize_positions_kernel, grid_for(out_h * out_w * channels),
-           dim3(kBlockThreads), 0, stream, static_cast<float*>(io.out), floats(io.in[0]), in_h, in_w, out_h, out_w,
-           channels);
+           dim3(kBlockThreads), 0, stream, static_cast<float*>(io.out[0]),
+           static_cast<const float*>(io.in[ResizePositionsOp::positions]), in_h, in_w, out_h, out_w, channels);
   });
 }
 

@@ -33,11 +33,14 @@ __global__ void __launch_bounds__(kBlockThreads)
 
 }  // namespace
 
-KernelPtr make_resize_rel_pos(const KernelContext& c) {
-  const int64_t in_length = c.in(0).shape[0], out_length = c.out().shape[0], channels = c.in(0).shape[1];
+// [L, D] → coefficient · [L', D].
+KernelPtr make_kernel(const KernelContext& c, const ResizeRelPosOp&) {
+  const Shape& table = c.in(ResizeRelPosOp::table).shape;
+  const int64_t in_length = table[0], out_length = c.out().shape[0], channels = table[1];
   return kernel([=, stream = c.backend.stream()](const KernelIo& io) {
     launch("a launch of resizeRelPos", resize_rel_pos_kernel, grid_for(out_length * channels), dim3(kBlockThreads), 0,
-           stream, static_cast<float*>(io.out), floats(io.in[0]), floats(io.in[1]), in_length, out_length, channels);
+           stream, static_cast<float*>(io.out[0]), static_cast<const float*>(io.in[ResizeRelPosOp::table]),
+           static_cast<const float*>(io.in[ResizeRelPosOp::coefficient]), in_length, out_length, channels);
   });
 }
 

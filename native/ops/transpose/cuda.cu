@@ -5,17 +5,15 @@
 namespace ba_sam::cuda {
 
 // [B, …, C] ↔ [B, C, …].
-KernelPtr make_transpose(const KernelContext& c) {
-  const Shape& x = c.in(0).shape;
-  const int64_t batch = x[0], channels = c.integer(0) ? x.back() : x[1];
-  const int64_t other = c.in(0).elements() / (batch * channels);
-  const int64_t rows = c.integer(0) ? other : channels, columns = c.integer(0) ? channels : other;
-  const bool wide = dtype_bytes(c.out().dtype) == 4;
+KernelPtr make_kernel(const KernelContext& c, const TransposeOp& op) {
+  const Value& x = c.in(TransposeOp::x);
+  const bool first = op.to == ChannelOrder::channels_first;
+  const int64_t batch = x.shape[0], channels = first ? x.shape.back() : x.shape[1];
+  const int64_t other = x.elements() / (batch * channels);
+  const int64_t rows = first ? other : channels, columns = first ? channels : other;
+  const size_t element_bytes = dtype_bytes(x.dtype);
   return kernel([=, stream = c.backend.stream()](const KernelIo& io) {
-    if (wide)
-      transpose<uint32_t>(io.out, io.in[0], batch, rows, columns, stream);
-    else
-      transpose<uint16_t>(io.out, io.in[0], batch, rows, columns, stream);
+    transpose(io.out[0], io.in[TransposeOp::x], batch, rows, columns, element_bytes, stream);
   });
 }
 

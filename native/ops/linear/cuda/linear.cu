@@ -8,23 +8,23 @@ namespace {
 // out [..., N] = activation(x [..., K] · weightᵀ + bias) + residual.
 class Linear final : public Kernel {
  public:
-  explicit Linear(const KernelContext& c) : gemm_(c.backend.gemm()), bias_(c, 2, c.out().dtype) {
-    c.weight_name(1);  // a matrix that is no weight is refused, as on every backend
-    call_.in_dtype = c.in(0).dtype;
+  Linear(const KernelContext& c, const LinearOp& op)
+      : gemm_(c.backend.gemm()), bias_(c, LinearOp::bias, c.out().dtype) {
+    call_.in_dtype = c.in(LinearOp::x).dtype;
     call_.out_dtype = c.out().dtype;
-    call_.m = rows_of(c.in(0).shape);
-    call_.n = c.in(1).shape[0];
-    call_.k = c.in(1).shape[1];
-    call_.activation = static_cast<Activation>(c.integer(0));
+    call_.m = rows_of(c.in(LinearOp::x).shape);
+    call_.n = c.in(LinearOp::weight).shape[0];
+    call_.k = c.in(LinearOp::weight).shape[1];
+    call_.activation = op.activation;
   }
-  bool owns_weight(size_t input) const override { return input == 2 && bias_.owned(); }
+  bool owns_weight(size_t input) const override { return input == LinearOp::bias && bias_.owned(); }
   size_t scratch_bytes() const override { return bias_.scratch_bytes(); }
   void run(const KernelIo& io) override {
-    call_.x = io.in[0];
-    call_.w = io.in[1];
+    call_.x = io.in[LinearOp::x];
+    call_.w = io.in[LinearOp::weight];
     call_.bias = bias_.get(io, io.scratch);
-    call_.residual = io.in[3];
-    call_.out = io.out;
+    call_.residual = io.in[LinearOp::residual];
+    call_.out = io.out[0];
     gemm_.run(call_);
   }
 
@@ -36,9 +36,9 @@ class Linear final : public Kernel {
 
 }  // namespace
 
-KernelPtr make_linear(const KernelContext& c) {
-  if (linear_is_f8(c.node)) return make_linear_f8(c);
-  return std::make_unique<Linear>(c);
+KernelPtr make_kernel(const KernelContext& c, const LinearOp& op) {
+  if (op.f8) return make_linear_f8(c, op);
+  return std::make_unique<Linear>(c, op);
 }
 
 }  // namespace ba_sam::cuda
