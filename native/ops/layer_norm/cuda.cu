@@ -22,13 +22,14 @@ __device__ __forceinline__ float sum_over(float value, int lanes) {
   return value;
 }
 
-__device__ __forceinline__ void store_statistics(float* means, float* rstds, int64_t row, float mean, float rstd) {
-  if (means) means[row] = mean;
-  if (rstds) rstds[row] = rstd;
-}
+// As many as registers allow without spills (scripts/check-cuda-kernels.mjs): ptxas aims for one more with four vectors.
+template <int kVectors>
+constexpr int kBlocksPerSm = kVectors == 1   ? 5
+                             : kVectors == 3 ? 4
+                                             : 3;
 
 template <typename In, typename Out, int kVectors>
-__global__ void __launch_bounds__(kBlockThreads)
+__global__ void __launch_bounds__(kBlockThreads, kBlocksPerSm<kVectors>)
     layer_norm_kernel(Out* out, float* means, float* rstds, const In* x, const float* weight, const float* bias,
                       int64_t rows, int channels, float eps, Activation activation, int lanes) {
   const int lane = threadIdx.x % 32, member = lane % lanes, rows_per_warp = 32 / lanes;
@@ -62,7 +63,6 @@ __global__ void __launch_bounds__(kBlockThreads)
       }
     }
     const float rstd = 1.0f / sqrtf(sum_over(squares, lanes) / static_cast<float>(channels) + eps);
-    if (valid && member == 0) store_statistics(means, rstds, row, mean, rstd);
 #pragma unroll
     for (int v = 0; v < kVectors; ++v) {
       const int c = (v * lanes + member) * kPack;
@@ -74,6 +74,11 @@ __global__ void __launch_bounds__(kBlockThreads)
         y.v[i] = from_float<Out>(activate(values[v][i] * rstd * w.v[i] + b.v[i], activation));
       }
       store_pack(out + row * channels + c, y);
+    }
+    // Last, because the compiler moves no load over a store.
+    if (valid && member == 0) {
+      if (means) means[row] = mean;
+      if (rstds) rstds[row] = rstd;
     }
   }
 }
@@ -88,12 +93,13 @@ __global__ void __launch_bounds__(kBlockThreads)
     float sum = 0, squares = 0;
     for (int64_t c = lane; c < channels; c += 32) sum += to_float(in[c]);
     const float mean = sum_over(sum, 32) / static_cast<float>(channels);
+    if (means && lane == 0) means[row] = mean;
     for (int64_t c = lane; c < channels; c += 32) {
       const float d = to_float(in[c]) - mean;
       squares += d * d;
     }
     const float rstd = 1.0f / sqrtf(sum_over(squares, 32) / static_cast<float>(channels) + eps);
-    if (lane == 0) store_statistics(means, rstds, row, mean, rstd);
+    if (rstds && lane == 0) rstds[row] = rstd;
     for (int64_t c = lane; c < channels; c += 32) {
       const float y = (to_float(in[c]) - mean) * rstd * weight[c] + bias[c];
       out[row * channels + c] = from_float<Out>(activate(y, activation));
