@@ -22,15 +22,16 @@ bool is_optional(const OperandInfo& operand) {
   return operand.presence == Presence::optional || operand.presence == Presence::accumulated;
 }
 
-void test_valid_graph(Op op) {
+// Whether it is one node of the op; nothing else can be asked of another graph.
+bool test_valid_graph(Op op) {
   const OpInfo& info = op_info(op);
   const GraphSpec spec = valid_graph(op);
   const std::string error = error_of([&] { decode(spec); });
   check(op, error.empty(), "the valid graph decodes: " + error);
-  if (!error.empty()) return;
+  const bool one = spec.nodes.size() == 1 && spec.nodes[0].op == info.name;
+  check(op, one, "the valid graph is one node of it");
+  if (!one || !error.empty()) return false;
   const Graph graph = decode(spec);
-  check(op, graph.nodes.size() == 1 && graph.nodes[0].kind() == op, "the valid graph is one node of it");
-  if (graph.nodes.empty()) return;
   const Node& node = graph.nodes[0];
   for (size_t i = 0; i < info.inputs.size(); ++i) {
     check(op, node.has_input(i), std::string(info.inputs[i].name) + " is there in the valid graph");
@@ -38,6 +39,7 @@ void test_valid_graph(Op op) {
   for (size_t i = 0; i < info.outputs.size(); ++i) {
     check(op, node.has_output(i), std::string(info.outputs[i].name) + " is there in the valid graph");
   }
+  return true;
 }
 
 void test_broken_cases(Op op) {
@@ -68,7 +70,8 @@ void test_reference(Op op, Random& random) {
     check(op, outputs.size() == info.outputs.size(), "the loop gives every output");
     for (size_t i = 0; i < outputs.size() && i < info.outputs.size(); ++i) {
       const std::string name = info.outputs[i].name;
-      check(op, outputs[i].size() == static_cast<size_t>(f.graph.output(node, i).elements()),
+      const bool asked = node.has_output(i);
+      check(op, asked && outputs[i].size() == static_cast<size_t>(f.graph.output(node, i).elements()),
             "the loop gives all of " + name);
       bool all_zero = true;
       for (double x : outputs[i]) all_zero = all_zero && x == 0;
@@ -125,7 +128,7 @@ int main() {
   Random random(1);
   for (uint8_t i = 0; i < kOpCount; ++i) {
     const auto op = static_cast<Op>(i);
-    test_valid_graph(op);
+    if (!test_valid_graph(op)) continue;
     test_broken_cases(op);
     test_reference(op, random);
     test_random_instances(op, random);
