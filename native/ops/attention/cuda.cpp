@@ -1,11 +1,11 @@
-// The graph's attention in terms of the fused kernels (attention.h).
+// The graph's attention in terms of the fused kernels (cuda/attention.h), which are built without it, too.
 #include <algorithm>
 #include <array>
 
-#include "../../../backends/cuda/backend.h"
-#include "../../../backends/cuda/kernels.h"
-#include "../call.h"
-#include "attention.h"
+#include "../../backends/cuda/backend.h"
+#include "../../backends/cuda/kernels.h"
+#include "call.h"
+#include "cuda/attention.h"
 
 namespace ba_sam::cuda {
 namespace {
