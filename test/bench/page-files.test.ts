@@ -92,7 +92,7 @@ describe('bench/page.mts', () => {
   const run = (...args: string[]) =>
     spawnSync(
       process.execPath,
-      ['--import', '@oxc-node/core/register', path.join(ROOT, 'bench', 'page.mts'), ...args],
+      ['--import', 'jiti/register', path.join(ROOT, 'bench', 'page.mts'), ...args],
       {
         encoding: 'utf8',
       },
