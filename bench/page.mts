@@ -4,7 +4,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { CHARTS, type Files, PAGE, pageFiles } from './page/document.mts';
 import { type PageResults, readResults } from './page/results.mts';
-import { RESULTS, ROOT } from './study/library.mjs';
+import { RESULTS, ROOT } from './study/library.mts';
 
 const USAGE = `npm run bench:page                   write docs/performance.md and docs/performance/*.svg
 npm run bench:page -- --check        fail when they are not what the newest results give

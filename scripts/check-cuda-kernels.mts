@@ -1,5 +1,5 @@
 // Compiles every .cu for every architecture and reads what came out; needs nvcc but no GPU:
-//   npx tsx scripts/check-cuda-kernels.mts [--arch 80,90] [--update] [--table] [--source FILE]…
+//   npm run check:cuda -- [--arch 80,90] [--update] [--table] [--source FILE]…
 // A kernel fails when it spills, has a stack frame, touches local memory, when ptxas says that it serialises, when it is
 // named after mma but has no tensor-core instruction, when ptxas has undone the intra-warpgroup overlap of the kernel for
 // sm_90a, or when it takes more than 8 registers over the baseline

@@ -1,6 +1,6 @@
 // Compiles the CPU backend against the oneDNN 3.x of ONEDNN_ROOT and runs random graphs of every op on it, beside the
 // ordinary build: for machines that have 2.6 and a 3.x of their own.
-//   ONEDNN_ROOT=/opt/onednn npx tsx scripts/check-onednn3.mts [--build-only]
+//   ONEDNN_ROOT=/opt/onednn npm run check:onednn3 [-- --build-only]
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { findOneDnn } from './find-onednn.mjs';

@@ -1,5 +1,5 @@
 // Builds and runs test/cuda/*_test.cpp against the host emulation, which has tests of its own (cuda-emulation.mts):
-//   npx tsx scripts/cuda-tests.mts [--asan] [name…]
+//   npm run test:cuda -- [--asan] [name…]
 // Objects are shared with `npm run build:cuda -- --emulated`. Each program prints "N passed, N failed"; the sums close the
 // output. On a GPU the same programs are built by `npm run build:cuda -- --tests`.
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';

@@ -1,5 +1,5 @@
 // Builds and runs test/native/*_test.cpp against the native library without Node:
-//   npx tsx scripts/native-tests.mts [--asan] [name…]
+//   npm run test:native -- [--asan] [name…]
 // Each program prints "N passed, N failed"; the sums close the output.
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';

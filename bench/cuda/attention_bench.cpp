@@ -133,6 +133,7 @@ void run(const Shape& s, const Bias& bias, DType dtype, double seconds, const st
     p.pad_k = pad->data();
     p.pad_v = pad->data() + static_cast<size_t>(width) * size;
   }
+  p.has_rel_pos = bias.rel;
   if (bias.rel) {
     p.rel_h = reinterpret_cast<const float*>(rel_h->data());
     p.rel_w = reinterpret_cast<const float*>(rel_w->data());
@@ -143,10 +144,12 @@ void run(const Shape& s, const Bias& bias, DType dtype, double seconds, const st
   const DeviceMemory workspace(0, std::max<size_t>(workspace_bytes, 256), "workspace");
   const uint8_t* k = fused ? q->data() + static_cast<size_t>(width) * size : kv->data();
   const uint8_t* v = k + static_cast<size_t>(fused ? width : p.k_tokens * width) * size;
-  const auto call = [&] {
-    ba_sam::cuda::attention_forward(out.data(), 0, width, {q->data(), 0, stride}, {k, 0, stride}, {v, 0, stride}, p,
-                                    workspace.data(), nullptr);
-  };
+  p.q = {q->data(), 0, stride};
+  p.k = {k, 0, stride};
+  p.v = {v, 0, stride};
+  p.out = {out.data(), 0, width};
+  p.workspace = workspace.data();
+  const auto call = [&] { ba_sam::cuda::attention_forward(p, nullptr); };
   if (seconds == 0) {
     call();
     call();

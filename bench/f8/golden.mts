@@ -1,8 +1,8 @@
 // Embeddings of a golden encoder in every mode against the float64 reference.
 import path from 'node:path';
 import { openCheckpoint } from '../../lib/checkpoint/checkpoint.ts';
-import { type DistancePenalty, type LoadOptions, Sam } from '../../lib/index.ts';
-import { mean } from '../study/library.mts';
+import type { DistancePenalty, LoadOptions } from '../../lib/index.ts';
+import { compiledLibrary, mean } from '../study/library.mts';
 
 /** What is compared: options of `Sam.load`, by name. */
 export type Modes = Readonly<Record<string, Pick<LoadOptions, 'dtype' | 'f8'>>>;
@@ -57,6 +57,7 @@ export async function measureGolden(
   modes: Modes,
 ): Promise<GoldenErrors> {
   const expected = await openCheckpoint(path.join(folder, `${name}.expected.safetensors`));
+  const { Sam } = compiledLibrary();
   const errors: Record<string, { mean: number; largest: number }> = {};
   for (const [mode, options] of Object.entries(modes)) {
     const sam = await Sam.load(path.join(folder, `${name}.safetensors`), { device: 'cpu', ...options });

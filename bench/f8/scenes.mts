@@ -1,6 +1,6 @@
 // The bundled model on drawn scenes: how far embeddings move from those in f32, and what becomes of the masks.
-import { Sam, ZERO_SHOT } from '../../lib/index.ts';
-import { mean, PROMPTS, progress, round } from '../study/library.mts';
+import type { Sam } from '../../lib/index.ts';
+import { compiledLibrary, mean, PROMPTS, progress, round } from '../study/library.mts';
 import { encodeOptions, forEachEmbedding } from '../study/measure.mts';
 import type { PromptName } from '../study/types.mts';
 import { type Modes, relativeL2 } from './golden.mts';
@@ -39,6 +39,7 @@ export async function measureScenes(
   factors: readonly number[],
   modes: Modes,
 ): Promise<SceneMeans[]> {
+  const { Sam, ZERO_SHOT } = compiledLibrary();
   const models = new Map<string, Sam>();
   for (const [mode, options] of Object.entries(modes))
     models.set(mode, await Sam.load(undefined, { device: 'cpu', ...options }));

@@ -3,8 +3,8 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import sharp from 'sharp';
 import { overlay } from '../../lib/image/masks.ts';
-import { type Prompt, type RgbImage, Sam } from '../../lib/index.ts';
-import { FACTORS, PROMPTS } from './library.mts';
+import type { Prompt, RgbImage } from '../../lib/index.ts';
+import { compiledLibrary, FACTORS, PROMPTS } from './library.mts';
 import { encodeOptions, promptsAt, rawImage, scenePrompts } from './measure.mts';
 import { drawScene, makeScene, type SceneKind } from './scenes/index.ts';
 import type { Study } from './types.mts';
@@ -60,7 +60,7 @@ export async function writeExamples(
   { firstSeed, kinds, settings }: Pick<Study, 'firstSeed' | 'kinds' | 'settings'>,
 ): Promise<Picture[]> {
   await mkdir(folder, { recursive: true });
-  const sam = await Sam.load();
+  const sam = await compiledLibrary().Sam.load();
   const written: Picture[] = [];
   try {
     for (let i = 0; i < kinds.length; i++) {

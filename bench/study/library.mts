@@ -1,14 +1,25 @@
 // What all parts of the study share: sizes, seeds, results and where they come from.
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { DistancePenalty } from '../../lib/index.ts';
+import type * as library from '../../lib/index.ts';
 import type { Provenance, Time } from './types.mts';
 
 export const ROOT = path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url))));
 export const RESULTS = path.join(ROOT, 'bench', 'results');
+
+const require = createRequire(import.meta.url);
+
+/**
+ * The compiled library: with its sources as ES modules it would not find its addon and its model, which lie beside a
+ * CommonJS module's `__dirname`. What needs neither is imported as source.
+ */
+export function compiledLibrary(): typeof library {
+  return require(path.join(ROOT, 'dist', 'index.js'));
+}
 
 /** Sizes relative to the trained side. */
 export const FACTORS = [1, 1.5, 2, 3, 4];
@@ -36,7 +47,7 @@ export function latestResult<T>(name: string): Stored<T> | undefined {
 }
 
 /** How a distance penalty is written in tables. */
-export function penaltyText({ metric, slopes, start }: DistancePenalty): string {
+export function penaltyText({ metric, slopes, start }: library.DistancePenalty): string {
   const slope = slopes === 'alibi' ? 'ALiBi slopes' : `slope ${slopes}`;
   return `${metric}, ${slope}, start ${start}`;
 }

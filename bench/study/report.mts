@@ -351,7 +351,7 @@ ${examples.map(({ kind, seed, file }) => `*${kind}* (seed ${seed})\n\n![${kind}]
 
 ## Run it again
 
-    npm run build:native
+    npm run build
     npm run study                 # measures; then writes this page
     npm run study -- --search     # the search, too
     npm run study -- --report     # only this page, from the newest numbers in bench/results

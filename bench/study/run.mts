@@ -1,8 +1,8 @@
 // The reported run: every setting at every size on the reported scenes, one number per scene.
 import { createMetrics } from '../../lib/eval/metrics/index.ts';
 import { binaryMask, Predictor, softMask } from '../../lib/eval/predict.ts';
-import { type DistancePenalty, Sam } from '../../lib/index.ts';
-import { FACTORS, PROMPTS, progress, provenance, SEEDS, startClock } from './library.mts';
+import type { DistancePenalty } from '../../lib/index.ts';
+import { compiledLibrary, FACTORS, PROMPTS, progress, provenance, SEEDS, startClock } from './library.mts';
 import { farMeasures, forEachEmbedding, sceneMeans } from './measure.mts';
 import { overCores } from './over-cores.mts';
 import { SCENE_KINDS } from './scenes/index.ts';
@@ -73,7 +73,7 @@ export async function measureScenes(
   seeds: readonly number[],
   onScene: () => unknown,
 ): Promise<{ model: StudyModel; values: StudyValues }> {
-  const sam = await Sam.load();
+  const sam = await compiledLibrary().Sam.load();
   const predictor = new Predictor(sam, false);
   // Values are compared as they are: stretching a prediction to [0, 1] would hide a model's doubt.
   const metrics = createMetrics(['iou', 'mae', 'boundary-iou'], { normalize: false });

@@ -1,7 +1,17 @@
 // The search for the mask's settings, on scenes that the report never sees. What is tried and by what it is judged is
 // written here, before anything is measured.
-import { type DistancePenalty, Sam } from '../../lib/index.ts';
-import { FACTORS, mean, PROMPTS, progress, provenance, round, SEEDS, startClock } from './library.mts';
+import type { DistancePenalty } from '../../lib/index.ts';
+import {
+  compiledLibrary,
+  FACTORS,
+  mean,
+  PROMPTS,
+  progress,
+  provenance,
+  round,
+  SEEDS,
+  startClock,
+} from './library.mts';
 import { farMeasures, forEachEmbedding, sceneMeans } from './measure.mts';
 import { overCores } from './over-cores.mts';
 import type { Candidate, CandidateMeans, Search, Settings, Stage } from './types.mts';
@@ -29,7 +39,7 @@ export const CRITERION =
 const GROUP = 16;
 
 async function trainedGrid() {
-  const sam = await Sam.load();
+  const sam = await compiledLibrary().Sam.load();
   try {
     return sam.config.trainedGrid;
   } finally {
@@ -96,7 +106,7 @@ export async function evaluateScenes(
   seeds: readonly number[],
   onScene: () => unknown,
 ): Promise<SceneValue[][]> {
-  const sam = await Sam.load();
+  const sam = await compiledLibrary().Sam.load();
   const lists = candidates.map((): SceneValue[] => []);
   try {
     for (let begin = 0; begin < candidates.length; begin += GROUP) {

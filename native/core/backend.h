@@ -104,7 +104,7 @@ class Backend {
   virtual std::shared_ptr<Memory> allocate(size_t bytes, const char* what) = 0;
   // A weight's plain, row-major form in this backend's memory.
   virtual std::shared_ptr<const Memory> weight(WeightStore& weights, const std::string& name) = 0;
-  // True when kernels cannot read host memory: inputs then get places in the arena, and `uploads` fills them.
+  // True when kernels cannot read host memory: inputs then get allocations in the arena, and `uploads` fills them.
   virtual bool stages_inputs() const { return false; }
 
   // Copies between host memory and this backend's, when nothing is queued: a parameter on its way in or out.

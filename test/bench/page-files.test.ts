@@ -90,9 +90,13 @@ describe('result files', () => {
 
 describe('bench/page.mts', () => {
   const run = (...args: string[]) =>
-    spawnSync(process.execPath, ['--import', 'tsx', path.join(ROOT, 'bench', 'page.mts'), ...args], {
-      encoding: 'utf8',
-    });
+    spawnSync(
+      process.execPath,
+      ['--import', 'jiti/register', path.join(ROOT, 'bench', 'page.mts'), ...args],
+      {
+        encoding: 'utf8',
+      },
+    );
   const here = () => ['--results', folder.path, '--out', path.join(folder.path, 'docs')];
 
   it('writes what --check accepts, and --check sees every difference', () => {

@@ -121,8 +121,7 @@ void check_choice() {
   p.dtype = DType::bf16;
   p.grid_h = p.grid_w = 64;
   p.q_tokens = p.k_tokens = 4096;
-  const float table = 0;
-  p.rel_h = p.rel_w = &table;
+  p.has_rel_pos = true;
   const auto with = [&](auto change) {
     AttentionParams changed = p;
     change(changed);
@@ -134,6 +133,8 @@ void check_choice() {
   counts.check(with([](auto& c) { c.window = 14; }), "windows of 14 are taken");
   counts.check(!with([](auto& c) { c.window = 16; }), "windows of 16 are not");
   counts.check(!with([](auto& c) { c.scale = -1; }), "a negative scale is not");
+  float log_sum_exp = 0;
+  counts.check(!with([&](auto& c) { c.log_sum_exp = &log_sum_exp; }), "log_sum_exp is not");
   counts.check(with([](auto& c) {
                  c.grid_w = 86;
                  c.q_tokens = c.k_tokens = 64 * 86;

@@ -108,9 +108,9 @@ void check_refusals() {
   p.q_tokens = p.k_tokens = 4;
   alignas(16) char memory[64] = {};
   const auto error = [&](AttentionParams params, void* out, int64_t stride) {
-    const TokenView view{memory, 0, stride};
-    return error_of([&] { cuda::attention_forward(out, 0, 64, view, view, view, params, nullptr, nullptr); },
-                    "ERR_INVALID_ARGUMENT");
+    params.q = params.k = params.v = {memory, 0, stride};
+    params.out = {out, 0, 64};
+    return error_of([&] { cuda::attention_forward(params, nullptr); }, "ERR_INVALID_ARGUMENT");
   };
   p.head_dim = 129;
   counts.check(error(p, memory, 136).find("at most 128 ") != std::string::npos, "f32, D = 129");
@@ -120,6 +120,9 @@ void check_refusals() {
   p.head_dim = 64;
   counts.check(error(p, memory + 2, 64).find("16 bytes") != std::string::npos, "bf16, misaligned output");
   counts.check(error(p, memory, 65).find("multiples of 8") != std::string::npos, "bf16, odd stride");
+  p.window = 14;
+  counts.check(error(p, memory, 64).find("token grid") != std::string::npos, "a window without a grid");
+  p.window = 0;
   p.dtype = DType::u8;
   counts.check(error(p, memory, 64).find("u8") != std::string::npos, "u8");
 }

@@ -110,11 +110,11 @@ void test_weights(Random& random) {
   // One matrix as a linear layer's, as a 3×3 convolution's, and as a transposed one's.
   GraphSpec s;
   const auto w = s.weight({8, 8, 3, 3}), picture = s.input({1, 5, 6, 8}), tokens = s.input({4, 72});
-  const auto flat = s.node(Op::reshape, {w}, {}, {8, 72});
-  s.outputs = {s.node(Op::linear, {tokens, flat, kAbsent}, {0}, {4, 8}),
-               s.node(Op::conv2d, {picture, w, kAbsent}, {1, 1, 0}, {1, 5, 6, 8}),
-               s.node(Op::conv_transpose2d, {picture, w, kAbsent}, {0}, {1, 15, 18, 8}),
-               s.node(Op::linear, {tokens, flat, kAbsent}, {1}, {4, 8})};
+  const auto flat = s.node(ReshapeOp{}, {w}, {8, 72});
+  s.outputs = {s.node(LinearOp{}, {tokens, flat, kAbsent}, {4, 8}),
+               s.node(Conv2dOp{1, 1}, {picture, w, kAbsent}, {1, 5, 6, 8}),
+               s.node(ConvTranspose2dOp{}, {picture, w, kAbsent}, {1, 15, 18, 8}),
+               s.node(LinearOp{Activation::relu}, {tokens, flat, kAbsent}, {4, 8})};
   std::set<Op> seen;
   const std::string problem = problem_of(s, random, backend_on(0), &seen);
   g_counts.check(problem.empty(), "one weight in three forms: " + problem);
@@ -124,9 +124,9 @@ void test_weights(Random& random) {
     const auto x = one.input({1, 5, 6, 4});
     const auto kernel = op == Op::conv2d ? one.weight({6, 4, 3, 3}) : one.weight({4, 6, 3, 3});
     if (op == Op::conv2d)
-      one.outputs = {one.node(op, {x, kernel, kAbsent}, {1, 1, 0}, {1, 5, 6, 6})};
+      one.outputs = {one.node(Conv2dOp{1, 1}, {x, kernel, kAbsent}, {1, 5, 6, 6})};
     else
-      one.outputs = {one.node(op, {x, kernel, kAbsent}, {0}, {1, 15, 18, 6})};
+      one.outputs = {one.node(ConvTranspose2dOp{}, {x, kernel, kAbsent}, {1, 15, 18, 6})};
     const Fixture f(one, random, backend_on(0));
     Plan plan(f.weights, f.graph);
     f.run(plan);
@@ -135,6 +135,29 @@ void test_weights(Random& random) {
     g_counts.check(plain->data.size() == f.data[kernel].size() &&
                        !std::memcmp(plain->data.data(), f.data[kernel].data(), plain->data.size()),
                    "and can be unpacked");
+  }
+}
+
+// A parameter is used as it lies: what is written into it is what the next run computes with, replays included.
+void test_parameters(Random& random) {
+  GraphSpec s;
+  const auto w = s.parameter({8, 4, 3, 3}), matrix = s.parameter({8, 36}, DType::bf16);
+  const auto picture = s.input({1, 5, 6, 4}), tokens = s.input({4, 36}, DType::bf16);
+  s.outputs = {s.node(Conv2dOp{1, 1}, {picture, w}, {1, 5, 6, 8}),
+               s.node(LinearOp{}, {tokens, matrix}, {4, 8}, DType::bf16)};
+  Fixture f(s, random, backend_on(0));
+  Plan plan(f.weights, f.graph);
+  for (int i = 0; i < 4; ++i) {
+    Plan fresh(f.store(backend_on(0)), f.graph);
+    g_counts.check(f.run(plan) == f.run(fresh), "parameters in run " + std::to_string(i));
+    for (const uint32_t v : {w, matrix}) {
+      const Value& value = f.graph.values[v];
+      std::vector<uint8_t> read(f.data[v].size());
+      f.weights->read_parameter(value.name, read.data(), read.size());
+      g_counts.check(read == f.data[v], "a parameter is read as it was written");
+      f.fill(v, random, -1, 1);
+      f.weights->set_parameter(value.name, value.dtype, value.shape, f.data[v].data(), f.data[v].size());
+    }
   }
 }
 
@@ -162,7 +185,7 @@ void test_huge_plan(Random& random) {
   const auto expected = small.run(a);
   GraphSpec s;
   const auto x = s.input({int64_t{1} << 19, int64_t{1} << 19});
-  s.outputs = {s.node(Op::add, {x, x}, {}, {int64_t{1} << 19, int64_t{1} << 19})};
+  s.outputs = {s.node(AddOp{}, {x, x}, {int64_t{1} << 19, int64_t{1} << 19})};
   Plan b(small.weights, decode(s));
   const std::atomic<bool> never{false};
   const std::string message = error_of([&] { b.run({nullptr}, {nullptr}, never, {}, nullptr); }, "ERR_OUT_OF_MEMORY");
@@ -227,7 +250,7 @@ void test_staging(Random& random) {
 void test_sizes(Random& random) {
   GraphSpec s;
   const auto x = s.input({1, 5000, 1000}), byte = s.input({1, 3000, 1}, DType::f16);
-  s.outputs = {s.node(Op::slice, {x}, {1, 4999}, {1, 4999, 1000}), x, byte};
+  s.outputs = {s.node(SliceOp{1, 4999}, {x}, {1, 4999, 1000}), x, byte};
   const Fixture f(s, random, backend_on(0));
   Plan plan(f.weights, f.graph);
   for (int i = 0; i < 3; ++i) {
@@ -239,7 +262,7 @@ void test_sizes(Random& random) {
   constexpr int64_t kMany = int64_t{1} << 39;
   GraphSpec none;
   const auto nothing = none.input({kMany, 1, 0});
-  none.outputs = {none.node(Op::add, {nothing, nothing}, {}, {kMany, 1, 0})};
+  none.outputs = {none.node(AddOp{}, {nothing, nothing}, {kMany, 1, 0})};
   const Fixture g(none, random, backend_on(0));
   Plan empty(g.weights, g.graph);
   g_counts.check(error_of([&] { g.run(empty), g.run(empty); }).empty(), "2^39 rows of nothing");
@@ -247,13 +270,14 @@ void test_sizes(Random& random) {
 
 void test_broken_plan(Random& random) {
   GraphSpec s;
-  const auto x = s.input({3, 8}), matrix = s.input({8, 8});
-  s.outputs = {s.node(Op::linear, {x, matrix, kAbsent}, {0}, {3, 8})};
+  const auto x = s.input({1, 3, 129});
+  s.outputs = {s.node(AttentionOp{1, 0.5}, {x, x, x}, {1, 3, 129})};
   const Fixture f(s, random, backend_on(0));
   Plan plan(f.weights, f.graph);
   for (int i = 0; i < 2; ++i) {
     const std::string message = error_of([&] { f.run(plan); });
-    g_counts.check(contains(message, "Expected input 1 of linear to be a weight"), message);
+    g_counts.check(contains(message, "Expected a head size of at most 128 for attention on CUDA but received 129"),
+                   message);
   }
 }
 
@@ -270,6 +294,7 @@ int main() {
     test_two_devices(random);
     test_foreign_thread(random);
     test_weights(random);
+    test_parameters(random);
     test_cancel(random);
     test_staging(random);
     test_sizes(random);

@@ -15,7 +15,7 @@ function run(command: string, args: string[], env: NodeJS.ProcessEnv = {}) {
   return { status: result.status, out: result.stdout.trim(), error: result.stderr.trim() };
 }
 const script = (name: string, args: string[] = [], env: NodeJS.ProcessEnv = {}) =>
-  run(process.execPath, ['--import', 'tsx', path.join('scripts', name), ...args], env);
+  run(process.execPath, ['--import', 'jiti/register', path.join('scripts', name), ...args], env);
 
 /** An nvcc of any version that does nothing. */
 function fakeNvcc(version: string): string {

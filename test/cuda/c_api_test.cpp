@@ -133,8 +133,8 @@ void check_ranges() {
   out_of_range("batch", &BaSamAttention::batch, {-1, 0, (1 << 20) + 1});
   out_of_range("heads", &BaSamAttention::heads, {-1, 0, 4097});
   out_of_range("head_dim", &BaSamAttention::head_dim, {-1, 0, 257});
-  out_of_range("q_tokens", &BaSamAttention::q_tokens, {-1, 0, kTokens - 1, kTokens + 1});
-  out_of_range("k_tokens", &BaSamAttention::k_tokens, {-1, 0, kTokens - 1, kTokens + 1});
+  out_of_range("q_tokens", &BaSamAttention::q_tokens, {-1, 0});
+  out_of_range("k_tokens", &BaSamAttention::k_tokens, {-1, 0});
   out_of_range("grid_h", &BaSamAttention::grid_h, {-1, 0, (1 << 20) + 1});
   out_of_range("grid_w", &BaSamAttention::grid_w, {-1, 0, (1 << 20) + 1});
   out_of_range("window", &BaSamAttention::window, {-1, 1025});
@@ -145,13 +145,18 @@ void check_ranges() {
 }
 
 void check_numbers() {
-  refused("a grid of other tokens", "grid_h · grid_w = 20", [](Call& c) { c.a.grid_h = kRows + 1; });
-  refused("a grid of other tokens", "grid_h · grid_w = 18", [](Call& c) { c.a.grid_w = kColumns + 1; });
-  for (const float bad : {NAN, INFINITY, -INFINITY}) {
-    refused("scale", "for scale", [&](Call& c) { c.a.scale = bad; });
-    refused("start", "for start", [&](Call& c) { c.a.start = bad; });
+  const std::string other = "as many queries and keys as the grid has tokens";
+  refused("a grid of more rows", other, [](Call& c) { c.a.grid_h = kRows + 1; });
+  refused("a grid of more columns", other, [](Call& c) { c.a.grid_w = kColumns + 1; });
+  for (const ptrdiff_t tokens : {kTokens - 1, kTokens + 1}) {
+    refused("queries of another grid", other, [&](Call& c) { c.a.q_tokens = tokens; });
+    refused("keys of another grid", other, [&](Call& c) { c.a.k_tokens = tokens; });
   }
-  refused("start below 0", "for start", [](Call& c) { c.a.start = -1.0f; });
+  for (const float bad : {NAN, INFINITY, -INFINITY}) {
+    refused("scale", "a finite scale", [&](Call& c) { c.a.scale = bad; });
+    refused("start", "start of at least 0", [&](Call& c) { c.a.start = bad; });
+  }
+  refused("start below 0", "start of at least 0", [](Call& c) { c.a.start = -1.0f; });
   refused("too many elements", "2^40", [](Call& c) {
     c.without_grid();
     c.a.k_tokens = ptrdiff_t{1} << 39;
@@ -197,7 +202,7 @@ void check_pointers() {
           [](Call& c) { c.a.rel_h = reinterpret_cast<const float*>(c.tables.at(4)); });
   refused("a metric without slopes", "slopes", [](Call& c) { c.a.slopes = nullptr; });
   refused("slopes without a metric", "slopes", [](Call& c) { c.a.metric = BA_SAM_METRIC_NONE; });
-  refused("a window with a metric", "metric", [](Call& c) {
+  refused("a window with a metric", "global attention only", [](Call& c) {
     c.windows();
     c.a.metric = BA_SAM_METRIC_CHEBYSHEV;
   });
@@ -213,7 +218,7 @@ void check_pointers() {
                                c.a.rel_h = c.a.rel_w = reinterpret_cast<const float*>(c.tables.at());
                              }),
                              Change([](Call& c) { c.a.metric = BA_SAM_METRIC_MANHATTAN; })}) {
-    refused("a bias without a grid", "grid_h", [&](Call& c) {
+    refused("a bias without a grid", "a token grid", [&](Call& c) {
       c.without_grid();
       bias(c);
     });

@@ -79,15 +79,15 @@ inline GraphSpec layers(int64_t rows, DType dtype = DType::f32) {
     return s.value(ValueKind::weight, std::move(shape), type, name);
   };
   const auto x = s.input({rows, 4, 16});
-  const auto y = s.node(Op::layer_norm, {x, weight("g", {16}, DType::f32), weight("b", {16}, DType::f32)}, {1e-6, 0},
+  const auto y = s.node(LayerNormOp{1e-6}, {x, weight("g", {16}, DType::f32), weight("b", {16}, DType::f32)},
                         {rows, 4, 16}, dtype);
-  const auto hidden =
-      s.node(Op::linear, {y, weight("w1", {32, 16}, dtype), weight("b1", {32}, DType::f32)}, {2}, {rows, 4, 32}, dtype);
-  const auto sum = s.node(Op::linear, {hidden, weight("w2", {16, 32}, dtype), weight("b2", {16}, DType::f32), x}, {0},
+  const auto hidden = s.node(LinearOp{Activation::gelu},
+                             {y, weight("w1", {32, 16}, dtype), weight("b1", {32}, DType::f32)}, {rows, 4, 32}, dtype);
+  const auto sum = s.node(LinearOp{}, {hidden, weight("w2", {16, 32}, dtype), weight("b2", {16}, DType::f32), x},
                           {rows, 4, 16}, DType::f32);
-  const auto folded = s.node(Op::resize_rel_pos, {weight("table", {7, 16}, DType::f32)}, {}, {4, 16});
-  const auto positions = s.node(Op::reshape, {folded}, {}, {1, 4, 16});
-  s.outputs = {s.node(Op::add, {sum, positions}, {}, {rows, 4, 16})};
+  const auto folded = s.node(ResizeRelPosOp{}, {weight("table", {7, 16}, DType::f32)}, {4, 16});
+  const auto positions = s.node(ReshapeOp{}, {folded}, {1, 4, 16});
+  s.outputs = {s.node(AddOp{}, {sum, positions}, {rows, 4, 16})};
   return s;
 }
 

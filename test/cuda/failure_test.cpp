@@ -31,7 +31,7 @@ void test_out_of_memory(Random& random) {
 
     GraphSpec s;
     const auto x = s.input({1, 1024});
-    s.outputs = {s.node(Op::linear, {x, s.weight({8192, 1024}), kAbsent}, {0}, {1, 8192})};
+    s.outputs = {s.node(LinearOp{}, {x, s.weight({8192, 1024}), kAbsent}, {1, 8192})};
     const Fixture heavy(s, random, backend);
     Plan c(heavy.weights, heavy.graph);
     for (int i = 0; i < 2; ++i) {

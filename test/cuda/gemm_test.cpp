@@ -61,11 +61,12 @@ lt::Library failing() {
   return l;
 }
 
-GraphSpec product(int64_t m, int64_t n, int64_t k, DType in, DType out, int activation, bool bias, bool residual) {
+GraphSpec product(int64_t m, int64_t n, int64_t k, DType in, DType out, Activation activation, bool bias,
+                  bool residual) {
   GraphSpec s;
   std::vector<uint32_t> inputs = {s.input({m, k}, in), s.weight({n, k}, in), bias ? s.weight({n}) : kAbsent};
   if (residual) inputs.push_back(s.input({m, n}, out));
-  s.outputs = {s.node(Op::linear, inputs, {residual ? 0.0 : activation}, {m, n}, out)};
+  s.outputs = {s.node(LinearOp{residual ? Activation::none : activation}, inputs, {m, n}, out)};
   return s;
 }
 
@@ -77,7 +78,8 @@ size_t check_products(Random& random, const std::string& name, const cuda::Backe
     for (DType in : kFloats) {
       for (DType out : {in, DType::f32}) {
         for (int variant = 0; variant < 12; ++variant) {
-          const GraphSpec spec = product(m, n, k, in, out, variant % 3, variant / 3 % 2, variant / 6);
+          const GraphSpec spec =
+              product(m, n, k, in, out, static_cast<Activation>(variant % 3), variant / 3 % 2, variant / 6);
           std::set<Op> seen;
           const std::string problem = problem_of(spec, random, backend, &seen);
           g_counts.check(problem.empty(), name + ": linear " + std::to_string(m) + " " + std::to_string(n) + " " +
@@ -85,7 +87,7 @@ size_t check_products(Random& random, const std::string& name, const cuda::Backe
                                               " variant " + std::to_string(variant) + ": " + problem);
         }
         GraphSpec s;
-        s.outputs = {s.node(Op::matmul, {s.input({3, m, k}, in), s.input({3, n, k}, in)}, {}, {3, m, n}, out)};
+        s.outputs = {s.node(MatmulOp{}, {s.input({3, m, k}, in), s.input({3, n, k}, in)}, {3, m, n}, out)};
         std::set<Op> seen;
         const std::string problem = problem_of(s, random, backend, &seen);
         g_counts.check(problem.empty(), name + ": matmul: " + problem);
@@ -108,7 +110,7 @@ void test_choices(Random& random) {
   const auto backend = cuda::make_cuda_backend({});
   for (DType dtype : kFloats) {
     g_searches = 0;
-    const GraphSpec spec = product(64, 32, 64, dtype, dtype, 1, true, false);
+    const GraphSpec spec = product(64, 32, 64, dtype, dtype, Activation::relu, true, false);
     run_spec(spec, random, backend, 3);
     run_spec(spec, random, backend, 2);
     g_counts.check(g_searches == 1,
@@ -116,7 +118,7 @@ void test_choices(Random& random) {
   }
   g_counts.check(g_reductions == lt::kReduceComputeType, "no reduction in place, which atomics would make random");
   g_counts.check(backend->gemm().fallbacks() == 0, "nothing falls back where rows are aligned");
-  run_spec(product(64, 32, 3, DType::bf16, DType::bf16, 1, true, false), random, backend, 2);
+  run_spec(product(64, 32, 3, DType::bf16, DType::bf16, Activation::relu, true, false), random, backend, 2);
   g_counts.check(backend->gemm().fallbacks() > 0, "rows of 3 channels fall back");
   lt::replace(nullptr);
 }
@@ -124,7 +126,7 @@ void test_choices(Random& random) {
 // GELU: exact in f32 and f16, with tanh in bf16, as close as gemm.h says.
 void test_gelu(Random& random) {
   for (DType dtype : kFloats) {
-    GraphSpec s = product(400, 8, 8, dtype, dtype, 2, false, false);
+    GraphSpec s = product(400, 8, 8, dtype, dtype, Activation::gelu, false, false);
     Fixture f(s, random, cuda::make_cuda_backend({}));
     // Row i of x times the unit matrix: every output is a number between −8 and 8.
     Array x(400 * 8), unit(64);
@@ -138,7 +140,7 @@ void test_gelu(Random& random) {
     double worst = 0;
     const double half_ulp = dtype == DType::f32 ? 1.0 / (1 << 24) : dtype == DType::f16 ? 1.0 / 2048 : 1.0 / 256;
     for (size_t i = 0; i < out.size(); ++i) {
-      const double exact = activate(in[i], 2);
+      const double exact = activate(in[i], Activation::gelu);
       worst = std::max(worst, std::abs(out[i] - exact) - half_ulp * std::abs(exact));
     }
     // A device's tanh is an approximation, too: 2^-11 of it.
@@ -149,7 +151,7 @@ void test_gelu(Random& random) {
 }
 
 void test_errors(Random& random) {
-  const GraphSpec spec = product(8, 8, 8, DType::f32, DType::f32, 0, true, false);
+  const GraphSpec spec = product(8, 8, 8, DType::f32, DType::f32, Activation::none, true, false);
   const auto message = [&](const lt::Library& library, const std::string& code) {
     lt::replace(&library);
     const std::string text = error_of([&] { run_spec(spec, random, cuda::make_cuda_backend({})); }, code);

@@ -53,16 +53,18 @@ void check_cases(Random& random, const std::string& name, const cuda::BackendOpt
   }
 }
 
-// A bias that no weight store keeps.
-void check_computed_bias(Random& random) {
+// A bias and a matrix that no weight store keeps.
+void check_computed_operands(Random& random) {
   const auto backend = cuda::make_cuda_backend({});
   for (DType dtype : kFloats) {
     for (DType out : {dtype, DType::f32}) {
-      GraphSpec s;
-      const auto x = s.input({5, 16}, dtype), w = s.weight({32, 16}, dtype), bias = s.input({32});
-      s.outputs = {s.node(Op::linear, {x, w, bias}, {1, 1}, {5, 32}, out)};
-      const std::string problem = f8_problem_of({"", s}, random, backend);
-      g_counts.check(problem.empty(), std::string("a computed bias, ") + dtype_name(dtype) + ": " + problem);
+      for (const ValueKind kind : {ValueKind::weight, ValueKind::input, ValueKind::parameter}) {
+        GraphSpec s;
+        const auto x = s.input({5, 16}, dtype), w = s.value(kind, {32, 16}, dtype), bias = s.input({32});
+        s.outputs = {s.node(LinearOp{Activation::relu, true}, {x, w, bias}, {5, 32}, out)};
+        const std::string problem = f8_problem_of({"", s}, random, backend);
+        g_counts.check(problem.empty(), std::string("computed operands, ") + dtype_name(dtype) + ": " + problem);
+      }
     }
   }
 }
@@ -111,7 +113,7 @@ int main() {
   lt::replace(&fusing);
   check_cases(random, "fused");
   g_counts.check(g_fused > 0, "biases are fused");
-  check_computed_bias(random);
+  check_computed_operands(random);
   const lt::Library plain = watching<true>();
   lt::replace(&plain);
   check_cases(random, "not fused");

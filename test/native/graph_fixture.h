@@ -89,8 +89,9 @@ struct Fixture {
       const Value& value = graph.values[v];
       if (value.kind == ValueKind::weight)
         store->set(value.name, value.dtype, value.dtype, value.shape, data[v].data(), data[v].size());
-      if (value.kind == ValueKind::parameter)
-        store->set_parameter(value.name, value.dtype, value.shape, data[v].data(), data[v].size());
+      if (value.kind != ValueKind::parameter) continue;
+      store->backend()->enter();
+      store->set_parameter(value.name, value.dtype, value.shape, data[v].data(), data[v].size());
     }
     return store;
   }

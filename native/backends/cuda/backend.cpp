@@ -1,10 +1,10 @@
 // See backend.h.
 #include "backend.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "device.h"
-#include "ops.h"
 
 namespace ba_sam::cuda {
 namespace {
@@ -12,50 +12,6 @@ namespace {
 // What cuBLASLt's documentation recommends for Hopper; elsewhere its kernels ask for less.
 constexpr size_t kWorkspaceHopper = size_t{32} << 20;
 constexpr size_t kWorkspaceOthers = size_t{8} << 20;
-
-KernelPtr make(const KernelContext& c) {
-  switch (c.node.op) {
-    case Op::linear:
-      return make_linear(c);
-    case Op::layer_norm:
-      return make_layer_norm(c);
-    case Op::grid_attention:
-      return make_grid_attention(c);
-    case Op::attention:
-      return make_attention(c);
-    case Op::conv2d:
-      return make_conv2d(c);
-    case Op::conv_transpose2d:
-      return make_conv_transpose2d(c);
-    case Op::patch_embed:
-      return make_patch_embed(c);
-    case Op::add:
-      return make_add(c);
-    case Op::concat:
-      return make_concat(c);
-    case Op::slice:
-      return make_slice(c);
-    case Op::matmul:
-      return make_matmul(c);
-    case Op::transpose:
-      return make_transpose(c);
-    case Op::reshape:
-      break;  // a view: plans give it no kernel
-    case Op::cast:
-      return make_cast(c);
-    case Op::point_encoding:
-      return make_point_encoding(c);
-    case Op::grid_encoding:
-      return make_grid_encoding(c);
-    case Op::resize_positions:
-      return make_resize_positions(c);
-    case Op::resize_rel_pos:
-      return make_resize_rel_pos(c);
-    case Op::upsample_masks:
-      return make_upsample_masks(c);
-  }
-  throw SamError("ERR_INTERNAL", std::string("No CUDA kernel for ") + op_info(static_cast<uint8_t>(c.node.op)).name);
-}
 
 // to[i, j, k] = from[…] with the axes of `from` (dims of the layout) in the layout's order; or back.
 void permute(uint8_t* to, const uint8_t* from, const WeightLayout& layout, size_t element_bytes, bool back) {
@@ -103,10 +59,10 @@ struct DeviceTensor final : PackedTensor {
     tensor->shape = shape;
     tensor->data = Buffer(memory->size(), "a weight");
     if (layout.is_plain()) {
-      backend.download(tensor->data.data(), memory->data(), memory->size());
+      backend.read(tensor->data.data(), memory->data(), memory->size());
     } else {
       Buffer permuted(memory->size(), "a weight");
-      backend.download(permuted.data(), memory->data(), memory->size());
+      backend.read(permuted.data(), memory->data(), memory->size());
       permute(tensor->data.data(), permuted.data(), layout, dtype_bytes(dtype), true);
     }
     return tensor;
@@ -201,7 +157,8 @@ void CudaBackend::enter() {
 }
 
 std::unique_ptr<Kernel> CudaBackend::make_kernel(const Graph& graph, const Node& node, WeightStore& weights) {
-  return make({{graph, node, weights}, *this});
+  const KernelContext c{{graph, node, weights}, *this};
+  return std::visit([&](const auto& op) { return cuda::make_kernel(c, op); }, node.op);
 }
 
 std::shared_ptr<Memory> CudaBackend::allocate(size_t bytes, const char* what) {
@@ -230,9 +187,19 @@ std::shared_ptr<Memory> CudaBackend::upload(const void* host, size_t bytes, cons
   return memory;
 }
 
-void CudaBackend::download(void* host, const void* device, size_t bytes) {
-  staging_->download(host, device, bytes);
+void CudaBackend::write(void* memory, const void* host, size_t bytes) {
+  staging_->upload(memory, host, bytes);
   staging_->flush();
+}
+
+void CudaBackend::read(void* host, const void* memory, size_t bytes) {
+  try {
+    staging_->download(host, memory, bytes);
+    staging_->flush();
+  } catch (...) {
+    staging_->abandon();  // nothing is written to `host` later
+    throw;
+  }
 }
 
 void CudaBackend::run(Execution& execution, const RunControl& control) {

@@ -1,10 +1,10 @@
-// The CUDA backend: one device, one stream, one factory per op (chosen by the table in backend.cpp).
+// The CUDA backend: one device, one stream, one factory per op.
 //
 // A plan's first run queues its kernels one by one, which also loads their code and chooses cuBLASLt's algorithms. The
 // second one captures them as a CUDA graph, which is replayed from then on. Everything happens on the device's lane.
 #pragma once
 
-#include "../../core/backend.h"
+#include "../../core/node_view.h"
 #include "gemm.h"
 #include "memory.h"
 #include "staging.h"
@@ -39,6 +39,8 @@ class CudaBackend final : public Backend {
   std::shared_ptr<Memory> allocate(size_t bytes, const char* what) override;
   std::shared_ptr<const Memory> weight(WeightStore& weights, const std::string& name) override;
   bool stages_inputs() const override { return true; }
+  void write(void* memory, const void* host, size_t bytes) override;
+  void read(void* host, const void* memory, size_t bytes) override;
   void run(Execution& execution, const RunControl& control) override;
   void finish() override;
 
@@ -48,8 +50,6 @@ class CudaBackend final : public Backend {
   std::shared_ptr<const Memory> weight(WeightStore& weights, const std::string& name, const WeightLayout& layout);
   // Device memory with a copy of `bytes` of host memory, which may be gone afterwards.
   std::shared_ptr<Memory> upload(const void* host, size_t bytes, const char* what);
-  // Waits for what was queued and copies back.
-  void download(void* host, const void* device, size_t bytes);
 
  private:
   void start();
@@ -61,6 +61,17 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Staging> staging_;
   std::unique_ptr<Gemm> gemm_;
 };
+
+// What a factory gets to work with.
+struct KernelContext : NodeView {
+  CudaBackend& backend;
+};
+
+// Per op, in native/ops/<op>/: what runs the node. A view needs nothing to be run.
+#define OP(name, wire, Struct) KernelPtr make_kernel(const KernelContext& c, const Struct& op);
+#define VIEW_OP(name, wire, Struct) \
+  inline KernelPtr make_kernel(const KernelContext&, const Struct&) { return nullptr; }
+#include "../../ops/ops.def"
 
 std::shared_ptr<CudaBackend> make_cuda_backend(const BackendOptions& options);
 

@@ -2,7 +2,7 @@
 // without reading device memory is checked here, and no exception gets out.
 #include "c_api.h"
 
-#include <cmath>
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -22,7 +22,7 @@ using ba_sam::AttentionParams;
 using ba_sam::DistanceMetric;
 using ba_sam::DType;
 using ba_sam::SamError;
-using ba_sam::TokenView;
+using ba_sam::TokensAt;
 
 constexpr int64_t kMaxSide = int64_t{1} << 20;
 // Of any operand's extent: every offset that a kernel works out fits into 64 bits, times eight.
@@ -59,66 +59,58 @@ int64_t product(int64_t a, int64_t b, const char* name) {
 }
 
 // One operand of [batch, tokens, H·D]. Strides of outputs must keep elements apart.
-void check_strides(const AttentionParams& p, int64_t batch_stride, int64_t token_stride, int64_t tokens,
-                   const std::string& name, bool is_output) {
+template <typename Data>
+void check_strides(const AttentionParams& p, const TokensAt<Data>& view, int64_t tokens, const std::string& name,
+                   bool is_output) {
   const int64_t channels = p.heads * p.head_dim;
   const std::string token_name = name + "_token_stride", batch_name = name + "_batch_stride";
-  check_range(token_stride, is_output && tokens > 1 ? channels : 0, kMaxElements, token_name.c_str());
-  const int64_t image = product(tokens - 1, token_stride, name.c_str()) + channels;
-  check_range(batch_stride, is_output && p.batch > 1 ? image : 0, kMaxElements, batch_name.c_str());
-  const int64_t all = product(p.batch - 1, batch_stride, name.c_str()) + image;
+  check_range(view.token_stride, is_output && tokens > 1 ? channels : 0, kMaxElements, token_name.c_str());
+  const int64_t image = product(tokens - 1, view.token_stride, name.c_str()) + channels;
+  check_range(view.batch_stride, is_output && p.batch > 1 ? image : 0, kMaxElements, batch_name.c_str());
+  const int64_t all = product(p.batch - 1, view.batch_stride, name.c_str()) + image;
   if (all > kMaxElements) refuse("at most 2^40 elements for " + name, std::to_string(all));
-  if (p.dtype != DType::f32 && (token_stride % 8 != 0 || batch_stride % 8 != 0)) {
+  if (p.dtype != DType::f32 && (view.token_stride % 8 != 0 || view.batch_stride % 8 != 0)) {
     refuse("strides that are multiples of 8 for " + name + " of a 16-bit dtype",
-           std::to_string(batch_stride) + " and " + std::to_string(token_stride));
+           std::to_string(view.batch_stride) + " and " + std::to_string(view.token_stride));
   }
 }
 
-void check_grid(const BaSamAttention& a) {
-  if (a.grid_h == 0 && a.grid_w == 0) {
-    if (a.window != 0 || a.rel_h || a.rel_w || a.metric != BA_SAM_METRIC_NONE) {
-      refuse("grid_h and grid_w with a window, relative positions or a metric", "0 and 0");
-    }
-    return;
-  }
-  check_range(a.grid_h, 1, kMaxSide, "grid_h");
-  check_range(a.grid_w, 1, kMaxSide, "grid_w");
-  if (a.q_tokens != a.grid_h * a.grid_w || a.k_tokens != a.q_tokens) {
-    refuse("q_tokens and k_tokens of grid_h · grid_w = " + std::to_string(a.grid_h * a.grid_w),
-           std::to_string(a.q_tokens) + " and " + std::to_string(a.k_tokens));
-  }
-}
-
-void check_biases(const BaSamAttention& a) {
-  check_range(a.window, 0, 1024, "window");
-  if (a.window > 0) {
-    const size_t alignment = a.dtype == BA_SAM_F32 ? 4 : 16;
-    check_address(a.pad_k, alignment, "pad_k");
-    check_address(a.pad_v, alignment, "pad_v");
+// What C structs can hold and AttentionParams cannot, and sizes whose products would leave 64 bits.
+void check_ranges(const BaSamAttention& a) {
+  check_range(a.dtype, BA_SAM_F32, BA_SAM_F16, "dtype");
+  check_range(a.metric, BA_SAM_METRIC_NONE, BA_SAM_METRIC_CHEBYSHEV, "metric");
+  check_range(a.batch, 1, kMaxSide, "batch");
+  check_range(a.q_tokens, 1, kMaxElements, "q_tokens");
+  check_range(a.k_tokens, 1, kMaxElements, "k_tokens");
+  if (a.grid_h != 0 || a.grid_w != 0) {
+    check_range(a.grid_h, 1, kMaxSide, "grid_h");
+    check_range(a.grid_w, 1, kMaxSide, "grid_w");
   }
   if ((a.rel_h == nullptr) != (a.rel_w == nullptr)) {
     refuse("both of rel_h and rel_w or none", a.rel_h ? "rel_h alone" : "rel_w alone");
   }
-  if (a.rel_h) {
-    check_address(a.rel_h, 8, "rel_h");
-    check_address(a.rel_w, 8, "rel_w");
-  }
-  check_range(a.metric, BA_SAM_METRIC_NONE, BA_SAM_METRIC_CHEBYSHEV, "metric");
-  if (a.metric == BA_SAM_METRIC_NONE) {
-    if (a.slopes) refuse("slopes exactly when there is a metric", "slopes without a metric");
-  } else {
-    if (a.window > 0) refuse("a metric in global attention only", "window " + std::to_string(a.window));
-    check_address(a.slopes, alignof(float), "slopes");
-  }
-  if (!(a.start >= 0.0f) || std::isinf(a.start)) refuse("number of at least 0 for start", std::to_string(a.start));
 }
 
-struct Request {
-  BaSamAttention given;  // a copy: what is checked and what is used are the same, whatever other threads do
-  AttentionParams params;
-};
+// Addresses that do not depend on the call.
+void check_addresses(const AttentionParams& p) {
+  if (p.window > 0) {
+    const size_t alignment = p.dtype == DType::f32 ? 4 : 16;
+    check_address(p.pad_k, alignment, "pad_k");
+    check_address(p.pad_v, alignment, "pad_v");
+  }
+  if (p.has_rel_pos) {
+    check_address(p.rel_h, 8, "rel_h");
+    check_address(p.rel_w, 8, "rel_w");
+  }
+  if (p.metric != DistanceMetric::none) {
+    check_address(p.slopes, alignof(float), "slopes");
+  } else if (p.slopes) {
+    refuse("slopes exactly when there is a metric", "slopes without a metric");
+  }
+}
 
-Request checked(const BaSamAttention* attention) {
+// Everything but q, k, v, out and the workspace, whose strides are there.
+AttentionParams checked(const BaSamAttention* attention) {
   if (attention == nullptr) refuse("BaSamAttention for params", "null");
   if (reinterpret_cast<uintptr_t>(attention) % alignof(BaSamAttention) != 0) {
     refuse("params aligned as a BaSamAttention", "an odd address");
@@ -127,21 +119,9 @@ Request checked(const BaSamAttention* attention) {
   if (attention->struct_bytes != sizeof(BaSamAttention)) {
     refuse("struct_bytes of " + std::to_string(sizeof(BaSamAttention)), std::to_string(attention->struct_bytes));
   }
-  Request request{*attention, {}};
-  const BaSamAttention& a = request.given;
-  check_range(a.dtype, BA_SAM_F32, BA_SAM_F16, "dtype");
-  check_range(a.batch, 1, kMaxSide, "batch");
-  check_range(a.heads, 1, 4096, "heads");
-  check_range(a.head_dim, 1, 256, "head_dim");
-  check_range(a.q_tokens, 1, kMaxElements, "q_tokens");
-  check_range(a.k_tokens, 1, kMaxElements, "k_tokens");
-  const int64_t tokens = a.q_tokens > a.k_tokens ? a.q_tokens : a.k_tokens;
-  product(product(tokens, a.heads * a.head_dim, "one image"), a.batch, "an operand");
-  check_grid(a);
-  check_biases(a);
-  if (!std::isfinite(a.scale)) refuse("finite number for scale", std::to_string(a.scale));
-
-  AttentionParams& p = request.params;
+  const BaSamAttention a = *attention;  // what is checked and what is used are the same, whatever other threads do
+  check_ranges(a);
+  AttentionParams p;
   p.dtype = static_cast<DType>(a.dtype);
   p.batch = a.batch;
   p.heads = a.heads;
@@ -154,16 +134,26 @@ Request checked(const BaSamAttention* attention) {
   p.window = a.window;
   p.pad_k = a.pad_k;
   p.pad_v = a.pad_v;
+  p.has_rel_pos = a.rel_h != nullptr;
   p.rel_h = a.rel_h;
   p.rel_w = a.rel_w;
   p.metric = static_cast<DistanceMetric>(a.metric);
   p.slopes = a.slopes;
   p.start = a.start;
-  check_strides(p, a.out_batch_stride, a.out_token_stride, p.q_tokens, "out", true);
-  check_strides(p, a.q_batch_stride, a.q_token_stride, p.q_tokens, "q", false);
-  check_strides(p, a.k_batch_stride, a.k_token_stride, p.k_tokens, "k", false);
-  check_strides(p, a.v_batch_stride, a.v_token_stride, p.k_tokens, "v", false);
-  return request;
+  p.out = {nullptr, a.out_batch_stride, a.out_token_stride};
+  p.q = {nullptr, a.q_batch_stride, a.q_token_stride};
+  p.k = {nullptr, a.k_batch_stride, a.k_token_stride};
+  p.v = {nullptr, a.v_batch_stride, a.v_token_stride};
+
+  const std::string problem = attention_problem(p);
+  if (!problem.empty()) throw SamError("ERR_INVALID_ARGUMENT", "Expected " + problem);
+  check_addresses(p);
+  product(product(std::max(p.q_tokens, p.k_tokens), p.heads * p.head_dim, "one image"), p.batch, "an operand");
+  check_strides(p, p.out, p.q_tokens, "out", true);
+  check_strides(p, p.q, p.q_tokens, "q", false);
+  check_strides(p, p.k, p.k_tokens, "k", false);
+  check_strides(p, p.v, p.k_tokens, "v", false);
+  return p;
 }
 
 void remember(const char* message) noexcept {
@@ -219,16 +209,14 @@ const char* ba_sam_last_error(void) {
 
 size_t ba_sam_attention_workspace_bytes(const BaSamAttention* params) {
   size_t bytes = BA_SAM_INVALID;
-  guarded([&] { bytes = ba_sam::cuda::attention_workspace_bytes(checked(params).params); });
+  guarded([&] { bytes = ba_sam::cuda::attention_workspace_bytes(checked(params)); });
   return bytes;
 }
 
 int ba_sam_attention_forward(void* out, const void* q, const void* k, const void* v, const BaSamAttention* params,
                              void* workspace, size_t workspace_bytes, void* stream) {
   return guarded([&] {
-    const Request request = checked(params);
-    const AttentionParams& p = request.params;
-    const BaSamAttention& a = request.given;
+    AttentionParams p = checked(params);
     const size_t alignment = p.dtype == DType::f32 ? 4 : 16;
     check_address(out, alignment, "out");
     check_address(q, alignment, "q");
@@ -241,9 +229,11 @@ int ba_sam_attention_forward(void* out, const void* q, const void* k, const void
         refuse("workspace of at least " + std::to_string(needed) + " bytes", std::to_string(workspace_bytes));
       }
     }
-    ba_sam::cuda::attention_forward(out, a.out_batch_stride, a.out_token_stride,
-                                    {q, a.q_batch_stride, a.q_token_stride}, {k, a.k_batch_stride, a.k_token_stride},
-                                    {v, a.v_batch_stride, a.v_token_stride}, p, workspace,
-                                    static_cast<cudaStream_t>(stream));
+    p.out.data = out;
+    p.q.data = q;
+    p.k.data = k;
+    p.v.data = v;
+    p.workspace = workspace;
+    ba_sam::cuda::attention_forward(p, static_cast<cudaStream_t>(stream));
   });
 }

@@ -55,22 +55,22 @@ size_t Gemm::Hash::operator()(const Key& key) const {
 }
 
 // Descriptors of one shape and the algorithm for it; without one `usable` is false.
-struct Gemm::Plan {
+struct Gemm::MatmulChoice {
   const lt::Library& library;
   lt::MatmulDesc desc = nullptr;
   lt::Layout w = nullptr, x = nullptr, out = nullptr;
   lt::HeuristicResult chosen = {};
   bool usable = false;
 
-  explicit Plan(const lt::Library& l) : library(l) {}
-  ~Plan() {
+  explicit MatmulChoice(const lt::Library& l) : library(l) {}
+  ~MatmulChoice() {
     if (desc) library.desc_destroy(desc);
     for (lt::Layout layout : {w, x, out}) {
       if (layout) library.layout_destroy(layout);
     }
   }
-  Plan(const Plan&) = delete;
-  Plan& operator=(const Plan&) = delete;
+  MatmulChoice(const MatmulChoice&) = delete;
+  MatmulChoice& operator=(const MatmulChoice&) = delete;
 };
 
 Gemm::Gemm(const lt::Library& library, cudaStream_t stream, std::shared_ptr<DeviceMemory> workspace, bool tf32,
@@ -92,7 +92,7 @@ Gemm::Gemm(const lt::Library& library, cudaStream_t stream, std::shared_ptr<Devi
 }
 
 Gemm::~Gemm() {
-  plans_.clear();
+  choices_.clear();
   library_.preference_destroy(preference_);
   library_.destroy(handle_);
 }
@@ -106,7 +106,7 @@ void Gemm::require(lt::Status status, const char* what) const {
   throw SamError(status == lt::kAllocFailed ? "ERR_OUT_OF_MEMORY" : "ERR_INTERNAL", message);
 }
 
-Gemm::Plan& Gemm::plan_for(const GemmCall& call, uint32_t epilogue) {
+Gemm::MatmulChoice& Gemm::choice_for(const GemmCall& call, uint32_t epilogue) {
   const auto in_bytes = static_cast<int64_t>(call.in_bytes());
   const auto out_bytes = static_cast<int64_t>(dtype_bytes(call.out_dtype));
   const bool batched = call.batch > 1;
@@ -132,14 +132,14 @@ Gemm::Plan& Gemm::plan_for(const GemmCall& call, uint32_t epilogue) {
   key.align_out = alignment_of(call.out, out_stride * out_bytes);
   key.align_bias = alignment_of(fused_bias(call));
 
-  const auto found = plans_.find(key);
-  if (found != plans_.end()) return *found->second;
+  const auto found = choices_.find(key);
+  if (found != choices_.end()) return *found->second;
 
-  auto plan = std::make_unique<Plan>(library_);
+  auto choice = std::make_unique<MatmulChoice>(library_);
   const lt::ComputeType compute = call.in_dtype == DType::f32 && tf32_ ? lt::kCompute32FFastTF32 : lt::kCompute32F;
-  require(library_.desc_create(&plan->desc, compute, lt::kF32), "a product's description");
+  require(library_.desc_create(&choice->desc, compute, lt::kF32), "a product's description");
   const auto describe = [&](lt::MatmulDescAttribute attribute, auto value) {
-    require(library_.desc_set(plan->desc, attribute, &value, sizeof(value)), "an attribute of a product");
+    require(library_.desc_set(choice->desc, attribute, &value, sizeof(value)), "an attribute of a product");
   };
   describe(lt::kDescTransA, static_cast<int32_t>(lt::kTransposed));
   describe(lt::kDescTransB, static_cast<int32_t>(lt::kNotTransposed));
@@ -164,9 +164,9 @@ Gemm::Plan& Gemm::plan_for(const GemmCall& call, uint32_t epilogue) {
     require(library_.layout_set(*target, lt::kLayoutBatchStride, &stride, sizeof(stride)), "a batch's description");
   };
   const lt::DataType in = call.is_f8() ? lt::kE4M3 : lt_type(call.in_dtype);
-  layout(&plan->w, in, call.k, call.n, call.w_stride);
-  layout(&plan->x, in, call.k, call.m, call.x_stride);
-  layout(&plan->out, lt_type(call.out_dtype), call.n, call.m, out_stride);
+  layout(&choice->w, in, call.k, call.n, call.w_stride);
+  layout(&choice->x, in, call.k, call.m, call.x_stride);
+  layout(&choice->out, lt_type(call.out_dtype), call.n, call.m, out_stride);
 
   const auto promise = [&](lt::PreferenceAttribute attribute, uint32_t bytes) {
     require(library_.preference_set(preference_, attribute, &bytes, sizeof(bytes)), "an alignment");
@@ -176,20 +176,20 @@ Gemm::Plan& Gemm::plan_for(const GemmCall& call, uint32_t epilogue) {
   promise(lt::kPreferenceAlignmentC, key.align_c);
   promise(lt::kPreferenceAlignmentD, key.align_out);
   int returned = 0;
-  const lt::Status status = library_.heuristic(handle_, plan->desc, plan->w, plan->x, plan->out, plan->out, preference_,
-                                               1, &plan->chosen, &returned);
+  const lt::Status status = library_.heuristic(handle_, choice->desc, choice->w, choice->x, choice->out, choice->out,
+                                               preference_, 1, &choice->chosen, &returned);
   // "Not supported" is an answer, and so is "invalid value", which it gives for alignments that no kernel has.
   if (status != lt::kSuccess && status != lt::kNotSupported && status != lt::kInvalidValue) require(status, "a search");
-  plan->usable = status == lt::kSuccess && returned > 0 && plan->chosen.state == lt::kSuccess &&
-                 plan->chosen.workspace_bytes <= workspace_->size();
-  return *plans_.emplace(key, std::move(plan)).first->second;
+  choice->usable = status == lt::kSuccess && returned > 0 && choice->chosen.state == lt::kSuccess &&
+                   choice->chosen.workspace_bytes <= workspace_->size();
+  return *choices_.emplace(key, std::move(choice)).first->second;
 }
 
 bool Gemm::multiply(const GemmCall& call, uint32_t epilogue) {
-  Plan& plan = plan_for(call, epilogue);
-  if (!plan.usable) return false;
+  MatmulChoice& choice = choice_for(call, epilogue);
+  if (!choice.usable) return false;
   const auto point = [&](lt::MatmulDescAttribute attribute, const void* data) {
-    require(library_.desc_set(plan.desc, attribute, &data, sizeof(data)), "an address");
+    require(library_.desc_set(choice.desc, attribute, &data, sizeof(data)), "an address");
   };
   if (epilogue & lt::kBias) point(lt::kDescBiasPointer, fused_bias(call));
   if (call.is_f8()) {
@@ -199,10 +199,10 @@ bool Gemm::multiply(const GemmCall& call, uint32_t epilogue) {
   const float alpha = 1, beta = call.residual ? 1 : 0;
   const void* c = call.residual ? call.residual : call.out;
   const lt::Status status =
-      library_.matmul(handle_, plan.desc, &alpha, call.w, plan.w, call.x, plan.x, &beta, c, plan.out, call.out,
-                      plan.out, &plan.chosen.algorithm, workspace_->data(), workspace_->size(), stream_);
+      library_.matmul(handle_, choice.desc, &alpha, call.w, choice.w, call.x, choice.x, &beta, c, choice.out, call.out,
+                      choice.out, &choice.chosen.algorithm, workspace_->data(), workspace_->size(), stream_);
   if (status == lt::kNotSupported || status == lt::kArchMismatch) {
-    plan.usable = false;  // chosen, and refused all the same: not again
+    choice.usable = false;  // chosen, and refused all the same: not again
     return false;
   }
   require(status, "a product");

@@ -82,11 +82,11 @@ class Gemm {
   struct Hash {
     size_t operator()(const Key& key) const;
   };
-  struct Plan;
+  struct MatmulChoice;
 
   void run_part(const GemmCall& call);
   [[noreturn]] void refuse_f8(const std::string& why) const;
-  Plan& plan_for(const GemmCall& call, uint32_t epilogue);
+  MatmulChoice& choice_for(const GemmCall& call, uint32_t epilogue);
   // False when cuBLASLt has nothing for this shape with this epilogue.
   bool multiply(const GemmCall& call, uint32_t epilogue);
   void require(lt::Status status, const char* what) const;
@@ -98,7 +98,7 @@ class Gemm {
   Limits limits_;
   lt::Handle handle_ = nullptr;
   lt::Preference preference_ = nullptr;
-  std::unordered_map<Key, std::unique_ptr<Plan>, Hash> plans_;
+  std::unordered_map<Key, std::unique_ptr<MatmulChoice>, Hash> choices_;
   size_t fallbacks_ = 0;
 };
 

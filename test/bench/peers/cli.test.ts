@@ -49,7 +49,7 @@ else if (name === 'export.py') {
 
 async function bench(...args: string[]) {
   buildLibrary();
-  const child = spawn(process.execPath, ['--import', 'tsx', SCRIPT, ...args], {
+  const child = spawn(process.execPath, ['--import', 'jiti/register', SCRIPT, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   return { child, ended: outcome(child) };

@@ -138,13 +138,7 @@ describe('the document', () => {
 
 describe('npm run study', () => {
   const call = (...args: string[]) =>
-    spawnSync(
-      path.join(ROOT, 'node_modules', '.bin', 'tsx'),
-      [path.join(ROOT, 'bench', 'study.mts'), ...args],
-      {
-        encoding: 'utf8',
-      },
-    );
+    spawnSync('npm', ['run', '--silent', 'study', '--', ...args], { cwd: ROOT, encoding: 'utf8' });
 
   it('explains itself, and refuses what it does not know', () => {
     const help = call('--help');

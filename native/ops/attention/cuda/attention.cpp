@@ -24,10 +24,6 @@ bool aligned(const void* pointer, size_t bytes) {
   return reinterpret_cast<uintptr_t>(pointer) % bytes == 0;
 }
 
-bool has_bias(const AttentionParams& p) {
-  return p.window > 0 || p.rel_h != nullptr || p.metric != DistanceMetric::none;
-}
-
 AttentionLayout layout_of(const AttentionParams& p) {
   AttentionLayout a = {};
   a.heads = static_cast<int>(p.heads);
@@ -37,14 +33,16 @@ AttentionLayout layout_of(const AttentionParams& p) {
     a.windows_across = static_cast<int>((p.grid_w + p.window - 1) / p.window);
     a.windows = static_cast<int>((p.grid_h + p.window - 1) / p.window) * a.windows_across;
   }
-  const bool grid = has_bias(p);  // without a bias a grid is a list like any other
+  const bool grid = p.has_bias();  // without a bias a grid is a list like any other
   a.grid_h = static_cast<int>(grid ? p.grid_h : 1);
   a.grid_w = static_cast<int>(grid ? p.grid_w : p.k_tokens);
   a.rows = p.window > 0 ? a.window : a.grid_h;
   a.columns = p.window > 0 ? a.window : a.grid_w;
   a.q_count = static_cast<int>(p.window > 0 ? p.window * p.window : p.q_tokens);
-  a.rel_h = p.rel_h;
-  a.rel_w = p.rel_w;
+  a.q_tokens = p.q_tokens;
+  a.log_sum_exp = p.log_sum_exp;
+  a.rel_h = p.has_rel_pos ? p.rel_h : nullptr;
+  a.rel_w = p.has_rel_pos ? p.rel_w : nullptr;
   a.slopes = p.metric == DistanceMetric::none ? nullptr : p.slopes;
   a.start = p.start;
   a.fold_manhattan = p.metric == DistanceMetric::manhattan;
@@ -63,7 +61,7 @@ int f32_head_dim(int64_t head_dim) {
 // Splits of the keys that make enough blocks for a whole card, where a list of keys is long and queries are few.
 // A fixed goal rather than the card's size: results are then the same everywhere.
 int f32_splits(const AttentionParams& p) {
-  if (has_bias(p)) return 1;
+  if (p.has_bias()) return 1;
   constexpr int64_t kBlocks = 256, kTilesPerSplit = 4;
   const int64_t queries = f32_head_dim(p.head_dim) > 80 ? 32 : 64;
   const int64_t blocks = p.batch * p.heads * ((p.q_tokens + queries - 1) / queries);
@@ -74,50 +72,49 @@ int f32_splits(const AttentionParams& p) {
   return static_cast<int>((tiles + per_split - 1) / per_split);  // none is empty
 }
 
-void check_operands(const AttentionParams& p, const void* out, const TokenView& q, const TokenView& k,
-                    const TokenView& v, int64_t out_batch_stride, int64_t out_token_stride) {
+void check_operands(const AttentionParams& p) {
+  const std::string problem = attention_problem(p);
+  if (!problem.empty()) throw SamError("ERR_INVALID_ARGUMENT", "Expected " + problem);
   if (p.q_tokens > kMaxTokens || p.k_tokens > kMaxTokens) refuse("fewer than 2^31 tokens", std::to_string(p.k_tokens));
   if (p.dtype == DType::f32) {
     if (f32_head_dim(p.head_dim) == 0) refuse("a head size of at most 128", std::to_string(p.head_dim));
     return;
   }
-  if (p.dtype != DType::bf16 && p.dtype != DType::f16) refuse("dtype f32, bf16 or f16", dtype_name(p.dtype));
-  const int64_t strides[] = {q.batch_stride, q.token_stride, k.batch_stride,   k.token_stride,
-                             v.batch_stride, v.token_stride, out_batch_stride, out_token_stride};
+  const int64_t strides[] = {p.q.batch_stride, p.q.token_stride, p.k.batch_stride,   p.k.token_stride,
+                             p.v.batch_stride, p.v.token_stride, p.out.batch_stride, p.out.token_stride};
   for (int64_t stride : strides) {
     if (stride % 8 != 0) refuse("strides that are multiples of 8 elements in 16-bit dtypes", std::to_string(stride));
   }
-  for (const void* pointer : {out, q.data, k.data, v.data, p.pad_k, p.pad_v}) {
+  for (const void* pointer : {static_cast<const void*>(p.out.data), p.q.data, p.k.data, p.v.data, p.pad_k, p.pad_v}) {
     if (!aligned(pointer, 16)) refuse("operands aligned to 16 bytes in 16-bit dtypes", "one that is not");
   }
   for (const float* table : {p.rel_h, p.rel_w}) {
     if (!aligned(table, 8)) refuse("relative position tables aligned to 8 bytes", "one that is not");
   }
-  if (k.token_stride != v.token_stride) refuse("keys and values with one token stride", "two");
-  for (int64_t stride : {q.token_stride, k.token_stride, out_token_stride}) {
+  if (p.k.token_stride != p.v.token_stride) refuse("keys and values with one token stride", "two");
+  for (int64_t stride : {p.q.token_stride, p.k.token_stride, p.out.token_stride}) {
     if (stride > INT32_MAX) refuse("token strides below 2^31", std::to_string(stride));
   }
 }
 
-void run_f32(void* out, int64_t out_batch_stride, int64_t out_token_stride, const TokenView& q, const TokenView& k,
-             const TokenView& v, const AttentionParams& p, void* workspace, cudaStream_t stream) {
+void run_f32(const AttentionParams& p, cudaStream_t stream) {
   F32Arguments a = {};
   static_cast<AttentionLayout&>(a) = layout_of(p);
-  a.q = static_cast<const float*>(q.data);
-  a.k = static_cast<const float*>(k.data);
-  a.v = static_cast<const float*>(v.data);
-  a.out = static_cast<float*>(out);
-  a.partial = static_cast<float*>(workspace);
-  a.q_batch = q.batch_stride;
-  a.k_batch = k.batch_stride;
-  a.v_batch = v.batch_stride;
-  a.out_batch = out_batch_stride;
-  a.q_token = q.token_stride;
-  a.k_token = k.token_stride;
-  a.v_token = v.token_stride;
-  a.out_token = out_token_stride;
+  a.q = static_cast<const float*>(p.q.data);
+  a.k = static_cast<const float*>(p.k.data);
+  a.v = static_cast<const float*>(p.v.data);
+  a.out = static_cast<float*>(p.out.data);
+  a.partial = static_cast<float*>(p.workspace);
+  a.q_batch = p.q.batch_stride;
+  a.k_batch = p.k.batch_stride;
+  a.v_batch = p.v.batch_stride;
+  a.out_batch = p.out.batch_stride;
+  a.q_token = p.q.token_stride;
+  a.k_token = p.k.token_stride;
+  a.v_token = p.v.token_stride;
+  a.out_token = p.out.token_stride;
   a.head_dim = static_cast<int>(p.head_dim);
-  a.biased = has_bias(p);
+  a.biased = p.has_bias();
   const bool narrow = a.biased && (p.window > 0 || narrow_tiles_pay(a.rows, a.columns));
   a.columns_per_tile = !a.biased ? kTileKeys : narrow ? 16 : 32;
   a.rows_per_tile = kTileKeys / a.columns_per_tile;
@@ -172,43 +169,42 @@ std::string forced_kernel() {
 
 // Runs the kernel for sm_90a where it is to run. Where it is forced but cannot, the portable one serves: one setting can hold
 // for a whole model.
-bool run_hopper(const HopperCall& call, cudaStream_t stream) {
+bool run_hopper(const AttentionParams& params, cudaStream_t stream) {
   const std::string forced = forced_kernel();
-  if (forced == "portable" || !hopper_takes(call.params) || !have_hopper_attention()) return false;
-  if (forced.empty() && !hopper_pays(call.params)) return false;
+  if (forced == "portable" || !hopper_takes(params) || !have_hopper_attention()) return false;
+  if (forced.empty() && !hopper_pays(params)) return false;
   HopperSchedule schedule = kHopperSchedules[0].schedule;
   for (const HopperScheduleRow& row : kHopperSchedules) {
     if (forced == row.name) schedule = row.schedule;
   }
-  hopper_forward(call, schedule, stream);
+  hopper_forward(params, schedule, stream);
   return true;
 }
 
-void run_mma(void* out, int64_t out_batch_stride, int64_t out_token_stride, const TokenView& q, const TokenView& k,
-             const TokenView& v, const AttentionParams& p, cudaStream_t stream) {
+void run_mma(const AttentionParams& p, cudaStream_t stream) {
   // The accumulators start at bias / scale: a scale that is zero for all purposes must not make that infinite.
   constexpr float kSmallestScale = 1e-30f;
   MmaProblem problem = {};
   MmaArguments& a = problem.arguments;
   static_cast<AttentionLayout&>(a) = layout_of(p);
-  a.q = q.data;
-  a.k = k.data;
-  a.v = v.data;
-  a.out = out;
-  a.q_batch = q.batch_stride;
-  a.k_batch = k.batch_stride;
-  a.v_batch = v.batch_stride;
-  a.out_batch = out_batch_stride;
-  a.q_token = static_cast<int>(q.token_stride);
-  a.kv_token = static_cast<int>(k.token_stride);
-  a.out_token = static_cast<int>(out_token_stride);
+  a.q = p.q.data;
+  a.k = p.k.data;
+  a.v = p.v.data;
+  a.out = p.out.data;
+  a.q_batch = p.q.batch_stride;
+  a.k_batch = p.k.batch_stride;
+  a.v_batch = p.v.batch_stride;
+  a.out_batch = p.out.batch_stride;
+  a.q_token = static_cast<int>(p.q.token_stride);
+  a.kv_token = static_cast<int>(p.k.token_stride);
+  a.out_token = static_cast<int>(p.out.token_stride);
   a.pad_k = p.pad_k;
   a.pad_v = p.pad_v;
   a.scale_log2 = std::max(std::fabs(p.scale), kSmallestScale) * kLog2E;
   a.negate_q = p.scale < 0;
   problem.dtype = p.dtype;
   problem.bias = a.euclidean || p.metric == DistanceMetric::chebyshev ? ScoreBias::distance
-                 : has_bias(p)                                        ? ScoreBias::separable
+                 : p.has_bias()                                       ? ScoreBias::separable
                                                                       : ScoreBias::none;
   problem.rectangles = p.batch * a.windows * p.heads;
   problem.shared_bytes_per_sm = shared_bytes_per_sm();
@@ -240,17 +236,11 @@ size_t attention_workspace_bytes(const AttentionParams& p) {
   return static_cast<size_t>(splits * blocks * queries * (d + 2)) * sizeof(float);
 }
 
-void attention_forward(void* out, int64_t out_batch_stride, int64_t out_token_stride, const TokenView& q,
-                       const TokenView& k, const TokenView& v, const AttentionParams& params, void* workspace,
-                       cudaStream_t stream) {
-  check_operands(params, out, q, k, v, out_batch_stride, out_token_stride);
+void attention_forward(const AttentionParams& params, cudaStream_t stream) {
+  check_operands(params);
   if (params.batch == 0 || params.q_tokens == 0) return;
-  if (params.dtype == DType::f32) {
-    run_f32(out, out_batch_stride, out_token_stride, q, k, v, params, workspace, stream);
-    return;
-  }
-  if (run_hopper({params, q, k, v, out, out_batch_stride, out_token_stride, workspace}, stream)) return;
-  run_mma(out, out_batch_stride, out_token_stride, q, k, v, params, stream);
+  if (params.dtype == DType::f32) return run_f32(params, stream);
+  if (!run_hopper(params, stream)) run_mma(params, stream);
 }
 
 }  // namespace ba_sam::cuda

@@ -20,6 +20,7 @@
 
 #include "../../../backends/cuda/primitives.h"
 #include "geometry.h"
+#include "log_sum_exp.h"
 
 namespace ba_sam::cuda {
 
@@ -251,6 +252,9 @@ __global__ void __launch_bounds__(128, 3) f32_attention(const F32Arguments a) {
     }
     const int64_t token = where.query_token(a, where.first_query + row);
     if (token < 0) continue;
+    if (a.log_sum_exp != nullptr && tx == 0) {
+      a.log_sum_exp[where.query_index(a, token)] = log_sum_exp(maximum[i], total);
+    }
     float* target = a.out + where.batch * a.out_batch + token * a.out_token + head;
 #pragma unroll
     for (int c = 0; c < Tile::kChannels; ++c) {
@@ -279,6 +283,9 @@ __global__ void __launch_bounds__(D) combine_splits(const F32Arguments a, int sp
   }
   if (query < a.q_count && channel < a.head_dim) {
     a.out[batch * a.out_batch + query * a.out_token + static_cast<int64_t>(head) * a.head_dim + channel] = out / total;
+    if (a.log_sum_exp != nullptr && channel == 0) {
+      a.log_sum_exp[(batch * a.heads + head) * a.q_tokens + query] = log_sum_exp(maximum, total);
+    }
   }
 }
 

@@ -89,6 +89,8 @@ struct AttentionLayout {
   int grid_h, grid_w;           // tokens; a plain list of keys is one row
   int rows, columns;            // of the rectangle of keys
   int q_count;                  // queries of one rectangle
+  int64_t q_tokens;             // of one image
+  float* log_sum_exp;           // [images, heads, q_tokens], or null
   const float *rel_h, *rel_w, *slopes;
   float start;
   bool fold_manhattan;  // into the row and column terms
@@ -120,6 +122,10 @@ struct BlockCoordinates {
   BA_SAM_HOST_DEVICE int64_t query_token(const AttentionLayout& a, int index) const {
     if (index >= a.q_count) return -1;
     return a.window == 0 ? index : token(a, index / a.window, index % a.window);
+  }
+  // Where a query's token lies in [images, heads, q_tokens].
+  BA_SAM_HOST_DEVICE int64_t query_index(const AttentionLayout& a, int64_t token) const {
+    return (batch * a.heads + head) * a.q_tokens + token;
   }
 };
 

@@ -15,7 +15,7 @@ bool by_distance(const AttentionParams& p) {
   return p.metric == DistanceMetric::euclidean || p.metric == DistanceMetric::chebyshev;
 }
 bool biased(const AttentionParams& p) {
-  return p.rel_h != nullptr || p.metric != DistanceMetric::none;
+  return p.has_rel_pos || p.metric != DistanceMetric::none;
 }
 int64_t columns_of(const AttentionParams& p) {
   return biased(p) ? p.grid_w : 64;  // keys without a bias: a rectangle like any other
@@ -107,28 +107,37 @@ bool in_clusters(const AttentionParams& p, HopperSchedule schedule) {
   return schedule == HopperSchedule::cluster && p.dtype == DType::bf16 && !wraps;
 }
 
+// Whatever outputs are asked for.
+bool takes_shape(const AttentionParams& p) {
+  if (p.dtype != DType::bf16 && p.dtype != DType::f16) return false;
+  if (p.head_dim != 64 && p.head_dim != 80) return false;
+  if (!(p.scale > 0)) return false;
+  if (p.window > 0) return p.window == kWindow && p.metric == DistanceMetric::none;
+  if (!biased(p)) return p.k_tokens % 128 == 0;
+  return !by_distance(p) || p.grid_w >= 64;  // lists of distances for at most two rows of queries
+}
+
 constexpr float kSmallestScale = 1e-30f;  // accumulators start at bias / scale
 
-void windows_forward(const HopperCall& call, cudaStream_t stream) {
-  const AttentionParams& p = call.params;
+void windows_forward(const AttentionParams& p, cudaStream_t stream) {
   HopperWindowProblem problem = {};
   HopperWindowArguments& a = problem.arguments;
   const auto shape = [&](const TokenView& view) {
     return grid_shape(p, view, p.grid_h, p.grid_w, kWindowPitch, kWindow);
   };
-  map_wide(a.q, p, shape(call.q));
-  map_wide(a.k, p, shape(call.k));
-  a.v = part_of(p.dtype, shape(call.v), p.head_dim == 64 ? 64 : 16);
-  if (p.rel_h != nullptr) {
-    round_window_tables(call.workspace, p.rel_h, p.rel_w, static_cast<int>(p.head_dim), p.dtype, stream);
-    map_wide(a.table, p, table_shape(p, call.workspace, kWindowTable, kWindowTable));
+  map_wide(a.q, p, shape(p.q));
+  map_wide(a.k, p, shape(p.k));
+  a.v = part_of(p.dtype, shape(p.v), p.head_dim == 64 ? 64 : 16);
+  if (p.has_rel_pos) {
+    round_window_tables(p.workspace, p.rel_h, p.rel_w, static_cast<int>(p.head_dim), p.dtype, stream);
+    map_wide(a.table, p, table_shape(p, p.workspace, kWindowTable, kWindowTable));
     a.has_tables = true;
   }
   a.pad_k = p.pad_k;
   a.pad_v = p.pad_v;
-  a.out = call.out;
-  a.out_batch = call.out_batch_stride;
-  a.out_token = static_cast<int>(call.out_token_stride);
+  a.out = p.out.data;
+  a.out_batch = p.out.batch_stride;
+  a.out_token = static_cast<int>(p.out.token_stride);
   a.heads = static_cast<int>(p.heads);
   a.windows_across = static_cast<int>((p.grid_w + kWindow - 1) / kWindow);
   a.windows = a.windows_across * static_cast<int>((p.grid_h + kWindow - 1) / kWindow);
@@ -149,7 +158,7 @@ void windows_forward(const HopperCall& call, cudaStream_t stream) {
 }  // namespace
 
 size_t hopper_workspace_bytes(const AttentionParams& p) {
-  if (!hopper_takes(p) || p.rel_h == nullptr) return 0;
+  if (!takes_shape(p) || !p.has_rel_pos) return 0;
   if (p.window > 0) return static_cast<size_t>(rounded_up(kWindowTable * p.head_dim * 2, kAlignment));
   return static_cast<size_t>(table_bytes(p, p.grid_h) + table_bytes(p, p.grid_w));
 }
@@ -167,12 +176,7 @@ bool have_hopper_attention() {
 }
 
 bool hopper_takes(const AttentionParams& p) {
-  if (p.dtype != DType::bf16 && p.dtype != DType::f16) return false;
-  if (p.head_dim != 64 && p.head_dim != 80) return false;
-  if (!(p.scale > 0)) return false;
-  if (p.window > 0) return p.window == kWindow && p.metric == DistanceMetric::none;
-  if (!biased(p)) return p.k_tokens % 128 == 0;
-  return !by_distance(p) || p.grid_w >= 64;  // lists of distances for at most two rows of queries
+  return p.log_sum_exp == nullptr && takes_shape(p);
 }
 
 bool hopper_pays(const AttentionParams& p) {
@@ -184,19 +188,18 @@ bool hopper_pays(const AttentionParams& p) {
   return columns * 4 >= rounded_up(columns, best_strip(p)) * 3;
 }
 
-void hopper_forward(const HopperCall& call, HopperSchedule schedule, cudaStream_t stream) {
-  const AttentionParams& p = call.params;
-  if (p.window > 0) return windows_forward(call, stream);
+void hopper_forward(const AttentionParams& p, HopperSchedule schedule, cudaStream_t stream) {
+  if (p.window > 0) return windows_forward(p, stream);
   const int strip = best_strip(p);
   const int64_t columns = columns_of(p), rows = p.k_tokens / columns;
   HopperProblem problem = {};
   HopperArguments& a = problem.arguments;
-  map_wide(a.q, p, query_shape(p, call.q));
+  map_wide(a.q, p, query_shape(p, p.q));
   const int box_rows = in_clusters(p, schedule) ? 1 : 2;
-  map_wide(a.k, p, grid_shape(p, call.k, rows, columns, strip, box_rows));
-  a.v = part_of(p.dtype, grid_shape(p, call.v, rows, columns, strip, box_rows), p.head_dim == 64 ? 64 : 16);
-  if (p.rel_h != nullptr) {
-    auto* table_h = static_cast<uint16_t*>(call.workspace);
+  map_wide(a.k, p, grid_shape(p, p.k, rows, columns, strip, box_rows));
+  a.v = part_of(p.dtype, grid_shape(p, p.v, rows, columns, strip, box_rows), p.head_dim == 64 ? 64 : 16);
+  if (p.has_rel_pos) {
+    auto* table_h = static_cast<uint16_t*>(p.workspace);
     uint16_t* table_w = table_h + table_bytes(p, p.grid_h) / 2;
     round_table(table_h, p.rel_h, (2 * p.grid_h - 1) * p.head_dim, p.dtype, stream);
     round_table(table_w, p.rel_w, (2 * p.grid_w - 1) * p.head_dim, p.dtype, stream);
@@ -204,9 +207,9 @@ void hopper_forward(const HopperCall& call, HopperSchedule schedule, cudaStream_
     map_wide(a.rel_w, p, table_shape(p, table_w, 2 * p.grid_w - 1, kTableRows));
     a.has_tables = true;
   }
-  a.out = call.out;
-  a.out_batch = call.out_batch_stride;
-  a.out_token = static_cast<int>(call.out_token_stride);
+  a.out = p.out.data;
+  a.out_batch = p.out.batch_stride;
+  a.out_token = static_cast<int>(p.out.token_stride);
   a.heads = static_cast<int>(p.heads);
   a.q_count = static_cast<int>(p.q_tokens);
   a.rows = static_cast<int>(rows);

@@ -3,7 +3,7 @@
 
 #include <cuda_runtime.h>
 
-#include "../../../core/attention_params.h"
+#include "../params.h"
 
 namespace ba_sam::cuda {
 
@@ -33,26 +33,18 @@ inline constexpr HopperScheduleRow kHopperSchedules[] = {
      "ping-pong scheduling of three consumer warpgroups, 192 queries a block: two thirds of the reads from L2"},
 };
 
-// One attention call, as attention_forward (attention.h) gets it, with operands that it has checked.
-struct HopperCall {
-  AttentionParams params;
-  TokenView q, k, v;
-  void* out;
-  int64_t out_batch_stride, out_token_stride;
-  void* workspace;
-};
-
 // Bytes of workspace in case the kernel is chosen, whatever the device: rounded tables.
 size_t hopper_workspace_bytes(const AttentionParams& params);
 
 // Whether this build and the current device have the kernel.
 bool have_hopper_attention();
 // Whether it computes these: 16-bit, D = 64 or 80, a positive scale; windows of 14; Euclidean and Chebyshev penalties on
-// grids at least 64 wide; without any bias a multiple of 128 keys.
+// grids at least 64 wide; without any bias a multiple of 128 keys; no log_sum_exp.
 bool hopper_takes(const AttentionParams& params);
 // Whether it should be chosen over mma.sync: enough keys, and strips that do not waste much of a row.
 bool hopper_pays(const AttentionParams& params);
 
-void hopper_forward(const HopperCall& call, HopperSchedule schedule, cudaStream_t stream);
+// Of what it takes, with operands that attention_forward (attention.h) has checked.
+void hopper_forward(const AttentionParams& params, HopperSchedule schedule, cudaStream_t stream);
 
 }  // namespace ba_sam::cuda

@@ -19,6 +19,7 @@
 #pragma once
 
 #include "key_loader.h"
+#include "log_sum_exp.h"
 #include "score_bias.h"
 
 namespace ba_sam::cuda {
@@ -281,9 +282,12 @@ __global__ void __launch_bounds__(TileT::kThreads, blocks_per_sm<D, kBias, TileT
   for (int m = 0; m < kMTiles; ++m) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const float reciprocal = 1.0f / quad_sum(state[m].sum[half]);
+      const float sum = quad_sum(state[m].sum[half]), reciprocal = 1.0f / sum;
       const int64_t token = where.query_token(a, first_query + m * kFragmentRows + g + 8 * half);
       if (token < 0) continue;
+      if (a.log_sum_exp != nullptr && t == 0) {
+        a.log_sum_exp[where.query_index(a, token)] = log_sum_exp(state[m].maximum[half], sum);
+      }
       T* row = out_head + token * a.out_token + 2 * t;
 #pragma unroll
       for (int d = 0; d < D / 8; ++d) {

@@ -1,6 +1,6 @@
-// The graph's attention in terms of the fused kernel (attention.h).
-#include "../../../backends/cpu/backend.h"
-#include "../call.h"
+// The graph's attention in terms of the fused kernel (cpu/attention.h).
+#include "../../backends/cpu/backend.h"
+#include "call.h"
 
 namespace ba_sam::cpu {
 namespace {

@@ -7,9 +7,9 @@
 // Hazards: every product and sum is rounded on its own, in the order of the CPU's code (image/upsample_masks.cpp): masks of
 //   the two backends are the same bit for bit. NaN is not above 0.
 // Reference: predict() of test/reference/make_predictions.py.
+#include "../../backends/cuda/backend.h"
+#include "../../backends/cuda/elements.h"
 #include "../../image/bilinear_axis.h"
-#include "elements.h"
-#include "ops.h"
 
 namespace ba_sam::cuda {
 namespace {
@@ -94,14 +94,15 @@ __global__ void __launch_bounds__(kBlockThreads)
 
 class UpsampleMasks final : public Kernel {
  public:
-  explicit UpsampleMasks(const KernelContext& c) : stream_(c.backend.stream()), logits_(c.out().dtype == DType::f32) {
-    const Shape &low = c.in(0).shape, &out = c.out().shape;
+  UpsampleMasks(const KernelContext& c, const UpsampleMasksOp& op)
+      : stream_(c.backend.stream()), logits_(c.out().dtype == DType::f32) {
+    const Shape &low = c.in(UpsampleMasksOp::low_res).shape, &out = c.out().shape;
     masks_ = low[0] * low[1];
     sizes_ = {low[2], low[3], out[2], out[3]};
-    const int64_t input_w = c.integer(0), input_h = c.integer(1), content_w = c.integer(2), content_h = c.integer(3);
-    const BilinearAxis axes[4] = {
-        make_bilinear_axis(low[3], input_w, content_w), make_bilinear_axis(low[2], input_h, content_h),
-        make_bilinear_axis(content_w, out[3], out[3]), make_bilinear_axis(content_h, out[2], out[2])};
+    const BilinearAxis axes[4] = {make_bilinear_axis(low[3], op.input.width, op.content.width),
+                                  make_bilinear_axis(low[2], op.input.height, op.content.height),
+                                  make_bilinear_axis(op.content.width, out[3], out[3]),
+                                  make_bilinear_axis(op.content.height, out[2], out[2])};
     std::vector<int32_t> words;  // all tables in one block; floats as their bits
     size_t starts[4];
     for (int i = 0; i < 4; ++i) {
@@ -138,8 +139,8 @@ class UpsampleMasks final : public Kernel {
                   down = ceil_div<int64_t>(sizes_.out_h, kRows);
     const int64_t tiles = across * down * masks_;
     launch("a launch of upsampleMasks", upsample_masks_kernel<Out>, grid_for(tiles, 1), dim3(kBlockThreads), 0, stream_,
-           static_cast<Out*>(io.out), static_cast<const float*>(io.in[0]), tables_[0], tables_[1], tables_[2],
-           tables_[3], sizes_, across, down, tiles);
+           static_cast<Out*>(io.out[0]), static_cast<const float*>(io.in[UpsampleMasksOp::low_res]), tables_[0],
+           tables_[1], tables_[2], tables_[3], sizes_, across, down, tiles);
   }
 
   cudaStream_t stream_;
@@ -152,8 +153,8 @@ class UpsampleMasks final : public Kernel {
 
 }  // namespace
 
-KernelPtr make_upsample_masks(const KernelContext& c) {
-  return std::make_unique<UpsampleMasks>(c);
+KernelPtr make_kernel(const KernelContext& c, const UpsampleMasksOp& op) {
+  return std::make_unique<UpsampleMasks>(c, op);
 }
 
 }  // namespace ba_sam::cuda

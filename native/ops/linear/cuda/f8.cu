@@ -1,4 +1,4 @@
-// linear with operands of e4m3 (../core/f8.h): rows of x are rounded in every run, those of the weight once, then
+// linear with operands of e4m3 (core/f8.h) on CUDA: rows of x are rounded in every run, those of a frozen weight once, then
 // cuBLASLt's product with one factor per row of either (gemm.h).
 //
 // Shapes: x [rows, K] in f32, bf16 or f16 → rounded [rows, K] e4m3 and scales [rows] f32; K a multiple of 16.
@@ -7,9 +7,9 @@
 // Shared memory: none.
 // Hazards: a row with an infinity gets an infinite factor, and NaN stays NaN, so that both reach the output.
 // Reference: torch.nn.functional.linear of x and weight rounded so; test/native/reference.h.
-#include "../../core/f8.h"
-#include "elements.h"
-#include "product_parts.h"
+#include "../../../backends/cuda/elements.h"
+#include "../../../core/f8.h"
+#include "linear.h"
 
 namespace ba_sam::cuda {
 namespace {
@@ -61,6 +61,7 @@ struct RoundedRows {
   size_t scales_at() const { return align_up(static_cast<size_t>(rows * columns)); }
   size_t bytes() const { return scales_at() + align_up(static_cast<size_t>(rows) * sizeof(float)); }
   float* scales(uint8_t* data) const { return reinterpret_cast<float*>(data + scales_at()); }
+  const float* scales(const uint8_t* data) const { return reinterpret_cast<const float*>(data + scales_at()); }
 
   void fill(uint8_t* data, const void* from, DType dtype, cudaStream_t stream) const {
     dispatch(dtype, [&](auto type) {
@@ -100,46 +101,57 @@ std::shared_ptr<const Memory> rounded_weight(const KernelContext& c, const Round
     weight->plain = std::move(tensor);
     return weight;
   };
-  return std::static_pointer_cast<const RoundedWeight>(c.weights.packed(c.weight_name(1), accepts, pack))->memory;
+  return std::static_pointer_cast<const RoundedWeight>(c.weights.packed(c.weight_name(LinearOp::weight), accepts, pack))
+      ->memory;
 }
 
 class LinearF8 final : public Kernel {
  public:
-  explicit LinearF8(const KernelContext& c)
+  LinearF8(const KernelContext& c, const LinearOp& op)
       : gemm_(c.backend.gemm()),
         stream_(c.backend.stream()),
-        bias_(c, 2, c.out().dtype),
-        rows_(rows_of(c.in(0).shape)),
-        part_{rows_per_part(c, rows_, c.in(1).shape[1]), c.in(1).shape[1]} {
+        bias_(c, LinearOp::bias, c.out().dtype),
+        rows_(rows_of(c.in(LinearOp::x).shape)),
+        weight_rows_{c.in(LinearOp::weight).shape[0], c.in(LinearOp::weight).shape[1]},
+        part_{rows_per_part(c, rows_, weight_rows_.columns), weight_rows_.columns} {
     gemm_.require_f8();
-    call_.in_dtype = c.in(0).dtype;
+    call_.in_dtype = c.in(LinearOp::x).dtype;
     call_.out_dtype = c.out().dtype;
-    call_.n = c.in(1).shape[0];
-    call_.k = c.in(1).shape[1];
-    call_.activation = static_cast<Activation>(c.integer(0));
-    const RoundedRows weight{call_.n, call_.k};
-    weight_ = rounded_weight(c, weight);
-    call_.w = weight_->data();
-    call_.w_scales = weight.scales(const_cast<uint8_t*>(weight_->data()));
-    if (call_.out_dtype == DType::f32) fused_bias_ = std::make_unique<Bias>(c, 2, DType::bf16);
+    call_.n = weight_rows_.rows;
+    call_.k = weight_rows_.columns;
+    call_.activation = op.activation;
+    if (c.is_weight(LinearOp::weight)) weight_ = rounded_weight(c, weight_rows_);
+    if (call_.out_dtype == DType::f32) fused_bias_ = std::make_unique<Bias>(c, LinearOp::bias, DType::bf16);
   }
-  bool owns_weight(size_t input) const override { return input == 1 || (input == 2 && bias_.owned()); }
+  bool owns_weight(size_t input) const override {
+    return (input == LinearOp::weight && weight_) || (input == LinearOp::bias && bias_.owned());
+  }
   size_t scratch_bytes() const override {
-    return part_.bytes() + bias_.scratch_bytes() + (fused_bias_ ? fused_bias_->scratch_bytes() : 0);
+    return part_.bytes() + bias_.scratch_bytes() + (fused_bias_ ? fused_bias_->scratch_bytes() : 0) +
+           (weight_ ? 0 : weight_rows_.bytes());
   }
 
   void run(const KernelIo& io) override {
-    uint8_t* const after = io.scratch + part_.bytes();
+    uint8_t* after = io.scratch + part_.bytes();
     call_.bias = bias_.get(io, after);
-    if (fused_bias_) call_.bias_bf16 = fused_bias_->get(io, after + bias_.scratch_bytes());
+    after += bias_.scratch_bytes();
+    if (fused_bias_) {
+      call_.bias_bf16 = fused_bias_->get(io, after);
+      after += fused_bias_->scratch_bytes();
+    }
+    if (!weight_) weight_rows_.fill(after, io.in[LinearOp::weight], call_.in_dtype, stream_);
+    const uint8_t* weight = weight_ ? weight_->data() : after;
+    call_.w = weight;
+    call_.w_scales = weight_rows_.scales(weight);
+    const void* residual = io.in[LinearOp::residual];
     for (int64_t row = 0; row < rows_; row += part_.rows) {
       const RoundedRows x{std::min(part_.rows, rows_ - row), call_.k};
-      x.fill(io.scratch, at_row(const_cast<void*>(io.in[0]), row, call_.k, call_.in_dtype), call_.in_dtype, stream_);
+      x.fill(io.scratch, at_row(io.in[LinearOp::x], row, call_.k, call_.in_dtype), call_.in_dtype, stream_);
       call_.m = x.rows;
       call_.x = io.scratch;
       call_.x_scales = x.scales(io.scratch);
-      call_.residual = io.in[3] ? at_row(const_cast<void*>(io.in[3]), row, call_.n, call_.out_dtype) : nullptr;
-      call_.out = at_row(io.out, row, call_.n, call_.out_dtype);
+      call_.residual = residual ? at_row(residual, row, call_.n, call_.out_dtype) : nullptr;
+      call_.out = at_row(io.out[0], row, call_.n, call_.out_dtype);
       gemm_.run(call_);
     }
   }
@@ -150,15 +162,15 @@ class LinearF8 final : public Kernel {
   Bias bias_;
   std::unique_ptr<Bias> fused_bias_;  // in bf16, where the output is f32
   int64_t rows_;
-  RoundedRows part_;
-  std::shared_ptr<const Memory> weight_;
+  RoundedRows weight_rows_, part_;
+  std::shared_ptr<const Memory> weight_;  // null where the graph computes it: rounded in every run
   GemmCall call_;
 };
 
 }  // namespace
 
-KernelPtr make_linear_f8(const KernelContext& c) {
-  return std::make_unique<LinearF8>(c);
+KernelPtr make_linear_f8(const KernelContext& c, const LinearOp& op) {
+  return std::make_unique<LinearF8>(c, op);
 }
 
 }  // namespace ba_sam::cuda
