@@ -36,6 +36,23 @@ describe('a parameter', () => {
     expect(session.weightBytes).toBe(24);
   });
 
+  it('is seen by a run that was started after its first value, however long that waits', async () => {
+    const side = 1024;
+    const busy = () => {
+      const graph = new Graph();
+      const [x, w] = [graph.input('x', [side, side]), graph.input('w', [side, side])];
+      graph.output(ops.linear(ops.linear(x, w), w));
+      return graph;
+    };
+    await session.setWeight('frozen', 'f32', 'f32', [1, 3], new Uint8Array(12));
+    const zeros = new Float32Array(side * side);
+    const first = session.run('busy', busy, [zeros, zeros]);
+    const set = session.setParameter('w', 'f32', [1, 3], Float32Array.of(1, 2, 3));
+    const [out] = await session.run('sum', sum, []);
+    expect([...(out as Float32Array)]).toEqual([2, 4, 6]);
+    await Promise.all([first, set]);
+  });
+
   it('can be the matrix of a product, which is not packed', async () => {
     const build = () => {
       const graph = new Graph();
