@@ -145,6 +145,7 @@ class WeightsObject : public Napi::ObjectWrap<WeightsObject> {
       const DType dtype = to_dtype(info[1], "dtype");
       const Shape shape = to_shape(info[2], "shape");
       const ArrayView view = to_array(info[3], "values");
+      if (!holds(view, dtype)) bad_argument("values", std::string("a typed array of dtype ") + dtype_name(dtype));
       auto copy = std::make_shared<Buffer>(view.bytes, "a parameter");
       if (view.bytes) std::memcpy(copy->data(), view.data, view.bytes);
       auto work = [store = store(), name = to_text(info[0], "name"), dtype, shape, copy] {
