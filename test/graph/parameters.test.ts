@@ -81,6 +81,27 @@ describe('a parameter', () => {
     });
   });
 
+  it('refuses an array of other elements', async () => {
+    const doubles = new Float64Array(2) as unknown as Float32Array;
+    await expect(session.setParameter('w', 'f32', [1, 4], doubles)).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARGUMENT',
+      message: 'Expected a typed array of dtype f32 for values',
+    });
+  });
+
+  it('is worth collecting with a session that nobody disposes of', async () => {
+    const [sessions, megabytes] = [48, 16];
+    const values = new Float32Array(megabytes << 18).fill(1);
+    const before = process.memoryUsage.rss();
+    let peak = before;
+    for (let i = 0; i < sessions; i++) {
+      await new Session({ device: 'cpu' }).setParameter('w', 'f32', [values.length], values);
+      await new Promise(setImmediate); // finalizers run between events
+      peak = Math.max(peak, process.memoryUsage.rss());
+    }
+    expect(peak - before).toBeLessThan((sessions * megabytes * 2 ** 20) / 2);
+  });
+
   it('is missed by name, by a graph and by who reads it', async () => {
     await session.setWeight('frozen', 'f32', 'f32', [1, 3], new Uint8Array(12));
     await expect(session.run('sum', sum, [])).rejects.toMatchObject({
