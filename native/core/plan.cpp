@@ -125,7 +125,6 @@ MemoryLayout plan_memory(const Graph& graph, const std::vector<size_t>& scratch_
 Plan::Plan(std::shared_ptr<WeightStore> weights, Graph graph) : weights_(std::move(weights)), graph_(std::move(graph)) {
   for (const Value& value : graph_.values) {
     if (value.kind == ValueKind::weight) weights_->check(value.name, value.dtype, value.shape);
-    if (value.kind == ValueKind::parameter) weights_->parameter(value.name, value.dtype, value.shape);
   }
 }
 

@@ -37,8 +37,8 @@ MemoryLayout plan_memory(const Graph& graph, const std::vector<size_t>& scratch_
 
 class Plan {
  public:
-  // Runs on the weights' backend. Checks that every weight and parameter exists with the declared dtype and shape; throws SamError
-  // ERR_GRAPH otherwise.
+  // Runs on the weights' backend. Checks that every weight exists with the declared dtype and shape; throws SamError
+  // ERR_GRAPH otherwise. The first run asks the same of parameters: one whose first value was queued before it is there then.
   Plan(std::shared_ptr<WeightStore> weights, Graph graph);
 
   const Graph& graph() const { return graph_; }

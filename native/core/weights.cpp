@@ -126,8 +126,8 @@ std::shared_ptr<const PackedTensor> WeightStore::packed(
   return entry.packed;
 }
 
-void WeightStore::set_parameter(const std::string& name, DType dtype, const Shape& shape, const uint8_t* bytes,
-                                size_t size) {
+size_t WeightStore::set_parameter(const std::string& name, DType dtype, const Shape& shape, const uint8_t* bytes,
+                                  size_t size) {
   if (!is_float(dtype)) {
     throw SamError("ERR_INVALID_ARGUMENT",
                    "Expected f32, f16 or bf16 for " + name + " but received " + std::string(dtype_name(dtype)));
@@ -142,7 +142,7 @@ void WeightStore::set_parameter(const std::string& name, DType dtype, const Shap
     const auto memory = size ? backend_->allocate(size, "a parameter") : nullptr;
     if (size) backend_->write(memory->data(), bytes, size);
     parameters_.emplace(name, Parameter{dtype, shape, memory});
-    return;
+    return size;
   }
   const Parameter& known = found->second;
   if (known.dtype != dtype || known.shape != shape) {
@@ -151,6 +151,7 @@ void WeightStore::set_parameter(const std::string& name, DType dtype, const Shap
                                                tensor_text(dtype, shape));
   }
   if (size) backend_->write(known.memory->data(), bytes, size);
+  return 0;
 }
 
 void WeightStore::read_parameter(const std::string& name, uint8_t* out, size_t size) {

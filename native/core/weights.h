@@ -53,9 +53,10 @@ class WeightStore {
 
   // ---- parameters: mutable, in the backend's memory, plain; shared with whoever holds them ----
 
-  // Makes the parameter, or overwrites its value where it lies. Throws SamError when the length does not fit the shape, the
-  // name is a weight's, or the parameter is there with another dtype or shape. On the backend's lane.
-  void set_parameter(const std::string& name, DType dtype, const Shape& shape, const uint8_t* bytes, size_t size);
+  // Makes the parameter, or overwrites its value where it lies. Returns the bytes it took anew: 0 of one that was there.
+  // Throws SamError when the length does not fit the shape, the name is a weight's, or the parameter is there with another
+  // dtype or shape. On the backend's lane.
+  size_t set_parameter(const std::string& name, DType dtype, const Shape& shape, const uint8_t* bytes, size_t size);
   // Copies the parameter's value out; `size` is its bytes. On the backend's lane.
   void read_parameter(const std::string& name, uint8_t* out, size_t size);
   // Throws SamError ERR_GRAPH when it is missing or not of this dtype and shape.

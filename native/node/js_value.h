@@ -66,13 +66,17 @@ inline ArrayView to_array(const Napi::Value& value, const char* name) {
   return view;
 }
 
+// Whether an array's elements are those of a dtype: bits for the 16-bit ones.
+inline bool holds(const ArrayView& view, DType dtype) {
+  return dtype == DType::f32   ? view.type == napi_float32_array
+         : dtype == DType::i32 ? view.type == napi_int32_array
+         : dtype == DType::u8  ? view.type == napi_uint8_array || view.type == napi_uint8_clamped_array
+                               : view.type == napi_uint16_array;
+}
+
 inline ArrayView to_array(const Napi::Value& value, DType dtype, size_t bytes, const char* name) {
   const ArrayView view = to_array(value, name);
-  const bool matches = dtype == DType::f32   ? view.type == napi_float32_array
-                       : dtype == DType::i32 ? view.type == napi_int32_array
-                       : dtype == DType::u8  ? view.type == napi_uint8_array || view.type == napi_uint8_clamped_array
-                                             : view.type == napi_uint16_array;
-  if (!matches || view.bytes != bytes) {
+  if (!holds(view, dtype) || view.bytes != bytes) {
     bad_argument(
         name, "a typed array of dtype " + std::string(dtype_name(dtype)) + " with " + std::to_string(bytes) + " bytes");
   }

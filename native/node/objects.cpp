@@ -46,6 +46,12 @@ T* unwrap(const Napi::Value& value, const napi_type_tag& tag, const char* name) 
   return T::Unwrap(value.As<Napi::Object>());
 }
 
+// Tells the garbage collector what an abandoned model holds, so that it is worth collecting. On the event loop.
+void report_bytes(Napi::Env env, int64_t& reported, int64_t bytes) {
+  reported += bytes;
+  Napi::MemoryManagement::AdjustExternalMemory(env, bytes);
+}
+
 class TokenObject : public Napi::ObjectWrap<TokenObject> {
  public:
   static void define(Napi::Env env, Napi::Object exports) {
@@ -88,10 +94,7 @@ class SetWeight : public Napi::AsyncWorker {
     }
   }
   void OnOK() override {
-    // Tells the garbage collector what an abandoned model holds, so that it is worth collecting.
-    const auto bytes = static_cast<int64_t>(view_.bytes / dtype_bytes(source_) * dtype_bytes(dtype_));
-    *reported_ += bytes;
-    Napi::MemoryManagement::AdjustExternalMemory(Env(), bytes);
+    report_bytes(Env(), *reported_, static_cast<int64_t>(view_.bytes / dtype_bytes(source_) * dtype_bytes(dtype_)));
     deferred_.Resolve(Env().Undefined());
   }
   void OnError(const Napi::Error& error) override {
@@ -145,24 +148,33 @@ class WeightsObject : public Napi::ObjectWrap<WeightsObject> {
       const DType dtype = to_dtype(info[1], "dtype");
       const Shape shape = to_shape(info[2], "shape");
       const ArrayView view = to_array(info[3], "values");
+      if (!holds(view, dtype)) bad_argument("values", std::string("a typed array of dtype ") + dtype_name(dtype));
       auto copy = std::make_shared<Buffer>(view.bytes, "a parameter");
       if (view.bytes) std::memcpy(copy->data(), view.data, view.bytes);
-      auto work = [store = store(), name = to_text(info[0], "name"), dtype, shape, copy] {
-        store->set_parameter(name, dtype, shape, copy->data(), copy->size());
+      auto made = std::make_shared<size_t>(0);
+      AsyncTaskOptions options;
+      options.token = to_token(info[4]);
+      options.result = [reported = reported_, made](Napi::Env env) -> Napi::Value {
+        report_bytes(env, *reported, static_cast<int64_t>(*made));
+        return env.Undefined();
       };
-      return on_lane(info.Env(), to_token(info[4]), nullptr, std::move(work));
+      return on_lane(info, std::move(options),
+                     [store = store(), name = to_text(info[0], "name"), dtype, shape, copy, made] {
+                       *made = store->set_parameter(name, dtype, shape, copy->data(), copy->size());
+                     });
     });
   }
 
   // readParameter(name, out, token?): Promise<void>. `out` is written by the compute thread.
   Napi::Value read_parameter(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-      const Napi::Value out_value = info[1];
-      const ArrayView out = to_array(out_value, "out");
-      auto work = [store = store(), name = to_text(info[0], "name"), out] {
+      const ArrayView out = to_array(info[1], "out");
+      AsyncTaskOptions options;
+      options.token = to_token(info[2]);
+      options.keep_alive.push_back(info[1].As<Napi::Object>());
+      return on_lane(info, std::move(options), [store = store(), name = to_text(info[0], "name"), out] {
         store->read_parameter(name, static_cast<uint8_t*>(out.data), out.bytes);
-      };
-      return on_lane(info.Env(), to_token(info[2]), &out_value, std::move(work));
+      });
     });
   }
 
@@ -180,17 +192,15 @@ class WeightsObject : public Napi::ObjectWrap<WeightsObject> {
  private:
   // In order with the runs of this model's plans.
   template <typename Work>
-  Napi::Value on_lane(Napi::Env env, std::shared_ptr<CancelToken> token, const Napi::Value* keep, Work work) {
-    AsyncTaskOptions options;
+  Napi::Value on_lane(const Napi::CallbackInfo& info, AsyncTaskOptions options, Work work) {
     options.name = "ba-sam parameter";
     options.lane = store()->backend()->lane();
-    options.token = std::move(token);
-    if (keep) options.keep_alive.push_back(keep->As<Napi::Object>());
+    options.keep_alive.push_back(info.This().As<Napi::Object>());  // whose destructor takes back what was reported
     options.work = [backend = store()->backend(), work = std::move(work)](const std::function<void(double)>&) {
       backend->enter();
       work();
     };
-    return start_task(env, std::move(options));
+    return start_task(info.Env(), std::move(options));
   }
 
   void free() {

@@ -4,6 +4,17 @@
 namespace ba_sam {
 namespace {
 
+// Operands fit the arrays that a step of a plan has for them.
+#define INPUTS(list) static_assert(0 list <= kMaxInputs);
+#define INPUT(name) +1
+#define OPTIONAL_INPUT(name) +1
+#define ACCUMULATED_INPUT(name) +1
+#define REPEATED_INPUT(name) +1
+#define OUTPUTS(list) static_assert(0 list <= kMaxOutputs);
+#define OUTPUT(name) +1
+#define OPTIONAL_OUTPUT(name) +1
+#include "ops.def"
+
 const std::vector<OpInfo>& op_table() {
   static const std::vector<OpInfo> table = {
 #define OP(name, wire, Struct) {wire, false,

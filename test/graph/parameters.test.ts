@@ -36,6 +36,23 @@ describe('a parameter', () => {
     expect(session.weightBytes).toBe(24);
   });
 
+  it('is seen by a run that was started after its first value, however long that waits', async () => {
+    const side = 1024;
+    const busy = () => {
+      const graph = new Graph();
+      const [x, w] = [graph.input('x', [side, side]), graph.input('w', [side, side])];
+      graph.output(ops.linear(ops.linear(x, w), w));
+      return graph;
+    };
+    await session.setWeight('frozen', 'f32', 'f32', [1, 3], new Uint8Array(12));
+    const zeros = new Float32Array(side * side);
+    const first = session.run('busy', busy, [zeros, zeros]);
+    const set = session.setParameter('w', 'f32', [1, 3], Float32Array.of(1, 2, 3));
+    const [out] = await session.run('sum', sum, []);
+    expect([...(out as Float32Array)]).toEqual([2, 4, 6]);
+    await Promise.all([first, set]);
+  });
+
   it('can be the matrix of a product, which is not packed', async () => {
     const build = () => {
       const graph = new Graph();
@@ -62,6 +79,27 @@ describe('a parameter', () => {
       code: 'ERR_INVALID_ARGUMENT',
       message: expect.stringContaining(message),
     });
+  });
+
+  it('refuses an array of other elements', async () => {
+    const doubles = new Float64Array(2) as unknown as Float32Array;
+    await expect(session.setParameter('w', 'f32', [1, 4], doubles)).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARGUMENT',
+      message: 'Expected a typed array of dtype f32 for values',
+    });
+  });
+
+  it('is worth collecting with a session that nobody disposes of', async () => {
+    const [sessions, megabytes] = [48, 16];
+    const values = new Float32Array(megabytes << 18).fill(1);
+    const before = process.memoryUsage.rss();
+    let peak = before;
+    for (let i = 0; i < sessions; i++) {
+      await new Session({ device: 'cpu' }).setParameter('w', 'f32', [values.length], values);
+      await new Promise(setImmediate); // finalizers run between events
+      peak = Math.max(peak, process.memoryUsage.rss());
+    }
+    expect(peak - before).toBeLessThan((sessions * megabytes * 2 ** 20) / 2);
   });
 
   it('is missed by name, by a graph and by who reads it', async () => {

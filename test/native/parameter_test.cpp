@@ -180,7 +180,7 @@ void test_errors(Random& random, const Place& place) {
   g_counts.check(place.log->problem.empty(), place.name + ": " + place.log->problem);
 }
 
-// Plans ask for the parameters that their graphs declare.
+// Plans ask for the parameters that their graphs declare when they run: the first value may come after the plan.
 void test_plan_errors(const Place& place) {
   const auto weights = std::make_shared<WeightStore>(place.backend);
   const std::vector<uint8_t> bytes(48);
@@ -190,7 +190,9 @@ void test_plan_errors(const Place& place) {
     GraphSpec s;
     const auto v = s.value(kind, shape, dtype, name);
     s.outputs = {s.node(AddOp{}, {v, v}, shape, dtype)};
-    return error_of([&] { Plan made(weights, decode(s)); });
+    std::vector<uint8_t> out(48);
+    const std::atomic<bool> never{false};
+    return error_of([&] { Plan(weights, decode(s)).run({}, {out.data()}, never, {}, nullptr); });
   };
   g_counts.check(plan(ValueKind::parameter, "p", {3, 4}, DType::f32).empty(), "a plan with its parameter");
   const auto refused = [&](const std::string& message, const std::string& expected) {
@@ -203,6 +205,16 @@ void test_plan_errors(const Place& place) {
   refused(plan(ValueKind::parameter, "q", {3, 4}, DType::f32), "Expected a parameter named q but there is none");
   refused(plan(ValueKind::parameter, "w", {3, 4}, DType::f32), "Expected a parameter named w but there is none");
   refused(plan(ValueKind::weight, "p", {3, 4}, DType::f32), "Expected a weight named p but there is none");
+
+  GraphSpec s;
+  s.outputs = {s.value(ValueKind::parameter, {3, 4}, DType::f32, "late")};
+  Plan made(weights, decode(s));
+  std::vector<uint8_t> out(48, 0xee);
+  const std::atomic<bool> never{false};
+  const auto run = [&] { return error_of([&] { made.run({}, {out.data()}, never, {}, nullptr); }); };
+  refused(run(), "Expected a parameter named late but there is none");
+  weights->set_parameter("late", DType::f32, {3, 4}, bytes.data(), bytes.size());
+  g_counts.check(run().empty() && out == bytes, "a plan runs once its parameter is there, and not before");
 }
 
 // A residual that is a parameter is added to where it does not lie.

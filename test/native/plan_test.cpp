@@ -198,6 +198,45 @@ void test_errors(Random& random) {
 }
 
 // Valid as a graph, but for other devices.
+// One weight as the operand of every product, under several shapes: a packed form serves those that it was made for only.
+void test_shared_weight(Random& random, DType dtype) {
+  GraphSpec s;
+  const auto tokens = s.input({2, 5, 48}, dtype), grid = s.input({1, 4, 6, 16}, dtype);
+  const auto wide = s.input({1, 4, 6, 192}, dtype), photo = s.input({1, 3, 8, 12});
+  const auto w = s.weight({16, 48}, dtype);
+  const auto as = [&](Shape shape) { return s.node(ReshapeOp{}, {w}, std::move(shape), dtype); };
+  for (const bool f8 : {false, true}) {
+    s.outputs.push_back(s.node(LinearOp{Activation::none, f8}, {tokens, w}, {2, 5, 16}, dtype));
+    s.outputs.push_back(s.node(LinearOp{Activation::none, f8}, {grid, as({48, 16})}, {1, 4, 6, 48}, dtype));
+  }
+  s.outputs.push_back(s.node(ConvTranspose2dOp{}, {grid, as({16, 12, 2, 2})}, {1, 8, 12, 12}, dtype));
+  s.outputs.push_back(s.node(ConvTranspose2dOp{}, {grid, as({16, 3, 4, 4})}, {1, 16, 24, 3}, dtype));
+  s.outputs.push_back(s.node(ConvTranspose2dOp{}, {grid, as({16, 48, 1, 1})}, {1, 4, 6, 48}, dtype));
+  s.outputs.push_back(s.node(Conv2dOp{1, 1}, {grid, as({12, 16, 2, 2})}, {1, 5, 7, 12}, dtype));
+  s.outputs.push_back(s.node(Conv2dOp{}, {grid, as({48, 16, 1, 1})}, {1, 4, 6, 48}, dtype));
+  s.outputs.push_back(s.node(DepthwiseConv2dOp{1, 1}, {wide, as({192, 1, 2, 2})}, {1, 5, 7, 192}, dtype));
+  s.outputs.push_back(s.node(DepthwiseConv2dOp{1, 3}, {grid, as({16, 1, 6, 8})}, {1, 5, 5, 16}, dtype));
+  s.outputs.push_back(s.node(PatchEmbedOp{}, {photo, as({16, 3, 4, 4})}, {1, 2, 3, 16}));
+  s.outputs.push_back(s.node(AddOp{}, {w, s.input({16, 48}, dtype)}, {16, 48}, dtype));
+  std::set<Op> seen;
+  test_run(s, random, 2, &seen, std::string("one weight under several shapes, ") + dtype_name(dtype));
+}
+
+// Matrices of one row, whose order of memory is no difference to oneDNN: taps permuted and not.
+void test_shared_row(Random& random) {
+  for (const bool linear_first : {false, true}) {
+    GraphSpec s;
+    const auto x = s.input({1, 2, 3, 1}), w = s.weight({16, 1});
+    const auto taps = s.node(ReshapeOp{}, {w}, {1, 4, 2, 2});
+    const auto linear = [&] { s.outputs.push_back(s.node(LinearOp{}, {x, w}, {1, 2, 3, 16})); };
+    if (linear_first) linear();
+    s.outputs.push_back(s.node(ConvTranspose2dOp{}, {x, taps}, {1, 4, 6, 4}));
+    if (!linear_first) linear();
+    std::set<Op> seen;
+    test_run(s, random, 1, &seen, "a weight as one row and as taps");
+  }
+}
+
 void test_f16() {
   GraphSpec s;
   s.outputs = {s.node(CastOp{}, {s.input({2, 3})}, {2, 3}, DType::f16)};
@@ -317,6 +356,9 @@ int main() {
   g_counts.check(seen.size() == kOpCount, "every op was run");
   test_cancel(random);
   test_errors(random);
+  test_shared_weight(random, DType::f32);
+  for (DType dtype : halves) test_shared_weight(random, dtype);
+  test_shared_row(random);
   test_f16();
   test_out_of_memory();
   test_rows_of_nothing();

@@ -10,7 +10,6 @@ constexpr int64_t kTypicalRows = 4096;  // the token count of SAM's trained grid
 }
 
 std::shared_ptr<const Tensor> PackedWeights::unpack() const {
-  if (kept) return kept;
   auto tensor = std::make_shared<Tensor>();
   tensor->dtype = dtype;
   tensor->shape = shape;

@@ -12,10 +12,9 @@ struct PackedWeights final : PackedTensor {
   dnnl::memory memory;            // blocked
   dnnl::memory::desc plain_desc;  // how the plain tensor's bytes are laid out
   DType dtype = DType::f32;
-  Shape shape;                         // of the plain tensor
-  std::shared_ptr<const Tensor> kept;  // the plain tensor, when the packed form is not a mere reorder of it
+  Shape shape;  // of the plain tensor
 
-  size_t bytes() const override { return memory.get_desc().get_size() + (kept ? kept->data.size() : 0); }
+  size_t bytes() const override { return memory.get_desc().get_size(); }
   std::shared_ptr<const Tensor> unpack() const override;
 };
 

@@ -23,6 +23,43 @@ void permute_taps(uint8_t* to, const uint8_t* from, const Shape& w, size_t bytes
   }
 }
 
+// A weight [I, O, k, k] as the matrix [I, k·k·O] of a product. It may be seen with other taps, whose matrix has the same
+// shape but another order, and oneDNN has no way back: the plain tensor is kept for whoever asks for it.
+struct PermutedWeights final : PackedTensor {
+  Shape seen_as;
+  std::shared_ptr<const PackedWeights> product;
+  std::shared_ptr<const Tensor> plain;
+
+  size_t bytes() const override { return product->bytes() + plain->data.size(); }
+  std::shared_ptr<const Tensor> unpack() const override { return plain; }
+};
+
+std::shared_ptr<const PackedWeights> permuted_weights(const KernelContext& c) {
+  const Shape w = c.in(ConvTranspose2dOp::weight).shape;
+  const int64_t columns = w[2] * w[3] * w[1];
+  const auto type = dnnl_type(c.in(ConvTranspose2dOp::weight).dtype);
+  const auto accepts = [&](const PackedTensor& packed) {
+    const auto* permuted = dynamic_cast<const PermutedWeights*>(&packed);
+    return permuted && permuted->seen_as == w;
+  };
+  const auto pack = [&](std::shared_ptr<const Tensor> tensor) -> std::shared_ptr<const PackedTensor> {
+    Buffer rows(tensor->data.size());
+    permute_taps(rows.data(), tensor->data.data(), w, dtype_bytes(tensor->dtype));
+    const memory::desc matrix({w[0], columns}, type, memory::format_tag::ab);
+    const auto target = matmul_desc(memory::desc({4096, w[0]}, type, memory::format_tag::ab),
+                                    memory::desc({w[0], columns}, type, memory::format_tag::any), {},
+                                    memory::desc({4096, columns}, type, memory::format_tag::ab), {})
+                            .weights_desc();
+    auto out = std::make_shared<PermutedWeights>();
+    out->seen_as = w;
+    out->product = pack_weights(rows.data(), matrix, target);
+    out->plain = std::move(tensor);
+    return out;
+  };
+  const std::string& name = c.weight_name(ConvTranspose2dOp::weight);
+  return std::static_pointer_cast<const PermutedWeights>(c.weights.packed(name, accepts, pack))->product;
+}
+
 // x [B, H, W, I] → [B, k·H, k·W, O], kernel = stride = k: no output pixel is written twice, so it is one product
 // with [I, k·k·O] and a scatter. Reference: torch.nn.functional.conv_transpose2d(stride=k).
 class ConvTranspose2d final : public Kernel {
@@ -89,31 +126,9 @@ class ConvTranspose2d final : public Kernel {
   }
 
   static ProductWeights matrix(const KernelContext& c) {
-    const Shape w = c.in(1).shape;
-    const DType dtype = c.in(1).dtype;
-    const int64_t columns = w[2] * w[3] * w[1];
-    if (!c.is_weight(ConvTranspose2dOp::weight)) return ProductWeights::rows_of_k(dtype, columns, w[0]);
-    const auto type = dnnl_type(dtype);
-    const memory::desc matrix({w[0], columns}, type, memory::format_tag::ab);
-    auto accepts = [&](const PackedTensor& p) {
-      const auto* weights = dynamic_cast<const PackedWeights*>(&p);
-      return weights && weights->plain_desc == matrix;
-    };
-    auto pack = [&](std::shared_ptr<const Tensor> tensor) -> std::shared_ptr<const PackedTensor> {
-      Buffer permuted(tensor->data.size());
-      permute_taps(permuted.data(), tensor->data.data(), w, dtype_bytes(tensor->dtype));
-      const auto target = matmul_desc(memory::desc({4096, w[0]}, type, memory::format_tag::ab),
-                                      memory::desc({w[0], columns}, type, memory::format_tag::any), {},
-                                      memory::desc({4096, columns}, type, memory::format_tag::ab), {})
-                              .weights_desc();
-      auto result = pack_weights(permuted.data(), matrix, target);
-      result->dtype = tensor->dtype;
-      result->shape = tensor->shape;
-      result->kept = std::move(tensor);
-      return result;
-    };
-    return ProductWeights::of(
-        std::dynamic_pointer_cast<const PackedWeights>(c.weights.packed(c.weight_name(1), accepts, pack)));
+    const Shape& w = c.in(ConvTranspose2dOp::weight).shape;
+    if (c.is_weight(ConvTranspose2dOp::weight)) return ProductWeights::of(permuted_weights(c));
+    return ProductWeights::rows_of_k(c.in(ConvTranspose2dOp::weight).dtype, w[2] * w[3] * w[1], w[0]);
   }
 
   Shape in_, out_;
