@@ -7,7 +7,8 @@ export { type BackendStatus, backends, type ResolvedDevice } from './device';
 export { Embedding, type EmbeddingInfo, type Size } from './embedding';
 export { SamError, type SamErrorCode } from './errors';
 export { type DType, Graph, type Shape, type Value } from './graph/graph';
-export { type ProfileRow, type RunOptions, Session, type SessionOptions, setThreads } from './graph/session';
+export type { ProfileRow } from './graph/profile';
+export { type RunOptions, Session, type SessionOptions, setThreads } from './graph/session';
 export { decodeImage } from './image/load';
 export {
   type MaskLayer,

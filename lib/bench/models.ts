@@ -2,16 +2,11 @@
 import type { SamConfig } from '../model/config';
 import { SAM_DECODER } from '../model/decoder/config';
 import { VIT_VARIANTS } from '../model/vit/variants';
-
-const ENCODERS = VIT_VARIANTS;
-
-/** SAM's models, by the name of their image encoder. */
-export const MODEL_NAMES = ['vit-b', 'vit-l', 'vit-h'] as const;
-export type ModelName = (typeof MODEL_NAMES)[number];
+import type { ModelName } from '../options/bench';
 
 /** What is inferred from the official checkpoint of this model. */
 export function samConfig(name: ModelName): SamConfig {
-  return { ...ENCODERS[name], hasDecoder: true, decoder: SAM_DECODER };
+  return { ...VIT_VARIANTS[name], hasDecoder: true, decoder: SAM_DECODER };
 }
 
 /** The same model without prompt encoder and mask decoder. */

@@ -28,17 +28,6 @@ export interface SessionOptions {
   isa?: string;
 }
 
-/** One node of a profiled run, in execution order. */
-export interface ProfileRow {
-  readonly op: OpName;
-  readonly milliseconds: number;
-  /**
-   * Multiply-adds × 2 of its products and convolutions, as the graph's shapes say. Softmax, biases of any kind,
-   * normalisations, activations, position tables, copies and the masks' upscaling are not counted.
-   */
-  readonly flops: number;
-}
-
 // A plan is small (its arena belongs to the weights), except for folded constants: resized positions of a large grid.
 const MAX_PLANS = 24;
 
