@@ -1,4 +1,4 @@
-// BA-SAM's settings as a user says them; lib/ba-sam.ts checks them against a model.
+// BA-SAM's settings as a user says them; lib/model/ba-sam.ts checks them against a model.
 import { z } from 'zod';
 import { SamError } from '../errors';
 import { METRICS } from '../ops';
