@@ -4,7 +4,7 @@ import { MAX_LONGEST_SIDE } from '../image/resize';
 import { computeShape, dtype } from './compute';
 import { readAs, spelled } from './option';
 import { badText, readText, wholeNumber } from './text';
-import { distinct, filePath } from './validate';
+import { distinct, filePath, unchanged } from './validate';
 
 export const BENCHMARKS = ['attention', 'encoder', 'decoder'] as const;
 export type Benchmark = (typeof BENCHMARKS)[number];
@@ -37,7 +37,7 @@ const PATCH_PX = 16;
 const MAX_SIDE_TOKENS = 1024;
 
 const tokens = z.int().min(1).max(MAX_SIDE_TOKENS);
-const grid = readAs(z.tuple([tokens, tokens]).readonly(), (text, name) => {
+const grid = readAs(unchanged(z.tuple([tokens, tokens])), (text, name) => {
   const [, h, w] = /^(\d+)x(\d+)$/.exec(text) ?? [];
   if (h === undefined) throw badText(name, 'HEIGHTxWIDTH in tokens', text);
   return [readText(tokens, h, name), readText(tokens, w, name)];
