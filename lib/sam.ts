@@ -6,7 +6,7 @@ import { resolveCompute } from './device';
 import { Embedding, type Size } from './embedding';
 import { invalidArgument, SamError } from './errors';
 import { elementCount } from './graph/graph';
-import { type RunOptions, Session } from './graph/session';
+import { Session } from './graph/session';
 import { copyInput, decodeImage, rawRgb } from './image/load';
 import { inputGeometry } from './image/resize';
 import type { ImageInput } from './image/types';
@@ -26,6 +26,7 @@ import {
   type UpsampleOptions,
   upsampleSchema,
 } from './options/sam';
+import type { RunOptions } from './options/session';
 import type { BaSamSettings } from './options/settings';
 import { isTypedArray, parse } from './options/validate';
 import { type Mask, MaskPredictor, type Prediction } from './prediction';
@@ -87,7 +88,7 @@ export class Sam implements AsyncDisposable {
     const file = await openSamCheckpoint(checkpoint);
     let session: Session | undefined;
     try {
-      session = new Session(compute);
+      session = new Session({ device: compute.device, tf32: compute.tf32 });
       const { config } = file;
       resolveSettings(settings, attentionOf(config));
       await loadWeights(file, session, compute.dtype, { signal, onProgress });
