@@ -103,6 +103,27 @@ describe('a parameter', () => {
     });
   });
 
+  it.each([
+    ['f32', [2], new Float64Array(1), /Expected Float32Array for f32 for values but received Float64Array/],
+    ['bf16', [2], new Float32Array(1), /Expected Uint16Array for bf16 for values but received Float32Array/],
+    ['f32', [2], [1, 2], /Expected Float32Array for f32 for values but received \[1,2\]/],
+    ['u8', [2], new Uint8Array(2), /Expected f32, f16 or bf16 for w but received u8/],
+    ['f32', [2], new Float32Array(3), /Expected 8 bytes for w of shape \[2\] but received 12/],
+    [
+      'f32',
+      [],
+      new Float32Array(1),
+      /Expected a shape of 1 to 6 non-negative integers for w but received \[\]/,
+    ],
+    ['f32', [1, -1], new Float32Array(1), /Expected a shape of 1 to 6 non-negative integers for w/],
+    ['f32', 2, new Float32Array(2), /Expected a shape .* for w but received 2/],
+  ] as const)('is refused as %s %j of other values', async (dtype, shape, values, message) => {
+    await expect(session.setParameter('w', dtype, shape as never, values as never)).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARGUMENT',
+      message: expect.stringMatching(message),
+    });
+  });
+
   it('is told from a weight of the same name', () => {
     const graph = new Graph();
     graph.parameter('w', [1, 3]);
