@@ -249,7 +249,7 @@ export class Sam implements AsyncDisposable {
       Array.isArray(shape) &&
       shape.length === 4 &&
       shape.every((dim) => Number.isSafeInteger(dim) && dim > 0);
-    const [batch, channels, height, width] = shape;
+    const [batch, channels, height, width] = valid ? shape : [0, 0, 0, 0];
     if (!valid || channels !== 3 || height % patch !== 0 || width % patch !== 0) {
       throw invalidArgument('shape', `[B, 3, H, W] with H and W multiples of ${patch}`, shape);
     }

@@ -210,6 +210,25 @@ describe('Embedding', () => {
   });
 });
 
+describe('pixel values', () => {
+  it.each([
+    [{ pixelValues: new Float32Array(768) }, /Expected \[B, 3, H, W\] .* for shape but received undefined/],
+    [
+      { pixelValues: new Float32Array(256), shape: [1, 1, 16, 16] },
+      /multiples of 16 for shape but received \[1,1,16,16\]/,
+    ],
+    [
+      { pixelValues: new Float32Array(3), shape: [1, 3, 16, 16] },
+      /Float32Array of 768 values for pixelValues/,
+    ],
+  ])('are refused when they do not fit their shape', async (image, message) => {
+    await expect(sam.encode(image as never)).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARGUMENT',
+      message: expect.stringMatching(message),
+    });
+  });
+});
+
 describe('segment', () => {
   it('is encode and predict in one call', async () => {
     const options = { longestSide: 320, pad: false, multimask: true } as const;
