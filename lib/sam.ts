@@ -23,6 +23,7 @@ import {
   loadSchema,
   type PredictOptions,
   predictSchema,
+  segmentSchema,
   type UpsampleOptions,
   upsampleSchema,
 } from './options/sam';
@@ -200,13 +201,15 @@ export class Sam implements AsyncDisposable {
     prompts: Prompt | readonly Prompt[],
     options: EncodeOptions & PredictOptions = {},
   ): Promise<Prediction | Prediction[]> {
-    const { multimask, fullSize, logits, ...encode } = options;
+    // All of them at once: what predict would refuse must not cost an encode first.
+    const { multimask, fullSize, logits, ...encode } = parse(segmentSchema, options, 'options');
     const embedding = await this.encode(image, encode);
     return this.predict(embedding, prompts as Prompt, {
       multimask,
       fullSize,
       logits,
-      signal: options.signal,
+      signal: encode.signal,
+      onProfile: encode.onProfile,
     });
   }
 

@@ -4,7 +4,14 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeSafetensors } from '../../lib/checkpoint/safetensors';
-import { BUNDLED_MODEL, Embedding, type LoadOptions, type Prompt, Sam } from '../../lib/index';
+import {
+  BUNDLED_MODEL,
+  Embedding,
+  type LoadOptions,
+  type ProfileRow,
+  type Prompt,
+  Sam,
+} from '../../lib/index';
 
 const DEMO = path.join(__dirname, '..', '..', 'examples', 'images', 'demo.png');
 const GOLDEN = path.join(__dirname, '..', 'fixtures', 'golden');
@@ -238,5 +245,25 @@ describe('segment', () => {
     expect(once.best.data).toEqual(twice.best.data);
     expect(once.masks.length).toBe(3);
     expect([once.best.width, once.best.height]).toEqual([768, 576]);
+  });
+
+  it('profiles both halves', async () => {
+    const ops = new Set<string>();
+    const onProfile = (rows: readonly ProfileRow[]) => {
+      for (const { op } of rows) ops.add(op);
+    };
+    await sam.segment(DEMO, { points: [[200, 200]] }, { onProfile });
+    expect(ops).toContain('patchEmbed');
+    expect(ops).toContain('upsampleMasks');
+  });
+
+  it.each([
+    [{ multimask: 1 }, /Expected boolean for options\.multimask but received 1/],
+    [{ nothing: 1 }, /Expected known options for options but received nothing/],
+    [null, /Expected object for options but received null/],
+  ])('refuses %j before it reads the image', async (options, message) => {
+    await expect(
+      sam.segment('/not/there.png', { points: [[1, 1]] }, options as object),
+    ).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT', message: expect.stringMatching(message) });
   });
 });
