@@ -10,10 +10,7 @@ const sam = await Sam.load(checkpoint);
 try {
   const image = await decodeImage(file);
   const longestSide = 2 * sam.config.trainedSide_px;
-  const embedding = await sam.encode(
-    { ...image, channels: 3 },
-    { longestSide, pad: false, lengthScale: true },
-  );
+  const embedding = await sam.encode(image, { longestSide, pad: false, lengthScale: true });
   const { best } = await sam.predict(embedding, { points: [[Number(x), Number(y)]] });
   console.log(`score ${best.score.toFixed(3)}, ${best.data.reduce((sum, value) => sum + value, 0)} pixels`);
   await writeMaskPng('mask.png', best.data, best.width, best.height);

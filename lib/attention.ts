@@ -97,8 +97,7 @@ function graphOf(
 }
 
 function penaltyOf({ metric, slopes, start }: NonNullable<Checked['distance']>, heads: number) {
-  const list = ArrayBuffer.isView(slopes) ? [...slopes] : slopes;
-  return { metric, start, slopes: headSlopes(list, heads) };
+  return { metric, start, slopes: headSlopes(slopes, heads) };
 }
 
 /** [3·H·D]: the query of a pad token, which nobody asks for, its key and its value. */

@@ -6,6 +6,7 @@ import { SamError } from './errors';
 import type { ResolvedSettings } from './model/ba-sam';
 import { dtype } from './options/compute';
 import { metric, mode } from './options/settings';
+import { unchanged } from './options/validate';
 
 /** Width and height in px. */
 export interface Size {
@@ -54,7 +55,7 @@ const infoSchema = z.strictObject({
     distance: z
       .strictObject({
         metric,
-        slopes: z.array(z.number().min(0)).readonly(),
+        slopes: unchanged(z.array(z.number().min(0))),
         start: z.number().min(0),
       })
       .nullable(),

@@ -3,10 +3,11 @@ import { unlessAborted } from './abort';
 import type { TensorData } from './addon';
 import type { Embedding } from './embedding';
 import { Graph } from './graph/graph';
-import type { RunOptions, Session } from './graph/session';
+import type { Session } from './graph/session';
 import type { SamDecoderConfig } from './model/decoder/config';
 import { imageTokens, maskDecoder } from './model/decoder/mask-decoder';
 import { upsampleMasks } from './ops';
+import type { RunOptions } from './options/session';
 import type { PromptTokens } from './prompts';
 
 /** One mask. */

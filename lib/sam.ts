@@ -6,7 +6,7 @@ import { resolveCompute } from './device';
 import { Embedding, type Size } from './embedding';
 import { invalidArgument, SamError } from './errors';
 import { elementCount } from './graph/graph';
-import { type RunOptions, Session } from './graph/session';
+import { Session } from './graph/session';
 import { copyInput, decodeImage, rawRgb } from './image/load';
 import { inputGeometry } from './image/resize';
 import type { ImageInput } from './image/types';
@@ -23,9 +23,11 @@ import {
   loadSchema,
   type PredictOptions,
   predictSchema,
+  segmentSchema,
   type UpsampleOptions,
   upsampleSchema,
 } from './options/sam';
+import type { RunOptions } from './options/session';
 import type { BaSamSettings } from './options/settings';
 import { isTypedArray, parse } from './options/validate';
 import { type Mask, MaskPredictor, type Prediction } from './prediction';
@@ -87,7 +89,7 @@ export class Sam implements AsyncDisposable {
     const file = await openSamCheckpoint(checkpoint);
     let session: Session | undefined;
     try {
-      session = new Session(compute);
+      session = new Session({ device: compute.device, tf32: compute.tf32 });
       const { config } = file;
       resolveSettings(settings, attentionOf(config));
       await loadWeights(file, session, compute.dtype, { signal, onProgress });
@@ -199,13 +201,15 @@ export class Sam implements AsyncDisposable {
     prompts: Prompt | readonly Prompt[],
     options: EncodeOptions & PredictOptions = {},
   ): Promise<Prediction | Prediction[]> {
-    const { multimask, fullSize, logits, ...encode } = options;
+    // All of them at once: what predict would refuse must not cost an encode first.
+    const { multimask, fullSize, logits, ...encode } = parse(segmentSchema, options, 'options');
     const embedding = await this.encode(image, encode);
     return this.predict(embedding, prompts as Prompt, {
       multimask,
       fullSize,
       logits,
-      signal: options.signal,
+      signal: encode.signal,
+      onProfile: encode.onProfile,
     });
   }
 
@@ -248,7 +252,7 @@ export class Sam implements AsyncDisposable {
       Array.isArray(shape) &&
       shape.length === 4 &&
       shape.every((dim) => Number.isSafeInteger(dim) && dim > 0);
-    const [batch, channels, height, width] = shape;
+    const [batch, channels, height, width] = valid ? shape : [0, 0, 0, 0];
     if (!valid || channels !== 3 || height % patch !== 0 || width % patch !== 0) {
       throw invalidArgument('shape', `[B, 3, H, W] with H and W multiples of ${patch}`, shape);
     }

@@ -1,9 +1,11 @@
 // One attention layer as the image encoder runs it, timed as the encoder's ops are: the kernel alone.
 import { Graph } from '../graph/graph';
-import { type ProfileRow, Session } from '../graph/session';
+import type { ProfileRow } from '../graph/profile';
+import { Session } from '../graph/session';
 import { cast, gridAttention, linear, reshape, slice } from '../ops';
+import type { AttentionBiases } from '../options/bench';
 import { DEFAULT_SLOPE } from '../options/settings';
-import { type AttentionBiases, type AttentionCase, distanceOf } from './cases';
+import { type AttentionCase, distanceOf } from './cases';
 import { measureBetweenProducts, type Rates, type RowConditions, rates } from './conditions';
 import type { Peaks } from './memory';
 import { measureInterleaved, median, round, type Times, timesOf } from './timing';

@@ -1,34 +1,20 @@
 // What the rows of a benchmark are, and the sets of rows that are measured unless others are asked for.
 import type { ComputeDType } from '../model/weights';
-import type { AttentionRows, DecoderRows, EncoderRows } from '../options/bench';
-import type { ModelName } from './models';
-
-export const BENCHMARKS = ['attention', 'encoder', 'decoder'] as const;
-export type Benchmark = (typeof BENCHMARKS)[number];
+import {
+  type AttentionBiases,
+  type AttentionRows,
+  type DecoderRows,
+  type EncoderBiases,
+  type EncoderRows,
+  type ModelName,
+  PROMPTS,
+  type PromptName,
+} from '../options/bench';
 
 /** Height and width in tokens. */
 export type Grid = readonly [h: number, w: number];
 
-/** What is added to the logits: nothing, relative positions, a distance penalty, or both. */
-export const ATTENTION_BIASES = [
-  'none',
-  'rel',
-  'manhattan',
-  'euclidean',
-  'chebyshev',
-  'rel+manhattan',
-  'rel+euclidean',
-  'rel+chebyshev',
-] as const;
-export type AttentionBiases = (typeof ATTENTION_BIASES)[number];
 type Metric = 'manhattan' | 'euclidean' | 'chebyshev';
-
-/** `plain` is SAM; the others have BA-SAM's length scale and a distance penalty in global attention. */
-export const ENCODER_BIASES = ['plain', 'manhattan', 'euclidean', 'chebyshev'] as const;
-export type EncoderBiases = (typeof ENCODER_BIASES)[number];
-
-export const PROMPTS = ['point', 'box', 'point+mask'] as const;
-export type PromptName = (typeof PROMPTS)[number];
 
 /** One attention layer of an image encoder. */
 export interface AttentionCase {

@@ -1,7 +1,7 @@
 // One call of Sam.predict as a program sees it: prompt encoder, mask decoder, masks at the picture's size. SAM's own decoder
 // (width 256), which the bundled model has, on an embedding of random numbers.
 import { Embedding } from '../embedding';
-import type { ProfileRow } from '../graph/session';
+import type { ProfileRow } from '../graph/profile';
 import { SAM_DECODER } from '../model/decoder/config';
 import type { Prompt } from '../prompts';
 import { Sam } from '../sam';

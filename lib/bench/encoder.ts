@@ -5,7 +5,8 @@
 // the same copies and next to no work takes.
 
 import { Graph } from '../graph/graph';
-import { type ProfileRow, Session } from '../graph/session';
+import type { ProfileRow } from '../graph/profile';
+import { Session } from '../graph/session';
 import { resolveSettings } from '../model/ba-sam';
 import { attentionOf, imageEncoder } from '../model/families';
 import { slice } from '../ops';

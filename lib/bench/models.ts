@@ -1,17 +1,12 @@
 // The configurations of SAM's three models, for benchmarks and tests that need one without its checkpoint.
 import type { SamConfig } from '../model/config';
 import { SAM_DECODER } from '../model/decoder/config';
-import { VIT_VARIANTS } from '../model/vit/variants';
-
-const ENCODERS = VIT_VARIANTS;
-
-/** SAM's models, by the name of their image encoder. */
-export const MODEL_NAMES = ['vit-b', 'vit-l', 'vit-h'] as const;
-export type ModelName = (typeof MODEL_NAMES)[number];
+import { VARIANTS } from '../model/families';
+import type { ModelName } from '../options/bench';
 
 /** What is inferred from the official checkpoint of this model. */
 export function samConfig(name: ModelName): SamConfig {
-  return { ...ENCODERS[name], hasDecoder: true, decoder: SAM_DECODER };
+  return { ...VARIANTS[name], hasDecoder: true, decoder: SAM_DECODER };
 }
 
 /** The same model without prompt encoder and mask decoder. */

@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import type { ResolvedDevice } from '../device';
 import { cudaAddon, native } from '../native';
-import type { Benchmark } from './cases';
+import type { Benchmark } from '../options/bench';
 import type { BenchmarkRow } from './run';
 
 /** What the result file holds. */

@@ -1,5 +1,5 @@
 // A benchmark's rows as a table of text.
-import type { Benchmark } from './cases';
+import type { Benchmark } from '../options/bench';
 import type { BenchmarkRow } from './run';
 
 type Column = readonly [heading: string, cell: (row: BenchmarkRow) => string | undefined];

@@ -1,5 +1,5 @@
 // Repeated measurements and what is reported of them.
-import type { ProfileRow } from '../graph/session';
+import type { ProfileRow } from '../graph/profile';
 
 /**
  * How often something is measured: until it was done `minRuns` times and has taken `seconds`, at most `maxRuns` times; and less

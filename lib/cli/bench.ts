@@ -1,21 +1,13 @@
 // `ba-sam bench …`: tables on stdout, progress on stderr, results as JSON.
 import path from 'node:path';
-import {
-  attentionCases,
-  BENCHMARKS,
-  type Benchmark,
-  type BenchmarkCase,
-  decoderCases,
-  describeCase,
-  encoderCases,
-} from '../bench/cases';
+import { attentionCases, type BenchmarkCase, decoderCases, describeCase, encoderCases } from '../bench/cases';
 import { type BenchmarkResult, resultName, resultOf } from '../bench/result';
 import { type BenchmarkRow, measureRow } from '../bench/run';
 import { benchmarkTable, opTable } from '../bench/table';
 import type { Repeats } from '../bench/timing';
 import { deviceName, type ResolvedDevice, resolveCompute, resolveDevice } from '../device';
 import { native } from '../native';
-import { benchShape, caseOption, caseOwners, caseShapes } from '../options/bench';
+import { BENCHMARKS, type Benchmark, benchShape, caseOption, caseOwners, caseShapes } from '../options/bench';
 import type { ComputeDType } from '../options/compute';
 import { spellingOf } from '../options/option';
 import { badText } from '../options/text';

@@ -162,15 +162,19 @@ export class Graph {
   }
 
   private declare(kind: Value['kind'], shape: Shape, dtype: DType, name?: string): Value {
-    const valid = shape.length >= 1 && shape.length <= MAX_RANK;
-    if (!valid || !shape.every((dim) => Number.isSafeInteger(dim) && dim >= 0)) {
-      throw invalidArgument(name ?? 'shape', 'a shape of 1 to 6 non-negative integers', [...shape]);
-    }
+    checkShape(name ?? 'shape', shape);
     const value: Value = { graph: this, id: this.values.length, kind, dtype, shape: [...shape], name };
     this.values.push(value);
     if (name !== undefined) this.byName.set(name, value);
     return value;
   }
+}
+
+/** @param name what errors call it; @throws SamError ERR_INVALID_ARGUMENT for what is no shape of a value */
+export function checkShape(name: string, shape: Shape): void {
+  const ranked = Array.isArray(shape) && shape.length >= 1 && shape.length <= MAX_RANK;
+  if (ranked && shape.every((dim) => Number.isSafeInteger(dim) && dim >= 0)) return;
+  throw invalidArgument(name, 'a shape of 1 to 6 non-negative integers', shape);
 }
 
 /** Number of elements of a shape. */

@@ -1,46 +1,28 @@
 // Runs graphs on a device: weights uploaded once, one plan per graph, a few plans kept, clean disposal.
 import type { NativeAddon, NativePlan, NativeToken, NativeWeights, TensorData } from '../addon';
-import { type Device, deviceName, type ResolvedDevice, resolveDevice } from '../device';
+import { deviceName, resolveDevice } from '../device';
 import { invalidArgument, SamError } from '../errors';
 import { cudaAddon, fromNative, native } from '../native';
 import type { OpName } from '../ops';
-import type { CallOptions, ProfileOptions } from '../options/call';
-import { type DType, elementCount, type Graph, type Shape } from './graph';
-
-/** What a run accepts besides its inputs: `onProgress` is called at most every 30 ms, on the event loop. */
-export interface RunOptions extends CallOptions, ProfileOptions {}
-
-/** Of a run of one's own graph. */
-export interface SessionRunOptions extends RunOptions {
-  /** So many of the first inputs are read where they lie instead of copied: nobody may write to them, ever. */
-  borrowed?: number;
-}
-
-/** Where a session computes. */
-export interface SessionOptions {
-  /** Default `auto`. */
-  device?: Device | ResolvedDevice;
-  /** CUDA: f32 products round their operands to 10 bits of mantissa, and are several times as fast. Default false. */
-  tf32?: boolean;
-  /** CPU: threads of this session's work. Default: all of the compute team. */
-  threads?: number;
-  /** CPU: instruction set of the attention kernels: scalar, avx2, avx512 or avx512_bf16. Default: the best one. */
-  isa?: string;
-}
-
-/** One node of a profiled run, in execution order. */
-export interface ProfileRow {
-  readonly op: OpName;
-  readonly milliseconds: number;
-  /**
-   * Multiply-adds × 2 of its products and convolutions, as the graph's shapes say. Softmax, biases of any kind,
-   * normalisations, activations, position tables, copies and the masks' upscaling are not counted.
-   */
-  readonly flops: number;
-}
+import {
+  type RunOptions,
+  type SessionOptions,
+  type SessionRunOptions,
+  sessionRunSchema,
+  sessionSchema,
+} from '../options/session';
+import { isTypedArray, parse } from '../options/validate';
+import { checkShape, type DType, elementCount, type Graph, type Shape } from './graph';
 
 // A plan is small (its arena belongs to the weights), except for folded constants: resized positions of a large grid.
 const MAX_PLANS = 24;
+
+/** What the values of a parameter are; other dtypes are refused by native code. */
+const PARAMETER_ARRAYS: { readonly [D in DType]?: string } = {
+  f32: 'Float32Array',
+  bf16: 'Uint16Array',
+  f16: 'Uint16Array',
+};
 
 interface CachedPlan {
   readonly plan: NativePlan;
@@ -64,9 +46,9 @@ export class Session {
   private readonly inFlight = new Map<NativeToken, Promise<unknown>>();
   private disposal: Promise<void> | undefined;
 
-  /** @throws SamError ERR_DEVICE_UNAVAILABLE with every reason */
+  /** @throws SamError ERR_INVALID_ARGUMENT; ERR_DEVICE_UNAVAILABLE with every reason */
   constructor(options: SessionOptions = {}) {
-    const { device = 'auto', tf32 = false, threads, isa } = options;
+    const { device, tf32, threads, isa } = parse(sessionSchema, options, 'options');
     const resolved = typeof device === 'object' ? device : resolveDevice(device);
     this.device = deviceName(resolved);
     try {
@@ -117,6 +99,11 @@ export class Session {
    * @throws SamError ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY, ERR_DISPOSED
    */
   async setParameter(name: string, dtype: DType, shape: Shape, values: TensorData): Promise<void> {
+    // Native code counts bytes: Float32Array for two bf16 each would fit.
+    const expected = PARAMETER_ARRAYS[dtype];
+    if (expected && !isTypedArray(values, expected))
+      throw invalidArgument('values', `${expected} for ${dtype}`, values);
+    checkShape(name, shape);
     await this.track({}, (token) => this.weights.setParameter(name, dtype, shape, values, token));
   }
 
@@ -135,7 +122,7 @@ export class Session {
    * `borrowed` ones.
    *
    * @returns one typed array per graph output
-   * @throws SamError ERR_GRAPH, ERR_OUT_OF_MEMORY, ERR_DISPOSED; the signal's reason when aborted
+   * @throws SamError ERR_GRAPH, ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY, ERR_DISPOSED; the signal's reason when aborted
    */
   async run(
     key: string,
@@ -143,18 +130,19 @@ export class Session {
     inputs: readonly TensorData[],
     options: SessionRunOptions = {},
   ): Promise<TensorData[]> {
-    options.signal?.throwIfAborted();
+    const { borrowed, ...run } = parse(sessionRunSchema, options, 'options');
+    run.signal?.throwIfAborted();
     this.assertUsable();
     const cached = this.plan(key, build);
     const outputs = cached.outputs.map(({ shape, dtype }) => allocate(dtype, elementCount(shape)));
-    const profile = options.onProfile !== undefined;
-    const times = await this.track(options, (token, progress) =>
-      cached.plan.run(inputs, outputs, token, progress, profile, options.borrowed),
+    const profile = run.onProfile !== undefined;
+    const times = await this.track(run, (token, progress) =>
+      cached.plan.run(inputs, outputs, token, progress, profile, borrowed),
     );
     if (profile && times) {
       cached.flops ??= this.addon.graphFlops(cached.bytes);
       const { ops, flops } = cached;
-      options.onProfile?.(ops.map((op, i) => ({ op, milliseconds: times[i]!, flops: flops[i]! })));
+      run.onProfile?.(ops.map((op, i) => ({ op, milliseconds: times[i]!, flops: flops[i]! })));
     }
     return outputs;
   }

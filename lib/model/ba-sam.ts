@@ -60,9 +60,10 @@ export function headSlopes(slopes: FullPenalty['slopes'], heads: number): readon
   if (slopes === 'alibi') return alibiSlopes(heads);
   if (typeof slopes === 'number') return new Array<number>(heads).fill(slopes);
   if (slopes.length !== heads) {
+    const received = slopes.length === 1 ? '1 in a list: give it as a number' : slopes.length;
     throw new SamError(
       'ERR_INVALID_ARGUMENT',
-      `Expected 1 or ${heads} slopes (the model has ${heads} heads) but received ${slopes.length}`,
+      `Expected 1 or ${heads} slopes (the model has ${heads} heads) but received ${received}`,
     );
   }
   return slopes;

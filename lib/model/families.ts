@@ -4,9 +4,13 @@ import type { Graph, Shape } from '../graph/graph';
 import type { AttentionTraits } from './ba-sam';
 import type { EncoderFamily, ImageEncoderOptions, WeightSource } from './encoder';
 import { vit } from './vit';
+import { VIT_VARIANTS } from './vit/variants';
 
 /** Every family, under the name that its configurations carry. Another family is one entry more. */
 export const FAMILIES = { vit };
+
+/** Published encoders, by name: for who needs one without its checkpoint. */
+export const VARIANTS = { ...VIT_VARIANTS };
 
 type Family = keyof typeof FAMILIES;
 type ConfigOf<F extends Family> = ReturnType<(typeof FAMILIES)[F]['infer']>;

@@ -1,4 +1,4 @@
-// What the functions of ops share: appending a node of one output, and refusing what has no shape.
+// What the functions of ops share: appending a node of one output, refusing what has no shape, and the shape of convolutions.
 import { SamError } from '../errors';
 import type { DType, Shape, Value } from '../graph/graph';
 import type { OpAttributes, OpName } from '.';
@@ -17,6 +17,14 @@ export function append<Name extends OpName>(
 /** @throws SamError ERR_GRAPH unless the condition holds */
 export function expect(op: OpName, condition: boolean, expectation: string): void {
   if (!condition) throw new SamError('ERR_GRAPH', `${op}: expected ${expectation}`);
+}
+
+/** Shape of x [B, H, W, …] after a convolution with weight [O, …, kh, kw]: [B, H', W', O]. */
+export function convolved(op: OpName, x: Value, weight: Value, stride: number, padding: number): Shape {
+  expect(op, x.shape.length === 4 && weight.shape.length === 4, 'x [B, H, W, C] and weight [O, I, kh, kw]');
+  const side = (axis: 1 | 2) =>
+    Math.floor((x.shape[axis] + 2 * padding - weight.shape[axis + 1]) / stride) + 1;
+  return [x.shape[0], side(1), side(2), weight.shape[0]];
 }
 
 /** Length of the last axis. */

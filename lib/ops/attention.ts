@@ -1,6 +1,6 @@
 // attention: SAM's, with BA-SAM's scale and distance penalty, fused; every block of a model is one node of it.
 import type { Value } from '../graph/graph';
-import { append, expect, last } from './append';
+import { append, expect } from './append';
 import type { Metric } from './attributes';
 import { cast } from './cast';
 
@@ -41,12 +41,8 @@ export function attention(q: Value, k: Value, v: Value, options: AttentionOption
 
 /** The same on a fused projection: qkv [B, Gh, Gw, 3·H·D] → [B, Gh, Gw, H·D]. Nothing is copied. */
 export function gridAttention(qkv: Value, options: AttentionOptions): Value {
-  const { heads } = options;
-  const fits = qkv.shape.length === 4 && last(qkv) % (3 * heads) === 0;
-  expect('attention', fits, `qkv [B, Gh, Gw, 3·H·D] with ${heads} heads`);
-  const shape = [...qkv.shape.slice(0, 3), last(qkv) / 3];
   const { inputs, attributes } = operands(qkv, undefined, undefined, options);
-  return append('attention', inputs, attributes, shape, qkv.dtype);
+  return append('attention', inputs, attributes, fusedShape(qkv, options), qkv.dtype);
 }
 
 /** {@link gridAttention} with what a backward pass needs: ln Σ exp(logit) of every query, [B, H, Gh·Gw] f32. */
@@ -54,13 +50,22 @@ export function gridAttentionWithLogSumExp(
   qkv: Value,
   options: AttentionOptions,
 ): { y: Value; logSumExp: Value } {
-  const [batch, h, w, channels] = qkv.shape as [number, number, number, number];
+  const shape = fusedShape(qkv, options);
+  const [batch, h, w] = shape;
   const { inputs, attributes } = operands(qkv, undefined, undefined, options);
   const [y, logSumExp] = qkv.graph.node('attention', inputs, attributes, [
-    { shape: [batch, h, w, channels / 3], dtype: qkv.dtype },
+    { shape, dtype: qkv.dtype },
     { shape: [batch, options.heads, h * w], dtype: 'f32' },
   ]);
   return { y: y!, logSumExp: logSumExp! };
+}
+
+/** [B, Gh, Gw, H·D] of qkv [B, Gh, Gw, 3·H·D]. */
+function fusedShape(qkv: Value, { heads }: AttentionOptions) {
+  const [batch, h, w, channels] = qkv.shape;
+  const fits = qkv.shape.length === 4 && channels % (3 * heads) === 0;
+  expect('attention', fits, `qkv [B, Gh, Gw, 3·H·D] with ${heads} heads`);
+  return [batch, h, w, channels / 3];
 }
 
 function operands(q: Value, k: Value | undefined, v: Value | undefined, options: AttentionOptions) {

@@ -5,6 +5,7 @@ import type { OptionsOf } from './option';
 import { DEFAULT_SLOPE, distanceShape } from './settings';
 import { abortSignal, float32Array, tensorData } from './validate';
 
+const slopes = distanceShape.slopes.unwrap();
 const integer = (low: number, high: number) => z.int().min(low).max(high);
 
 export const attentionShape = {
@@ -30,7 +31,12 @@ export const attentionShape = {
   distance: z
     .strictObject({
       ...distanceShape,
-      slopes: z.union([float32Array, distanceShape.slopes.unwrap()]).default(DEFAULT_SLOPE),
+      slopes: z
+        .union([float32Array.transform((array): z.input<typeof slopes> => [...array]).pipe(slopes), slopes], {
+          error:
+            'Expected a number of at least 0, an array or Float32Array of them (one per head) or "alibi"',
+        })
+        .default(DEFAULT_SLOPE),
     })
     .optional(),
   /** What the bits of a Uint16Array are; default `bf16`. The CPU has no `f16`. */

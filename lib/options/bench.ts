@@ -1,18 +1,43 @@
 // The options of `ba-sam bench`: of all benchmarks, and of each.
 import { z } from 'zod';
-import { ATTENTION_BIASES, BENCHMARKS, type Benchmark, ENCODER_BIASES, PROMPTS } from '../bench/cases';
-import { MODEL_NAMES } from '../bench/models';
 import { MAX_LONGEST_SIDE } from '../image/resize';
 import { computeShape, dtype } from './compute';
 import { readAs, spelled } from './option';
 import { badText, readText, wholeNumber } from './text';
-import { distinct, filePath } from './validate';
+import { distinct, filePath, unchanged } from './validate';
+
+export const BENCHMARKS = ['attention', 'encoder', 'decoder'] as const;
+export type Benchmark = (typeof BENCHMARKS)[number];
+
+/** SAM's models, by the name of their image encoder. */
+export const MODEL_NAMES = ['vit-b', 'vit-l', 'vit-h'] as const;
+export type ModelName = (typeof MODEL_NAMES)[number];
+
+/** What is added to the logits: nothing, relative positions, a distance penalty, or both. */
+export const ATTENTION_BIASES = [
+  'none',
+  'rel',
+  'manhattan',
+  'euclidean',
+  'chebyshev',
+  'rel+manhattan',
+  'rel+euclidean',
+  'rel+chebyshev',
+] as const;
+export type AttentionBiases = (typeof ATTENTION_BIASES)[number];
+
+/** `plain` is SAM; the others have BA-SAM's length scale and a distance penalty in global attention. */
+export const ENCODER_BIASES = ['plain', 'manhattan', 'euclidean', 'chebyshev'] as const;
+export type EncoderBiases = (typeof ENCODER_BIASES)[number];
+
+export const PROMPTS = ['point', 'box', 'point+mask'] as const;
+export type PromptName = (typeof PROMPTS)[number];
 
 const PATCH_PX = 16;
 const MAX_SIDE_TOKENS = 1024;
 
 const tokens = z.int().min(1).max(MAX_SIDE_TOKENS);
-const grid = readAs(z.tuple([tokens, tokens]).readonly(), (text, name) => {
+const grid = readAs(unchanged(z.tuple([tokens, tokens])), (text, name) => {
   const [, h, w] = /^(\d+)x(\d+)$/.exec(text) ?? [];
   if (h === undefined) throw badText(name, 'HEIGHTxWIDTH in tokens', text);
   return [readText(tokens, h, name), readText(tokens, w, name)];

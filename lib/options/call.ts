@@ -1,5 +1,5 @@
 // Cancelling, progress and profile of one call.
-import type { ProfileRow } from '../graph/session';
+import type { ProfileRow } from '../graph/profile';
 import type { OptionsOf } from './option';
 import { abortSignal, callback } from './validate';
 

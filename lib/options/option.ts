@@ -75,14 +75,11 @@ export function incomplete<T extends z.ZodObject>(schema: T, reason: string): T 
   return schema;
 }
 
-/** What lies inside of optional, nullable, default and readonly, the type itself last. */
+/** What lies inside of optional, nullable and default, the type itself last. */
 export function* layers(schema: z.core.$ZodType): Generator<z.core.$ZodType> {
   yield schema;
   const wrapped =
-    schema instanceof z.ZodOptional ||
-    schema instanceof z.ZodNullable ||
-    schema instanceof z.ZodDefault ||
-    schema instanceof z.ZodReadonly;
+    schema instanceof z.ZodOptional || schema instanceof z.ZodNullable || schema instanceof z.ZodDefault;
   if (wrapped) yield* layers(schema.unwrap());
 }
 

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { type OptionsOf, readAs } from './option';
 import { badText, decimalNumbers } from './text';
-import { float32Array } from './validate';
+import { float32Array, unchanged } from './validate';
 
 /** A point in pixels of the photograph; label 1 (default) is foreground, 0 background. */
 export type PromptPoint = readonly [x: number, y: number, label?: 0 | 1];
@@ -13,13 +13,9 @@ const coordinate = z.number();
 const label = z.union([z.literal(0), z.literal(1)]);
 
 export const promptPoint: z.ZodType<PromptPoint, PromptPoint> = readAs(
-  z.union(
-    [
-      z.tuple([coordinate, coordinate]).readonly(),
-      z.tuple([coordinate, coordinate, label.optional()]).readonly(),
-    ],
-    { error: 'Expected [x, y] or [x, y, label] with finite coordinates and label 0 or 1' },
-  ),
+  z.union([z.tuple([coordinate, coordinate]), z.tuple([coordinate, coordinate, label.optional()])], {
+    error: 'Expected [x, y] or [x, y, label] with finite coordinates and label 0 or 1',
+  }),
   (text, name) => {
     const values = decimalNumbers(text, name, 2, 3);
     if (values.length === 3 && !label.safeParse(values[2]).success) throw badText(name, 'label 0 or 1', text);
@@ -28,11 +24,11 @@ export const promptPoint: z.ZodType<PromptPoint, PromptPoint> = readAs(
 );
 
 export const promptBox: z.ZodType<PromptBox, PromptBox> = readAs(
-  z
-    .tuple([coordinate, coordinate, coordinate, coordinate], {
+  unchanged(
+    z.tuple([coordinate, coordinate, coordinate, coordinate], {
       error: 'Expected [x0, y0, x1, y1] of finite numbers',
-    })
-    .readonly(),
+    }),
+  ),
   (text, name) => {
     const values = decimalNumbers(text, name, 4, 4);
     if (!(values[0] < values[2] && values[1] < values[3])) {
@@ -44,7 +40,7 @@ export const promptBox: z.ZodType<PromptBox, PromptBox> = readAs(
 
 const promptShape = {
   /** All of them belong to one object. */
-  points: z.array(promptPoint).readonly().optional(),
+  points: unchanged(z.array(promptPoint)).optional(),
   /** Corners in pixels of the photograph, x0 < x1 and y0 < y1. */
   box: promptBox.optional(),
   /** Low-resolution logits [4·gridH, 4·gridW] of an earlier prediction on an embedding of the same grid. */

@@ -55,6 +55,8 @@ export interface UpsampleOptions extends Pick<OptionsOf<typeof callShape>, 'sign
 
 export const predictSchema = z.strictObject({ ...predictShape, ...callShape, ...profileShape });
 
+export const segmentSchema = z.strictObject({ ...encodeSchema.shape, ...predictShape });
+
 /** Options of `Sam.predict`. */
 export interface PredictOptions
   extends OptionsOf<typeof predictShape>,

@@ -1,8 +1,9 @@
-// BA-SAM's settings as a user says them; lib/ba-sam.ts checks them against a model.
+// BA-SAM's settings as a user says them; lib/model/ba-sam.ts checks them against a model.
 import { z } from 'zod';
 import { SamError } from '../errors';
 import { METRICS } from '../ops';
 import { incomplete, type OptionsOf, spelled, withoutDefaults } from './option';
+import { unchanged } from './validate';
 
 export const mode = z.enum(['paper', 'released-code']);
 export const metric = z.enum(METRICS).exclude(['none']);
@@ -22,7 +23,7 @@ export const distanceShape = {
    * out best in docs/resolution-study.md.
    */
   slopes: spelled(
-    z.union([z.literal('alibi'), slope, z.array(slope).min(1).readonly()], {
+    z.union([z.literal('alibi'), slope, unchanged(z.array(slope).min(1))], {
       error: 'Expected a number of at least 0, an array of them (one per head) or "alibi"',
     }),
     '--slopes <slopes>',

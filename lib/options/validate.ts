@@ -26,13 +26,20 @@ export const filePath = z
   .string()
   .refine((path) => path !== '' && !path.includes('\0'), { error: 'Expected the path of a file' });
 
+/**
+ * A type of lists as one of lists that nobody changes. Not zod's `readonly`, which freezes whatever it gets: of a typed array,
+ * which is no list, that is a TypeError instead of a message.
+ */
+export const unchanged = <O, I>(schema: z.ZodType<O, I>): z.ZodType<Readonly<O>, Readonly<I>> => schema;
+
 /** A list of at least one value, none of them twice. */
 export const distinct = <T extends z.ZodType>(item: T) =>
-  z
-    .array(item)
-    .min(1)
-    .refine((list) => new Set(list.map(String)).size === list.length, { error: 'Expected no value twice' })
-    .readonly();
+  unchanged(
+    z
+      .array(item)
+      .min(1)
+      .refine((list) => new Set(list.map(String)).size === list.length, { error: 'Expected no value twice' }),
+  );
 
 /**
  * The value as the schema sees it.

@@ -11,7 +11,7 @@ import { fillRandom, randomWeights } from '../../lib/bench/weights';
 import { runBench } from '../../lib/cli/bench';
 import { outcome } from '../../lib/cli/errors';
 import type { Texts } from '../../lib/cli/flags';
-import type { ProfileRow } from '../../lib/graph/session';
+import type { ProfileRow } from '../../lib/graph/profile';
 import { modelTensors } from '../../lib/model/config';
 import { baSam, refused, temporaryFolder } from '../cli/run';
 

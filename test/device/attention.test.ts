@@ -1,4 +1,5 @@
 // attention(), the bare kernel, against a loop; devices and dtypes that it refuses.
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { attention } from '../../lib/index';
 import { bareAttention, bareAttentionCase } from '../support/bare-attention';
@@ -22,6 +23,40 @@ describe('attention', () => {
     await expect(
       attention(data, data, data, { heads: 2, headDim: 8, ...(options as object) }),
     ).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
+  });
+
+  it.each([
+    [
+      'NaN',
+      Float32Array.of(Number.NaN, 1),
+      /Expected .*Float32Array of them.* for options\.distance\.slopes/,
+    ],
+    ['a negative slope', Float32Array.of(1, -1), /for options\.distance\.slopes/],
+    ['a slope that overflows', Float32Array.of(1, 1e38), /for options\.distance\.slopes/],
+    ['too many slopes', new Float32Array(3), /Expected 1 or 2 slopes .* received 3/],
+    [
+      'another array',
+      new Float64Array(2) as never,
+      /for options\.distance\.slopes but received Float64Array/,
+    ],
+    ['another word', 'steep' as 'alibi', /for options\.distance\.slopes but received "steep"/],
+  ])('refuses slopes with %s', async (_name, slopes, message) => {
+    const data = new Float32Array(64);
+    const distance = { metric: 'manhattan', slopes } as const;
+    await expect(
+      attention(data, data, data, { heads: 2, headDim: 8, grid: { h: 2, w: 2 }, distance }),
+    ).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT', message: expect.stringMatching(message) });
+  });
+
+  it('takes slopes in any form', async () => {
+    const c = bareAttentionCase();
+    const run = async (slopes: Float32Array | number[] | number) =>
+      (await attention(c.q, c.k, c.v, { ...c.options, distance: { metric: 'manhattan', slopes } })).out;
+    const other = new (runInNewContext('Float32Array') as Float32ArrayConstructor)(c.options.heads).fill(
+      0.25,
+    );
+    expect(await run(other)).toEqual(await run(0.25));
+    expect(await run([0.25, 0.25])).toEqual(await run(0.25));
   });
 
   it('takes a dtype for 16-bit data only', async () => {

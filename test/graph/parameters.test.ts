@@ -19,6 +19,34 @@ function sum(): Graph {
   return graph;
 }
 
+describe('a session', () => {
+  it.each([
+    [{ device: null }, /Expected auto, cpu, cuda or cuda:<index> for options\.device but received null/],
+    [{ device: {} }, /Expected auto, cpu, cuda or cuda:<index> for options\.device/],
+    [{ device: 'gpu' }, /for device but received "gpu"/],
+    [{ threads: Number.NaN }, /Expected number for options\.threads but received NaN/],
+    [{ threads: -1 }, /for options\.threads but received -1/],
+    [{ isa: 3 }, /Expected string for options\.isa but received 3/],
+    [{ tf32: 'yes' }, /Expected boolean for options\.tf32 but received "yes"/],
+    [{ thread: 1 }, /Expected known options for options but received thread/],
+    [null, /Expected object for options but received null/],
+  ])('refuses %j', (options, message) => {
+    expect(() => new Session(options as object)).toThrow(message);
+  });
+
+  it.each([
+    [{ signal: {} }, /Expected AbortSignal for options\.signal/],
+    [{ onProfile: 1 }, /Expected function for options\.onProfile but received 1/],
+    [{ borrowed: -1 }, /for options\.borrowed but received -1/],
+    [{ borrow: 1 }, /Expected known options for options but received borrow/],
+  ])('refuses to run with %j', async (options, message) => {
+    await expect(session.run('sum', sum, [], options as object)).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARGUMENT',
+      message: expect.stringMatching(message),
+    });
+  });
+});
+
 describe('a parameter', () => {
   it('is seen by the next run when it changes, and reads back bit for bit', async () => {
     await session.setWeight('frozen', 'f32', 'f32', [1, 3], new Uint8Array(Float32Array.of(1, 1, 1).buffer));
@@ -110,6 +138,27 @@ describe('a parameter', () => {
     });
     await expect(session.readParameter('w', new Float32Array(3))).rejects.toMatchObject({
       code: 'ERR_INVALID_ARGUMENT',
+    });
+  });
+
+  it.each([
+    ['f32', [2], new Float64Array(1), /Expected Float32Array for f32 for values but received Float64Array/],
+    ['bf16', [2], new Float32Array(1), /Expected Uint16Array for bf16 for values but received Float32Array/],
+    ['f32', [2], [1, 2], /Expected Float32Array for f32 for values but received \[1,2\]/],
+    ['u8', [2], new Uint8Array(2), /Expected f32, f16 or bf16 for w but received u8/],
+    ['f32', [2], new Float32Array(3), /Expected 8 bytes for w of shape \[2\] but received 12/],
+    [
+      'f32',
+      [],
+      new Float32Array(1),
+      /Expected a shape of 1 to 6 non-negative integers for w but received \[\]/,
+    ],
+    ['f32', [1, -1], new Float32Array(1), /Expected a shape of 1 to 6 non-negative integers for w/],
+    ['f32', 2, new Float32Array(2), /Expected a shape .* for w but received 2/],
+  ] as const)('is refused as %s %j of other values', async (dtype, shape, values, message) => {
+    await expect(session.setParameter('w', dtype, shape as never, values as never)).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARGUMENT',
+      message: expect.stringMatching(message),
     });
   });
 

@@ -146,6 +146,36 @@ describe("a graph of one's own", () => {
     await session.dispose();
   });
 
+  it.each<[string, (graph: Graph) => void, RegExp]>([
+    [
+      'a convolution of tokens',
+      (graph) => ops.conv2d(graph.input('x', [1, 4, 8]), graph.weight('w', [8, 8, 3, 3])),
+      /^conv2d: expected x \[B, H, W, C\] and weight \[O, I, kh, kw\]/,
+    ],
+    [
+      'a depthwise convolution of tokens',
+      (graph) => ops.depthwiseConv2d(graph.input('x', [1, 4, 8]), graph.weight('w', [8, 1, 3, 3])),
+      /^depthwiseConv2d: expected x \[B, H, W, C\]/,
+    ],
+    [
+      'a depthwise convolution of two channels at a time',
+      (graph) => ops.depthwiseConv2d(graph.input('x', [1, 4, 4, 8]), graph.weight('w', [8, 2, 3, 3])),
+      /^depthwiseConv2d: expected weight \[8, 1, kh, kw\]/,
+    ],
+    [
+      'a projection that is no multiple of heads',
+      (graph) => ops.gridAttention(graph.input('x', [1, 4, 4, 25]), { heads: 2, scale: 1 }),
+      /^attention: expected qkv \[B, Gh, Gw, 3·H·D\] with 2 heads/,
+    ],
+    [
+      'the same with its log-sum-exp',
+      (graph) => ops.gridAttentionWithLogSumExp(graph.input('x', [1, 4, 4, 25]), { heads: 2, scale: 1 }),
+      /^attention: expected qkv \[B, Gh, Gw, 3·H·D\] with 2 heads/,
+    ],
+  ])('is refused while it is built: %s', (_, build, message) => {
+    expect(() => build(new Graph())).toThrow(message);
+  });
+
   it('is refused when a weight is missing or of another shape', async () => {
     const session = new Session();
     const build = () => {

@@ -4,7 +4,14 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeSafetensors } from '../../lib/checkpoint/safetensors';
-import { BUNDLED_MODEL, Embedding, type LoadOptions, type Prompt, Sam } from '../../lib/index';
+import {
+  BUNDLED_MODEL,
+  Embedding,
+  type LoadOptions,
+  type ProfileRow,
+  type Prompt,
+  Sam,
+} from '../../lib/index';
 
 const DEMO = path.join(__dirname, '..', '..', 'examples', 'images', 'demo.png');
 const GOLDEN = path.join(__dirname, '..', 'fixtures', 'golden');
@@ -71,7 +78,7 @@ describe('Sam.load', () => {
       'wrong slopes',
       { distance: { metric: 'manhattan', slopes: [1] } },
       'ERR_INVALID_ARGUMENT',
-      /1 or 3 slopes/,
+      /1 or 3 slopes .* received 1 in a list: give it as a number/,
     ],
     ['an unknown option', { dtpye: 'f32' } as LoadOptions, 'ERR_INVALID_ARGUMENT', /dtpye/],
   ];
@@ -210,6 +217,25 @@ describe('Embedding', () => {
   });
 });
 
+describe('pixel values', () => {
+  it.each([
+    [{ pixelValues: new Float32Array(768) }, /Expected \[B, 3, H, W\] .* for shape but received undefined/],
+    [
+      { pixelValues: new Float32Array(256), shape: [1, 1, 16, 16] },
+      /multiples of 16 for shape but received \[1,1,16,16\]/,
+    ],
+    [
+      { pixelValues: new Float32Array(3), shape: [1, 3, 16, 16] },
+      /Float32Array of 768 values for pixelValues/,
+    ],
+  ])('are refused when they do not fit their shape', async (image, message) => {
+    await expect(sam.encode(image as never)).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARGUMENT',
+      message: expect.stringMatching(message),
+    });
+  });
+});
+
 describe('segment', () => {
   it('is encode and predict in one call', async () => {
     const options = { longestSide: 320, pad: false, multimask: true } as const;
@@ -219,5 +245,25 @@ describe('segment', () => {
     expect(once.best.data).toEqual(twice.best.data);
     expect(once.masks.length).toBe(3);
     expect([once.best.width, once.best.height]).toEqual([768, 576]);
+  });
+
+  it('profiles both halves', async () => {
+    const ops = new Set<string>();
+    const onProfile = (rows: readonly ProfileRow[]) => {
+      for (const { op } of rows) ops.add(op);
+    };
+    await sam.segment(DEMO, { points: [[200, 200]] }, { onProfile });
+    expect(ops).toContain('patchEmbed');
+    expect(ops).toContain('upsampleMasks');
+  });
+
+  it.each([
+    [{ multimask: 1 }, /Expected boolean for options\.multimask but received 1/],
+    [{ nothing: 1 }, /Expected known options for options but received nothing/],
+    [null, /Expected object for options but received null/],
+  ])('refuses %j before it reads the image', async (options, message) => {
+    await expect(
+      sam.segment('/not/there.png', { points: [[1, 1]] }, options as object),
+    ).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT', message: expect.stringMatching(message) });
   });
 });

@@ -162,6 +162,11 @@ describe('bad settings', () => {
       { distance: { metric: 'manhattan', slopes: 1, start: -1 } },
       /number of at least 0 for options.distance.start/,
     ],
+    [
+      'a typed array',
+      { distance: { metric: 'manhattan', slopes: Float32Array.of(1, 2, 3) as never } },
+      /Expected a number of at least 0, an array of them .* for options.distance.slopes but received Float32Array/,
+    ],
     ['NaN', { distance: { metric: 'manhattan', slopes: Number.NaN } }, /Expected/],
     ['an unknown option', { lenghtScale: true } as EncodeOptions, /Expected known options .* lenghtScale/],
     ['a side of 0', { longestSide: 0 }, /number of at least 1 for options.longestSide/],

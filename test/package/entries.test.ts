@@ -1,6 +1,6 @@
 // What users of the package meet: both module systems, types under each way to resolve them, the command, no build step.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Consumer, installPackage, ROOT } from './tarball';
@@ -130,6 +130,24 @@ describe('tarball', () => {
         /^(test|tools|bench|build|shared|examples|\.ci)\/|\.test\.|\.o$|\.tgz$/.test(name),
       ),
     ).toEqual([]);
+  });
+
+  it('holds no compiled file whose source is gone, and every one whose source is there', () => {
+    const compiled = consumer.files.map((file) => file.path).filter((name) => /^dist\/.*\.js$/.test(name));
+    const sources = readdirSync(path.join(ROOT, 'lib'), { recursive: true, encoding: 'utf8' });
+    const expected = sources
+      .filter((name) => name.endsWith('.ts'))
+      .map((name) => `dist/${name.slice(0, -3)}.js`);
+    expect(compiled.sort()).toEqual(expected.sort());
+  });
+
+  it('holds every native source of the addons, and none that needs the tests', () => {
+    const native = consumer.files
+      .map((file) => file.path)
+      .filter((name) => /^native\/.*\.(cpp|cu)$/.test(name));
+    const script = path.join(ROOT, 'scripts/native-sources.mjs');
+    const addons = execFileSync(process.execPath, [script, 'cpu-addon', 'cuda-addon'], { encoding: 'utf8' });
+    expect(native.sort()).toEqual(addons.trimEnd().split('\n').sort());
   });
 
   it('has no script that runs at installation, and npm would not build it', () => {

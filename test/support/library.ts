@@ -1,6 +1,6 @@
 // The compiled library, for tests that need it as its users do: in processes of its own.
 import { execFileSync } from 'node:child_process';
-import { readdirSync, statSync, utimesSync } from 'node:fs';
+import { readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
 import path from 'node:path';
 
 const ROOT = path.join(__dirname, '..', '..');
@@ -22,6 +22,8 @@ export function buildLibrary(): void {
       throw new Error(`${args.join(' ')} failed:\n${(error as { stdout?: string }).stdout}`);
     }
   };
+  // As npm run build:ts does: what is left of files that are gone would still be required, and packed.
+  rmSync(path.dirname(STAMP), { recursive: true, force: true });
   run(path.join('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.build.json');
   run(path.join('scripts', 'write-esm-entry.mjs'));
   // The compiler may leave a file alone that did not change. A source saved meanwhile counts as newer.

@@ -22,7 +22,7 @@ __device__ __forceinline__ float sum_over(float value, int lanes) {
   return value;
 }
 
-// As many as registers allow without spills (scripts/check-cuda-kernels.mjs): ptxas aims for one more with four vectors.
+// As many as registers allow without spills (scripts/check-cuda-kernels.mts): ptxas aims for one more with four vectors.
 template <int kVectors>
 constexpr int kBlocksPerSm = kVectors == 1   ? 5
                              : kVectors == 3 ? 4
