@@ -11,18 +11,11 @@ import {
   sessionRunSchema,
   sessionSchema,
 } from '../options/session';
-import { isTypedArray, parse } from '../options/validate';
+import { parse } from '../options/validate';
 import { checkShape, type DType, elementCount, type Graph, type Shape } from './graph';
 
 // A plan is small (its arena belongs to the weights), except for folded constants: resized positions of a large grid.
 const MAX_PLANS = 24;
-
-/** What the values of a parameter are; other dtypes are refused by native code. */
-const PARAMETER_ARRAYS: { readonly [D in DType]?: string } = {
-  f32: 'Float32Array',
-  bf16: 'Uint16Array',
-  f16: 'Uint16Array',
-};
 
 interface CachedPlan {
   readonly plan: NativePlan;
@@ -99,10 +92,6 @@ export class Session {
    * @throws SamError ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY, ERR_DISPOSED
    */
   async setParameter(name: string, dtype: DType, shape: Shape, values: TensorData): Promise<void> {
-    // Native code counts bytes: Float32Array for two bf16 each would fit.
-    const expected = PARAMETER_ARRAYS[dtype];
-    if (expected && !isTypedArray(values, expected))
-      throw invalidArgument('values', `${expected} for ${dtype}`, values);
     checkShape(name, shape);
     await this.track({}, (token) => this.weights.setParameter(name, dtype, shape, values, token));
   }

@@ -109,14 +109,6 @@ describe('a parameter', () => {
     });
   });
 
-  it('refuses an array of other elements', async () => {
-    const doubles = new Float64Array(2) as unknown as Float32Array;
-    await expect(session.setParameter('w', 'f32', [1, 4], doubles)).rejects.toMatchObject({
-      code: 'ERR_INVALID_ARGUMENT',
-      message: 'Expected a typed array of dtype f32 for values',
-    });
-  });
-
   it('is worth collecting with a session that nobody disposes of', async () => {
     const [sessions, megabytes] = [48, 16];
     const values = new Float32Array(megabytes << 18).fill(1);
@@ -142,9 +134,9 @@ describe('a parameter', () => {
   });
 
   it.each([
-    ['f32', [2], new Float64Array(1), /Expected Float32Array for f32 for values but received Float64Array/],
-    ['bf16', [2], new Float32Array(1), /Expected Uint16Array for bf16 for values but received Float32Array/],
-    ['f32', [2], [1, 2], /Expected Float32Array for f32 for values but received \[1,2\]/],
+    ['f32', [2], new Float64Array(1), /Expected a typed array of dtype f32 for values/],
+    ['bf16', [2], new Float32Array(1), /Expected a typed array of dtype bf16 for values/],
+    ['f32', [2], [1, 2], /Expected a typed array for values/],
     ['u8', [2], new Uint8Array(2), /Expected f32, f16 or bf16 for w but received u8/],
     ['f32', [2], new Float32Array(3), /Expected 8 bytes for w of shape \[2\] but received 12/],
     [
