@@ -25,7 +25,8 @@ export interface AttentionResult<T> {
  * q [B, Nq, H·D], k and v [B, Nk, H·D], row-major: Float32Array for f32, Uint16Array for the bits of bf16 or f16. Inputs
  * are copied; the work runs off the event loop.
  *
- * @throws SamError ERR_INVALID_ARGUMENT, ERR_DEVICE_UNAVAILABLE, ERR_OUT_OF_MEMORY; the signal's reason
+ * @throws SamError ERR_INVALID_ARGUMENT, ERR_GRAPH for what does not go together (a penalty in windows, one table of two),
+ *   ERR_DEVICE_UNAVAILABLE, ERR_OUT_OF_MEMORY; the signal's reason
  */
 export async function attention<T extends Float32Array | Uint16Array>(
   q: T,

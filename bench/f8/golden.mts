@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { openCheckpoint } from '../../lib/checkpoint/checkpoint.ts';
 import type { DistancePenalty, LoadOptions } from '../../lib/index.ts';
+import { goldenImage } from '../../test/support/golden.ts';
 import { compiledLibrary, mean } from '../study/library.mts';
 
 /** What is compared: options of `Sam.load`, by name. */
@@ -21,21 +22,6 @@ export interface GoldenErrors {
   readonly name: string;
   readonly cases: number;
   readonly errors: Readonly<Record<string, { readonly mean: number; readonly largest: number }>>;
-}
-
-/** The input, by the formula of test/reference/make_golden.py: [1, 3, h, w]. */
-function goldenPixels({ height, width, imageSeed }: GoldenCase): Float32Array {
-  const out = new Float32Array(3 * height * width);
-  let at = 0;
-  for (let c = 0; c < 3; c++) {
-    for (let i = 0; i < height; i++) {
-      for (let j = 0; j < width; j++) {
-        const wave = Math.sin(0.37 * (c + 1) + 0.051 * i + 0.083 * j + imageSeed);
-        out[at++] = 1.5 * wave * Math.cos(0.029 * i - 0.041 * j * (c + 1));
-      }
-    }
-  }
-  return out;
 }
 
 /** ‖a − b‖ / ‖b‖. */
@@ -64,7 +50,7 @@ export async function measureGolden(
     const all: number[] = [];
     for (const one of cases) {
       const { key, height, width, ba } = one;
-      const pixels = { pixelValues: goldenPixels(one), shape: [1, 3, height, width] as const };
+      const pixels = { pixelValues: goldenImage(one), shape: [1, 3, height, width] as const };
       const settings = { lengthScale: ba?.length_scale, distance: ba?.distance };
       const { data } = await sam.encode(pixels, settings);
       all.push(relativeL2(data, new Float32Array((await expected.read(key)).buffer)));
