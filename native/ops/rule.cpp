@@ -64,6 +64,32 @@ void Rule::expect_wide_out(size_t i) const {
   require(out().dtype == DType::f32 || out().dtype == dtype(i), "an output of dtype f32 or that of " + name(i));
 }
 
+void Rule::expect_image_and_weight(size_t x, size_t weight) const {
+  expect_float(x);
+  expect_rank(x, 4);
+  expect_rank(weight, 4);
+  expect_nonempty(x);
+  expect_nonempty(weight);
+  expect_dtype(weight, dtype(x));
+}
+
+void Rule::expect_image_sides(size_t x) const {
+  require(shape(x)[1] <= kMaxSide && shape(x)[2] <= kMaxSide, "an image of at most 2^20 a side");
+}
+
+void Rule::expect_sliding_kernel(size_t x, size_t weight, size_t bias, int64_t stride, int64_t padding) const {
+  const Shape &image = shape(x), &w = shape(weight);
+  between(stride, 1, 64, "stride");
+  between(padding, 0, 64, "padding");
+  require(w[2] <= 64 && w[3] <= 64, "a kernel of at most 64 × 64");
+  expect_image_sides(x);
+  const int64_t padded_h = image[1] + 2 * padding, padded_w = image[2] + 2 * padding;
+  require(padded_h >= w[2] && padded_w >= w[3], "an input at least as large as the kernel");
+  if (has(bias)) expect_vector(bias, w[0]);
+  expect_out({image[0], (padded_h - w[2]) / stride + 1, (padded_w - w[3]) / stride + 1, w[0]});
+  expect_wide_out(x);
+}
+
 void Rule::between(int64_t value, int64_t low, int64_t high, const char* what) const {
   if (value < low || value > high) {
     fail("expected an integer between " + std::to_string(low) + " and " + std::to_string(high) + " for " + what +

@@ -35,6 +35,12 @@ class Rule : public OpView {
   void expect_float_out() const;
   void expect_wide_out(size_t i) const;  // the dtype of input i, or f32
 
+  // Convolutions: an image x [B, H, W, C] of floats and a weight of rank 4 and the same dtype.
+  void expect_image_and_weight(size_t x, size_t weight) const;
+  void expect_image_sides(size_t x) const;  // at most kMaxSide
+  // A kernel [O, …, kh, kw] that slides over x with zero padding, and bias [O]: the output is [B, H', W', O].
+  void expect_sliding_kernel(size_t x, size_t weight, size_t bias, int64_t stride, int64_t padding) const;
+
   void between(int64_t value, int64_t low, int64_t high, const char* what) const;
   // Channels per head, 1 … 256; `heads` divides the channels.
   int64_t head_dim(int64_t channels, int64_t heads) const;

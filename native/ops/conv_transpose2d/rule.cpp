@@ -6,16 +6,11 @@ namespace ba_sam {
 void check(const Rule& c, const ConvTranspose2dOp&) {
   constexpr auto kX = ConvTranspose2dOp::x;
   constexpr auto kWeight = ConvTranspose2dOp::weight;
-  c.expect_float(kX);
-  c.expect_rank(kX, 4);
-  c.expect_rank(kWeight, 4);
-  c.expect_nonempty(kX);
-  c.expect_nonempty(kWeight);
-  c.expect_dtype(kWeight, c.dtype(kX));
+  c.expect_image_and_weight(kX, kWeight);
   const Shape &x = c.shape(kX), &w = c.shape(kWeight);
   c.require(w[0] == x[3] && w[2] == w[3] && w[2] <= 16,
             "a square kernel [" + std::to_string(x[3]) + ", out, k, k] with stride k, not " + shape_text(w));
-  c.require(x[1] <= kMaxSide && x[2] <= kMaxSide, "an image of at most 2^20 a side");
+  c.expect_image_sides(kX);
   if (c.has(ConvTranspose2dOp::bias)) c.expect_vector(ConvTranspose2dOp::bias, w[1]);
   c.expect_out({x[0], x[1] * w[2], x[2] * w[2], w[1]});
   c.expect_out_dtype(c.dtype(kX));
