@@ -7,9 +7,9 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { EMULATED_FLAGS } from './cuda-emulated-build.mts';
 import { buildFakeCublasLt, EMULATION_LINK_FLAGS, emulationSources } from './cuda-emulation.mts';
-import { compile, link, run } from './native-compile.mts';
+import { compile, link } from './native-compile.mts';
 import { nativeSources, root } from './native-sources.mjs';
-import { type NativeCounts, type NativeLibrary, SANITIZER_ENV, type Variant } from './native-tests.mts';
+import { type NativeCounts, type NativeLibrary, runTest, type Variant } from './native-tests.mts';
 
 const cxx = process.env.CXX ?? 'g++';
 const FOLDER = 'test/cuda';
@@ -51,13 +51,7 @@ export async function runCudaTest(library: EmulatedLibrary, source: string): Pro
   await link({ objects: [...own, ...objects], program, cxx, flags: [...linkFlags, ...EMULATION_LINK_FLAGS] });
   // Kernels for sm_90a say so in their names, and ask for such a device.
   const sm = /_sm90_test\.cpp$/.test(source) ? { BA_SAM_EMULATION_SM: '90' } : {};
-  const env = { ...process.env, ...SANITIZER_ENV, BA_SAM_CUBLASLT: cublasLt, ...sm };
-  const output = await run(program, [], { env });
-  const [, passed, failed] = output.match(/^(\d+) passed, (\d+) failed$/m) ?? [];
-  if (!(Number(passed) > 0) || Number(failed) !== 0) {
-    throw new Error(`${source} counted no passed test:\n${output}`);
-  }
-  return { passed: Number(passed), failed: Number(failed), output };
+  return runTest(program, { BA_SAM_CUBLASLT: cublasLt, ...sm });
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -79,8 +79,8 @@ export const SANITIZER_ENV = {
 };
 
 /** Runs a test program. @returns its counts; rejects when it fails or counts nothing */
-export async function runTest(program: string): Promise<NativeCounts> {
-  const output = await run(program, [], { env: { ...process.env, ...SANITIZER_ENV } });
+export async function runTest(program: string, env: NodeJS.ProcessEnv = {}): Promise<NativeCounts> {
+  const output = await run(program, [], { env: { ...process.env, ...SANITIZER_ENV, ...env } });
   const [, passed, failed] = output.match(/^(\d+) passed, (\d+) failed$/m) ?? [];
   if (!(Number(passed) > 0) || Number(failed) !== 0)
     throw new Error(`${program} counted no passed test:\n${output}`);

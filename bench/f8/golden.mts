@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { openCheckpoint } from '../../lib/checkpoint/checkpoint.ts';
 import type { DistancePenalty, LoadOptions } from '../../lib/index.ts';
+import { relativeL2 } from '../../test/support/compare.ts';
 import { goldenImage } from '../../test/support/golden.ts';
 import { compiledLibrary, mean } from '../study/library.mts';
 
@@ -22,17 +23,6 @@ export interface GoldenErrors {
   readonly name: string;
   readonly cases: number;
   readonly errors: Readonly<Record<string, { readonly mean: number; readonly largest: number }>>;
-}
-
-/** ‖a − b‖ / ‖b‖. */
-export function relativeL2(a: Float32Array, b: Float32Array): number {
-  let error = 0;
-  let norm = 0;
-  for (let i = 0; i < b.length; i++) {
-    error += (a[i] - b[i]) ** 2;
-    norm += b[i] ** 2;
-  }
-  return Math.sqrt(error / norm);
 }
 
 /** Embeddings of every case in every mode. @param folder of the golden files */

@@ -1,9 +1,10 @@
 // The bundled model on drawn scenes: how far embeddings move from those in f32, and what becomes of the masks.
 import type { Sam } from '../../lib/index.ts';
+import { relativeL2 } from '../../test/support/compare.ts';
 import { compiledLibrary, mean, PROMPTS, progress, round } from '../study/library.mts';
-import { encodeOptions, forEachEmbedding } from '../study/measure.mts';
+import { encodeOptions, forEachEmbedding, iou } from '../study/measure.mts';
 import type { PromptName } from '../study/types.mts';
-import { type Modes, relativeL2 } from './golden.mts';
+import type { Modes } from './golden.mts';
 
 /** What is compared with each other: a size, a kind of prompt, a mode. */
 interface Cell {
@@ -22,16 +23,6 @@ interface Measures {
 
 /** Means over the targets of all scenes. */
 export type SceneMeans = Cell & Measures;
-
-function iou(a: Uint8Array, b: Uint8Array): number {
-  let both = 0;
-  let either = 0;
-  for (let i = 0; i < a.length; i++) {
-    both += a[i] & b[i];
-    either += a[i] | b[i];
-  }
-  return either === 0 ? 1 : both / either;
-}
 
 /** The same scenes and prompts in every mode; the first is what the others are compared with. */
 export async function measureScenes(

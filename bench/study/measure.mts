@@ -137,3 +137,14 @@ export function sceneMeans<M extends string>(
   });
   return Object.fromEntries(entries);
 }
+
+/** Of two masks of 0 and 1, of one size; 1 when both are empty. */
+export function iou(a: Uint8Array, b: Uint8Array): number {
+  let both = 0;
+  let either = 0;
+  for (let i = 0; i < a.length; i++) {
+    both += a[i] & b[i];
+    either += a[i] | b[i];
+  }
+  return either === 0 ? 1 : both / either;
+}

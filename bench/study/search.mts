@@ -12,7 +12,7 @@ import {
   SEEDS,
   startClock,
 } from './library.mts';
-import { farMeasures, forEachEmbedding, sceneMeans } from './measure.mts';
+import { farMeasures, forEachEmbedding, iou, sceneMeans } from './measure.mts';
 import { overCores } from './over-cores.mts';
 import type { Candidate, CandidateMeans, Search, Settings, Stage } from './types.mts';
 
@@ -51,16 +51,6 @@ function grid(side: number): DistancePenalty[] {
   return METRICS.flatMap((metric) =>
     SLOPES.flatMap((slopes) => STARTS.map((share) => ({ metric, slopes, start: Math.round(share * side) }))),
   );
-}
-
-function overlap(mask: Uint8Array, truth: Uint8Array): number {
-  let both = 0;
-  let either = 0;
-  for (let p = 0; p < mask.length; p++) {
-    both += mask[p] & truth[p];
-    either += mask[p] | truth[p];
-  }
-  return both / either;
 }
 
 /** Means over scenes, prompts and sizes of every candidate { lengthScale, distance }. */
@@ -122,7 +112,7 @@ export async function evaluateScenes(
         const predictions = await sam.predict(at.embedding, at.prompts);
         const measures = predictions.map(({ best }, i) => {
           const target = at.truths[Math.floor(i / PROMPTS.length)];
-          return { iou: overlap(best.data, target.truth.data), ...farMeasures(best, target) };
+          return { iou: iou(best.data, target.truth.data), ...farMeasures(best, target) };
         });
         const means = Object.values(sceneMeans(measures, ['iou', 'far']));
         lists[Number(at.name)].push({
