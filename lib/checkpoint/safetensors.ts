@@ -1,13 +1,13 @@
 // Reads and writes safetensors files: 8 bytes of header length, a JSON header, then the tensors back to back.
 // What the reader refuses follows the official implementation (huggingface/safetensors, tensor.rs): gaps and
 // overlaps would let two readers see different tensors in one file.
-import { randomBytes } from 'node:crypto';
-import { type FileHandle, open, rename, unlink } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { invalidArgument, SamError } from '../errors';
+import { replaceFile } from '../files/outputs';
 import { TimeSlice } from '../time-slice';
 import type { Checkpoint, TensorInfo } from './checkpoint';
 import { type CheckpointDType, dtypeRank, MAX_DIMENSIONS, parseDType, tensorBytes } from './dtype';
-import { type CheckpointFile, ioError } from './file';
+import type { CheckpointFile } from './file';
 import { HeaderError, HeaderScanner } from './header-json';
 
 /** The official limit. */
@@ -218,7 +218,8 @@ export interface TensorToWrite {
 /**
  * Writes a safetensors file as the official writer does: header padded to 8 bytes, tensors ordered by falling
  * alignment, then by name. The file appears under `path` only when it is complete (a temporary file beside it,
- * then a rename), so a reader never sees half of it and a failure leaves an older file in place.
+ * then a rename), so a reader never sees half of it and a failure leaves an older file in place. Links are followed, the
+ * permissions of an older file stay, and what is no regular file is refused.
  *
  * @throws SamError ERR_INVALID_ARGUMENT, ERR_IO; the message names `path`
  */
@@ -231,25 +232,17 @@ export async function writeSafetensors(
   const sorted = sortTensors(path, tensors);
   const header = writeHeader(path, sorted, metadata);
 
-  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
-  let handle: FileHandle | undefined;
-  try {
-    handle = await open(temporary, 'wx');
-    await writeAll(handle, header);
-    for (const { data } of sorted) {
-      await writeAll(handle, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  await replaceFile(path, async (temporary) => {
+    const handle = await open(temporary, 'wx');
+    try {
+      await writeAll(handle, header);
+      for (const { data } of sorted) {
+        await writeAll(handle, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      }
+    } finally {
+      await handle.close();
     }
-    // Without it a power cut after the rename could leave an empty file under the final name.
-    await handle.sync();
-    await handle.close();
-    await rename(temporary, path);
-  } catch (error) {
-    if (handle) {
-      await handle.close().catch(() => {});
-      await unlink(temporary).catch(() => {});
-    }
-    throw ioError(path, 'cannot be written', error);
-  }
+  });
 }
 
 function sortTensors(path: string, tensors: readonly TensorToWrite[]): TensorToWrite[] {

@@ -1,4 +1,5 @@
 // `ba-sam bench …`: tables on stdout, progress on stderr, results as JSON.
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { attentionCases, type BenchmarkCase, decoderCases, describeCase, encoderCases } from '../bench/cases';
 import { type BenchmarkResult, resultName, resultOf } from '../bench/result';
@@ -6,6 +7,7 @@ import { type BenchmarkRow, measureRow } from '../bench/run';
 import { benchmarkTable, opTable } from '../bench/table';
 import type { Repeats } from '../bench/timing';
 import { deviceName, type ResolvedDevice, resolveCompute, resolveDevice } from '../device';
+import { replaceFile } from '../files/outputs';
 import { native } from '../native';
 import { BENCHMARKS, type Benchmark, benchShape, caseOption, caseOwners, caseShapes } from '../options/bench';
 import type { ComputeDType } from '../options/compute';
@@ -13,7 +15,7 @@ import { spellingOf } from '../options/option';
 import { badText } from '../options/text';
 import { singleLine, UsageError } from './errors';
 import { flagName, optionsOf, type Texts } from './flags';
-import { checkOutputs, JSON_FILE, Outputs, writeText } from './outputs';
+import { checkOutputs, JSON_FILE } from './outputs';
 
 const REPEATS: Repeats = { minRuns: 5, maxRuns: 100, seconds: 1, maxSeconds: 60 };
 const QUICK_REPEATS: Repeats = { minRuns: 2, maxRuns: 20, seconds: 0.2, maxSeconds: 60 };
@@ -148,13 +150,7 @@ async function checkFiles(
 }
 
 async function writeResult(file: string, result: BenchmarkResult): Promise<void> {
-  const outputs = new Outputs();
-  try {
-    await outputs.write(file, (temporary) => writeText(temporary, `${JSON.stringify(result, null, 1)}\n`));
-    await outputs.commit();
-  } finally {
-    await outputs.discard();
-  }
+  await replaceFile(file, (temporary) => writeFile(temporary, `${JSON.stringify(result, null, 1)}\n`));
   process.stderr.write(`Wrote ${singleLine(file)}\n`);
 }
 

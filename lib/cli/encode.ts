@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { resolveCompute } from '../device';
 import type { Size } from '../embedding';
+import { Outputs } from '../files/outputs';
 import { decodeImage } from '../image/load';
 import { inputGeometry } from '../image/resize';
 import type { RgbImage } from '../image/types';
@@ -13,7 +14,7 @@ import { BUNDLED_MODEL, type PixelValues, Sam } from '../sam';
 import { UsageError } from './errors';
 import { optionsOf, type Texts } from './flags';
 import { checkScale, inspectModel, readPixelValues } from './inputs';
-import { checkOutputs, Outputs, SAFETENSORS } from './outputs';
+import { checkOutputs, SAFETENSORS } from './outputs';
 import { Progress } from './progress';
 import { computeOf, type EncodingOptions, settingsOf } from './settings';
 

@@ -1,10 +1,6 @@
-// Files that a command writes: checked before the work starts, written beside their place, moved there when all are done.
-import { randomBytes } from 'node:crypto';
-import { constants } from 'node:fs';
-import { access, chmod, realpath, rename, stat, unlink, writeFile } from 'node:fs/promises';
+// Files that a command writes, checked before the work starts.
+import { realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { SamError } from '../errors';
-import { ioReason } from '../files/reason';
 import { assertWritable } from '../files/writable';
 import { badText } from '../options/text';
 import { UsageError } from './errors';
@@ -45,7 +41,6 @@ export async function checkOutputs(
   for (const input of inputs) owners.set(await identity(input.path), input);
   for (const output of outputs) {
     await assertWritable(output.path);
-    await assertReplaceable(output.path);
     const id = await identity(output.path);
     const other = owners.get(id);
     if (other) {
@@ -54,82 +49,6 @@ export async function checkOutputs(
       );
     }
     owners.set(id, output);
-  }
-}
-
-/** Writes files so that they all appear, complete, or none does. */
-export class Outputs {
-  readonly #pending: { readonly temporary: string; readonly real: string; readonly target: string }[] = [];
-
-  /**
-   * Writes one file under a temporary name with the same extension.
-   *
-   * @param write gets the temporary path; its errors are reported under the real one
-   */
-  async write(target: string, write: (temporary: string) => Promise<void>): Promise<void> {
-    // A link stays a link: what it points to is replaced.
-    const real = await realpath(target).catch(() => target);
-    // A short name: one made from the target's could be too long for the file system.
-    const name = `.ba-sam-${randomBytes(6).toString('hex')}${path.extname(target)}`;
-    const temporary = path.join(path.dirname(real), name);
-    this.#pending.push({ temporary, real, target });
-    try {
-      await write(temporary);
-      const old = await stat(real).catch(() => undefined);
-      if (old) await chmod(temporary, old.mode & 0o777);
-    } catch (error) {
-      if (!(error instanceof SamError)) throw error;
-      throw new SamError(error.code, error.message.replaceAll(temporary, target), { cause: error });
-    }
-  }
-
-  /**
-   * Moves every written file to its place.
-   *
-   * @returns the paths as they were given
-   * @throws SamError ERR_IO
-   */
-  async commit(): Promise<string[]> {
-    const done: string[] = [];
-    while (this.#pending.length > 0) {
-      const { temporary, real, target } = this.#pending[0]!;
-      try {
-        await rename(temporary, real);
-      } catch (cause) {
-        throw new SamError('ERR_IO', `Cannot write ${target}: ${ioReason(cause)}`, { cause });
-      }
-      this.#pending.shift();
-      done.push(target);
-    }
-    return done;
-  }
-
-  /** Removes what was written and not committed. */
-  async discard(): Promise<void> {
-    for (const { temporary } of this.#pending.splice(0)) await unlink(temporary).catch(() => {});
-  }
-}
-
-/** @throws SamError ERR_IO */
-export async function writeText(file: string, text: string): Promise<void> {
-  try {
-    await writeFile(file, text);
-  } catch (cause) {
-    throw new SamError('ERR_IO', `Cannot write ${file}: ${ioReason(cause)}`, { cause });
-  }
-}
-
-// A file is replaced by renaming, which needs a writable directory also when the file exists.
-async function assertReplaceable(file: string): Promise<void> {
-  const fail = (reason: string, cause?: unknown) =>
-    new SamError('ERR_IO', `Cannot write ${file}: ${reason}`, { cause });
-  const info = await stat(file).catch(() => undefined);
-  if (info && !info.isFile()) throw fail('it is not a regular file');
-  const directory = path.dirname(info ? await realpath(file) : file);
-  try {
-    await access(directory, constants.W_OK);
-  } catch (cause) {
-    throw fail(`the directory ${directory} is not writable`, cause);
   }
 }
 

@@ -1,13 +1,14 @@
 // The files that `ba-sam segment` writes about its predictions.
+import { writeFile } from 'node:fs/promises';
 import type { z } from 'zod';
 import { writeSafetensors } from '../checkpoint/safetensors';
 import type { Size } from '../embedding';
+import type { Outputs } from '../files/outputs';
 import { unionMasks, writeMaskPng, writeOverlayPng } from '../image/masks';
 import { encodeRle, maskArea, maskBox } from '../image/rle';
 import type { RgbImage } from '../image/types';
 import type { resultFilesShape } from '../options/commands';
 import type { Prediction } from '../sam';
-import { type Outputs, writeText } from './outputs';
 import type { PromptOptions } from './prompts';
 
 /** Where results go; absent = not wanted. */
@@ -38,7 +39,7 @@ export async function writeResults(
   }
   if (json !== undefined) {
     const text = `${JSON.stringify(describe(image, predictions))}\n`;
-    await outputs.write(json, (file) => writeText(file, text));
+    await outputs.write(json, (file) => writeFile(file, text));
   }
   if (lowRes !== undefined) await outputs.write(lowRes, (file) => writeLowRes(file, predictions));
 }

@@ -1,8 +1,7 @@
 // Line charts as SVG, drawn without a library: panels beside each other, one legend, readable on light and dark pages.
 import { writeFile } from 'node:fs/promises';
 import sharp from 'sharp';
-import { SamError } from '../errors';
-import { ioReason } from '../files/reason';
+import { replaceFile } from '../files/outputs';
 
 /** How values lie on an axis: in equal steps, or in equal ratios. */
 export type ChartScale = 'linear' | 'log';
@@ -98,17 +97,11 @@ export function lineChart(options: ChartOptions): string {
  * @throws SamError ERR_IO
  */
 export async function writeChart(base: string, svg: string): Promise<void> {
-  const failed = (file: string, cause: unknown) =>
-    new SamError('ERR_IO', `Cannot write ${file}: ${ioReason(cause)}`, { cause });
-  await writeFile(`${base}.svg`, svg).catch((cause) => {
-    throw failed(`${base}.svg`, cause);
-  });
-  await sharp(Buffer.from(svg), { density: 2 * 72 })
+  await replaceFile(`${base}.svg`, (temporary) => writeFile(temporary, svg));
+  const png = await sharp(Buffer.from(svg), { density: 2 * 72 })
     .png()
-    .toFile(`${base}.png`)
-    .catch((cause) => {
-      throw failed(`${base}.png`, cause);
-    });
+    .toBuffer();
+  await replaceFile(`${base}.png`, (temporary) => writeFile(temporary, png));
 }
 
 /**

@@ -1,9 +1,11 @@
 // What an evaluation leaves behind: means, a JSON file with every row, a Markdown table, a chart.
 import { readFileSync } from 'node:fs';
-import { access, constants, open, rename, stat, unlink } from 'node:fs/promises';
+import { access, constants, open, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { SamError } from '../errors';
+import { replaceFile } from '../files/outputs';
 import { ioReason } from '../files/reason';
+import { assertWritable } from '../files/writable';
 import { lineChart, writeChart } from './chart';
 import type { PreparedEvaluation } from './evaluate';
 import type { Journal } from './resume';
@@ -39,8 +41,10 @@ export interface EvaluationResult {
   readonly files: readonly string[];
 }
 
+const RESULT_FILES = ['results.json', 'results.md', 'chart.svg', 'chart.png'];
+
 /**
- * Checks that a folder is there and writable, or can be made.
+ * Checks that a folder is there and writable, or can be made, and that results can be written into it.
  *
  * @throws SamError ERR_IO
  */
@@ -51,6 +55,7 @@ export async function checkFolder(folder: string): Promise<void> {
     try {
       if (!(await stat(at)).isDirectory()) throw fail(`${at} is no directory`);
       await access(at, constants.W_OK | constants.X_OK);
+      if (at === folder) for (const name of RESULT_FILES) await assertWritable(path.join(folder, name));
       return;
     } catch (cause) {
       if (cause instanceof SamError) throw cause;
@@ -109,7 +114,7 @@ export async function summarize(
     problems,
     means: cells.map((cell, i) => ({ ...cell, values: tallies[i]!.result() })),
     keys: resultKeys(metrics.names),
-    files: ['results.json', 'results.md', 'chart.svg', 'chart.png'].map(file),
+    files: RESULT_FILES.map(file),
   };
 }
 
@@ -175,20 +180,14 @@ export async function writeLines(
   file: string,
   pieces: Iterable<string> | AsyncIterable<string>,
 ): Promise<void> {
-  const temporary = `${file}.part`;
-  try {
-    const handle = await open(temporary, 'w');
+  await replaceFile(file, async (temporary) => {
+    const handle = await open(temporary, 'wx');
     try {
       for await (const piece of pieces) await handle.appendFile(piece);
     } finally {
       await handle.close();
     }
-    await rename(temporary, file);
-  } catch (cause) {
-    await unlink(temporary).catch(() => {});
-    if (cause instanceof SamError) throw cause;
-    throw new SamError('ERR_IO', `Cannot write ${file}: ${ioReason(cause)}`, { cause });
-  }
+  });
 }
 
 // One line per row: the file can be searched, and is written without being held.

@@ -17,6 +17,14 @@ export function ioReason(cause: unknown): string {
       return 'the file system is read-only';
     case 'ENOSPC':
       return 'no space left on the device';
+    case 'EDQUOT':
+      return 'the disk quota is used up';
+    case 'EFBIG':
+      return 'the file would be larger than allowed';
+    case 'ELOOP':
+      return 'too many links';
+    case 'ENAMETOOLONG':
+      return 'the name is too long';
     case 'ERR_FS_FILE_TOO_LARGE':
       return 'it is larger than 2 GiB';
     default:

@@ -2,7 +2,7 @@
 import { extname } from 'node:path';
 import sharp, { type Sharp } from 'sharp';
 import { invalidArgument, SamError } from '../errors';
-import { assertWritable } from '../files/writable';
+import { replaceFile } from '../files/outputs';
 import { checkMask } from './rle';
 import type { RgbImage } from './types';
 
@@ -66,11 +66,12 @@ export async function writeMaskPng(
 }
 
 async function write(path: string, pipeline: Sharp): Promise<void> {
-  await assertWritable(path);
-  try {
-    await pipeline.toFile(path);
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new SamError('ERR_IO', `Cannot write ${path}: ${reason}`, { cause });
-  }
+  await replaceFile(path, async (temporary) => {
+    try {
+      await pipeline.toFile(temporary);
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new SamError('ERR_IO', `Cannot write ${temporary}: ${reason}`, { cause });
+    }
+  });
 }
