@@ -60,9 +60,7 @@ async function main(): Promise<void> {
       image,
       predictions.map(({ best }, prompt) => ({ data: best.data, prompt })),
       {
-        points: PROMPTS.flatMap(({ points = [] }) =>
-          points.map(([x, y, label = 1]) => [x, y, label] as const),
-        ),
+        points: PROMPTS.flatMap(({ points = [] }) => points),
         boxes: PROMPTS.flatMap(({ box }) => (box ? [box] : [])),
       },
     );

@@ -1,5 +1,6 @@
 // Every error that this package throws on purpose: one class, a stable code, a message that says what was
 // expected and what came.
+import { inspect, types } from 'node:util';
 
 /** Machine-readable reasons. They are stable: a message may change, a code does not. */
 export type SamErrorCode =
@@ -36,8 +37,9 @@ export class SamError extends Error {
   override readonly name = 'SamError';
   readonly code: SamErrorCode;
 
+  /** @param message control characters and the like, which names from files may hold, are escaped */
   constructor(code: SamErrorCode, message: string, options?: { cause?: unknown }) {
-    super(message, options);
+    super(visible(message), options);
     this.code = code;
   }
 }
@@ -55,26 +57,47 @@ export function invalidArgument(name: string, expected: string, received: unknow
   );
 }
 
-/** A short, single-line rendering of any value for an error message. */
+/** A short, single-line rendering of any value for an error message. Runs no code of the value. */
 export function describe(value: unknown): string {
   let text: string;
-  if (typeof value === 'string') text = JSON.stringify(value);
-  else if (typeof value === 'function') text = value.name || 'a function';
+  if (typeof value === 'string') text = JSON.stringify(value.slice(0, MAX_DESCRIPTION));
   else if (ArrayBuffer.isView(value)) {
-    text = `${value.constructor.name}(${'length' in value ? value.length : value.byteLength})`;
-  } else if (typeof value === 'object' && value !== null) {
-    try {
-      text = JSON.stringify(value) ?? String(value);
-    } catch {
-      text = Object.prototype.toString.call(value);
-    }
-  } else text = String(value);
-  return text.length > 120 ? `${text.slice(0, 117)}...` : text;
+    text = `${tagOf(value)}(${'length' in value ? value.length : value.byteLength})`;
+  } else if (types.isNativeError(value)) text = 'an error';
+  else text = inspect(value, INSPECT);
+  return text.length > MAX_DESCRIPTION ? `${text.slice(0, MAX_DESCRIPTION - 3)}...` : text;
 }
 
-function typeName(value: unknown): string {
+const MAX_DESCRIPTION = 120;
+// Neither getters, proxies nor methods are called; arrays and texts are cut off before they are rendered.
+const INSPECT = {
+  ...{ breakLength: Number.POSITIVE_INFINITY, compact: true, customInspect: false, depth: 2 },
+  ...{ maxArrayLength: 10, maxStringLength: MAX_DESCRIPTION },
+} as const;
+
+/** The kind of a value for an error message: as `typeof`, but `null`, `array` and the names of typed arrays are told. */
+export function typeName(value: unknown): string {
   if (value === null) return 'null';
-  if (Array.isArray(value)) return 'array';
-  if (ArrayBuffer.isView(value)) return value.constructor.name;
-  return typeof value;
+  if (ArrayBuffer.isView(value)) return tagOf(value);
+  if (types.isProxy(value)) return 'proxy';
+  return Array.isArray(value) ? 'array' : typeof value;
 }
+
+/** `Float32Array`, `DataView`: whoever made the view, and whatever became of its constructor. */
+function tagOf(view: ArrayBufferView): string {
+  return Object.prototype.toString.call(view).slice('[object '.length, -1);
+}
+
+/**
+ * Text from a file or an argument for a message or a terminal: control characters, line ends, direction marks and halves of
+ * surrogate pairs are written as escapes. They could steer a terminal, forge a line of a log or show another name than
+ * the file's.
+ */
+export function visible(text: string): string {
+  return text.replace(INVISIBLE, (character) => {
+    const short = { '\n': '\\n', '\r': '\\r', '\t': '\\t' }[character];
+    return short ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  });
+}
+
+const INVISIBLE = /[\p{Cc}\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]|\p{Surrogate}/gu;

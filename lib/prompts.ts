@@ -71,5 +71,6 @@ export function promptTokens(value: unknown, embedding: Embedding, name: string)
       throw new SamError('ERR_INVALID_ARGUMENT', `Expected finite logits for ${name}.mask`);
     }
   }
-  return { coords, labels, mask };
+  // A copy: the caller may go on with its own before the decoder's turn comes.
+  return { coords, labels, mask: mask && new Float32Array(mask) };
 }

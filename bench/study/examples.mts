@@ -42,7 +42,7 @@ export interface Picture {
 async function panel(image: RgbImage, mask: Uint8Array, prompt: Prompt): Promise<Buffer> {
   const unit = Math.max(1, Math.round(image.width / PANEL));
   const box = prompt.box ? [prompt.box] : [];
-  const points = prompt.points ? prompt.points.map(([x, y]) => [x, y, 1] as const) : [];
+  const points = prompt.points ?? [];
   const layers = [{ data: mask, color: COLOR }];
   const drawn = await overlay(image, layers, { alpha: 0.45, contour: unit, boxes: box, points });
   return sharp(drawn.data, { raw: { width: drawn.width, height: drawn.height, channels: 3 } })

@@ -1,7 +1,15 @@
 // Measures settings on drawn scenes: one size after the other, every setting on the same picture and prompts.
 import { truthPrompt } from '../../lib/eval/prompts.ts';
 import type { BinaryMask } from '../../lib/eval/types.ts';
-import type { Embedding, EncodeOptions, Prompt, RawImage, RgbImage, Sam } from '../../lib/index.ts';
+import type {
+  Embedding,
+  EncodeOptions,
+  Prompt,
+  PromptPoint,
+  RawImage,
+  RgbImage,
+  Sam,
+} from '../../lib/index.ts';
 import { FAR_TOKENS, farFalsePositives, farRegion } from './far-positives.ts';
 import { mean, PROMPTS } from './library.mts';
 import { drawScene, makeScene, type Scene, TARGETS_PER_SCENE } from './scenes/index.ts';
@@ -46,7 +54,7 @@ export function scenePrompts(masks: readonly BinaryMask[]): ScenePrompt[][] {
         const [x0, y0, x1, y1] = box;
         return { box: [x0 / mask.width, y0 / mask.width, x1 / mask.width, y1 / mask.width] };
       }
-      const [x, y] = points![0];
+      const [x, y] = points![0] as PromptPoint;
       // The prompt encoder adds half a pixel to a point: a pixel's index stands for its middle.
       return { point: [(x + 0.5) / mask.width, (y + 0.5) / mask.width] };
     }),

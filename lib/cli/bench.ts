@@ -7,13 +7,14 @@ import { type BenchmarkRow, measureRow } from '../bench/run';
 import { benchmarkTable, opTable } from '../bench/table';
 import type { Repeats } from '../bench/timing';
 import { deviceName, type ResolvedDevice, resolveCompute, resolveDevice } from '../device';
+import { visible } from '../errors';
 import { replaceFile } from '../files/outputs';
 import { native } from '../native';
 import { BENCHMARKS, type Benchmark, benchShape, caseOption, caseOwners, caseShapes } from '../options/bench';
 import type { ComputeDType } from '../options/compute';
 import { spellingOf } from '../options/option';
 import { badText } from '../options/text';
-import { singleLine, UsageError } from './errors';
+import { UsageError, visibleLines } from './errors';
 import { flagName, optionsOf, type Texts } from './flags';
 import { checkOutputs, JSON_FILE } from './outputs';
 
@@ -54,14 +55,14 @@ export async function runBench(name: string | undefined, texts: Texts, signal: A
       if (row.failed !== undefined) process.exitCode = 1;
       rows.push(row);
     }
-    process.stdout.write(`${benchmark}\n${benchmarkTable(benchmark, rows)}\n`);
+    process.stdout.write(visibleLines(`${benchmark}\n${benchmarkTable(benchmark, rows)}\n`));
     if (texts.profile) process.stdout.write(`${opTable(rows, (index) => describeCase(list[index]))}\n`);
     const result = resultOf(benchmark, device, quick, rows);
     if (json !== undefined) await writeResult(json, result);
     if (results !== undefined && !quick) await writeResult(path.join(results, resultName(result)), result);
   }
   if (results !== undefined && quick) {
-    process.stderr.write(`Nothing was written to ${singleLine(results)}: quick rows are for a try\n`);
+    process.stderr.write(`Nothing was written to ${visible(results)}: quick rows are for a try\n`);
   }
 }
 
@@ -151,7 +152,7 @@ async function checkFiles(
 
 async function writeResult(file: string, result: BenchmarkResult): Promise<void> {
   await replaceFile(file, (temporary) => writeFile(temporary, `${JSON.stringify(result, null, 1)}\n`));
-  process.stderr.write(`Wrote ${singleLine(file)}\n`);
+  process.stderr.write(`Wrote ${visible(file)}\n`);
 }
 
 /** One line per row on stderr: what it is while it is measured, then what came of it. */
@@ -160,9 +161,7 @@ async function measureShown(label: string, measure: () => Promise<BenchmarkRow>)
   try {
     const row = await measure();
     process.stderr.write(
-      row.failed === undefined
-        ? `${row.ms} ms, ${row.gflops} GFLOP/s\n`
-        : `failed: ${singleLine(row.failed)}\n`,
+      row.failed === undefined ? `${row.ms} ms, ${row.gflops} GFLOP/s\n` : `failed: ${visible(row.failed)}\n`,
     );
     return row;
   } catch (error) {

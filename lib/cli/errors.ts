@@ -1,5 +1,5 @@
 // How the command line ends: exit 2 with one clear line on bad input, 128 + n on a signal, 1 on a defect.
-import { SamError, type SamErrorCode } from '../errors';
+import { SamError, type SamErrorCode, visible } from '../errors';
 
 /** Bad input that only the command line can have. */
 export class UsageError extends Error {}
@@ -34,8 +34,7 @@ export function outcome(error: unknown): { status: number; line: string } {
   };
 }
 
-/** One line, whatever a file name or a library's message contains. */
-export function singleLine(text: string): string {
-  // A hostile file name must not steer the terminal: control characters, line and direction marks.
-  return text.replace(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]+/gu, ' ').trim();
+/** Text of several lines for a terminal, whatever names from files it holds: see {@link visible}. */
+export function visibleLines(text: string): string {
+  return text.split('\n').map(visible).join('\n');
 }

@@ -1,7 +1,7 @@
 // How far an evaluation is: a bar on a terminal, now and then a line in a pipe.
 import { Presets, SingleBar } from 'cli-progress';
+import { visible } from '../errors';
 import type { EvaluationProgress } from '../options/evaluate';
-import { singleLine } from './errors';
 
 const LINE_INTERVAL_MS = 10_000;
 
@@ -19,11 +19,12 @@ export class EvaluationProgressView {
     private readonly now_ms: () => number = () => performance.now(),
   ) {}
 
-  /** @param label what is evaluated: a new one begins a new bar */
-  update(label: string, progress: EvaluationProgress): void {
+  /** @param name what is evaluated: a new one begins a new bar */
+  update(name: string, progress: EvaluationProgress): void {
     const { done, total, resumed } = progress;
     const now = this.now_ms();
-    if (label !== this.label || (!this.bar && this.terminal)) this.begin(singleLine(label), now, progress);
+    const label = visible(name);
+    if (label !== this.label || (!this.bar && this.terminal)) this.begin(label, now, progress);
     const seconds = (now - this.began_ms) / 1000;
     const rate = seconds > 0 ? (done - resumed) / seconds : 0;
     const shown = {

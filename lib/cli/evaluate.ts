@@ -1,11 +1,12 @@
 // `ba-sam evaluate …`: a dataset or a suite of them in; tables, charts and every image's numbers out.
 
+import { visible } from '../errors';
 import { evaluate } from '../eval/evaluate';
 import { type EvaluationResult, resultTable } from '../eval/report';
 import { evaluateSuite, suiteTable } from '../eval/suite';
 import { evaluateCommandShape } from '../options/commands';
 import { DATASET_NAMES } from '../options/evaluate';
-import { singleLine, UsageError } from './errors';
+import { UsageError, visibleLines } from './errors';
 import { EvaluationProgressView } from './evaluate-progress';
 import { optionsOf, type Texts } from './flags';
 
@@ -32,7 +33,7 @@ export async function runEvaluate(texts: Texts, signal: AbortSignal): Promise<vo
       });
       view.stop();
       for (const [label, result] of results) tellProblems(label, result);
-      process.stdout.write(suiteTable(results));
+      process.stdout.write(visibleLines(suiteTable(results)));
       return;
     }
     if (config !== undefined) throw new UsageError('Expected --suite together with --config');
@@ -53,7 +54,7 @@ export async function runEvaluate(texts: Texts, signal: AbortSignal): Promise<vo
     });
     view.stop();
     tellProblems(dataset, result);
-    process.stdout.write(resultTable(result));
+    process.stdout.write(visibleLines(resultTable(result)));
   } finally {
     view.stop();
   }
@@ -63,5 +64,5 @@ function tellProblems(label: string, { problems }: EvaluationResult): void {
   if (problems.length === 0) return;
   const { id, reason } = problems[0]!;
   const count = problems.length === 1 ? '1 image' : `${problems.length} images`;
-  process.stderr.write(`${singleLine(`${label}: ${count} could not be used; first ${id}: ${reason}`)}\n`);
+  process.stderr.write(`${visible(`${label}: ${count} could not be used; first ${id}: ${reason}`)}\n`);
 }

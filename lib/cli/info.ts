@@ -6,12 +6,13 @@ import path from 'node:path';
 import type { CudaInfo } from '../addon';
 import { openSamCheckpoint } from '../checkpoint/keys';
 import { backends } from '../device';
+import { visible } from '../errors';
 import type { SamConfig } from '../model/config';
 import { describeEncoder } from '../model/families';
 import { cudaStatus, nativeStatus } from '../native';
 import { readText } from '../options/text';
 import { filePath } from '../options/validate';
-import { singleLine } from './errors';
+import { visibleLines } from './errors';
 
 /** Extensions that a kernel of this package or of oneDNN can use, as Linux names them. */
 const FEATURE =
@@ -42,7 +43,7 @@ export async function info(model: string | undefined, options: { json?: boolean 
     cuda: cudaStatus().addon?.info() ?? null,
     ...(model !== undefined && { model: await describeModel(model) }),
   };
-  process.stdout.write(options.json ? `${JSON.stringify(report, null, 2)}\n` : text(report));
+  process.stdout.write(options.json ? visibleLines(`${JSON.stringify(report, null, 2)}\n`) : text(report));
 }
 
 // Only Linux tells; elsewhere the list is empty.
@@ -110,7 +111,7 @@ function text({ version, node, backends: list, processor, cpu, cuda, model }: Re
   if (cuda) rows.push(...cudaRows(cuda));
   if (model) rows.push(...modelRows(model, model.config));
   const width = Math.max(...rows.map(([name]) => name.length));
-  return rows.map(([name, value]) => `${name.padEnd(width)}  ${singleLine(value)}\n`).join('');
+  return rows.map(([name, value]) => `${name.padEnd(width)}  ${visible(value)}\n`).join('');
 }
 
 function cudaRows({ driver, runtime, cublasLt, devices }: CudaInfo): [string, string][] {

@@ -3,7 +3,8 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Command, CommanderError } from 'commander';
-import { Interrupted, outcome, SIGNALS, singleLine } from './errors';
+import { visible } from '../errors';
+import { Interrupted, outcome, SIGNALS } from './errors';
 import type { Texts } from './flags';
 
 const STATUS_USAGE = 2;
@@ -73,7 +74,7 @@ function program(signal: AbortSignal): Command {
 }
 
 function fail(status: number, line: string): void {
-  process.stderr.write(`ba-sam: ${singleLine(line)}\n`);
+  process.stderr.write(`ba-sam: ${visible(line)}\n`);
   process.exitCode = status;
 }
 
@@ -106,7 +107,8 @@ async function main(): Promise<void> {
         error.code === 'commander.help'
           ? 'Expected a command: info, encode, segment, evaluate or bench (see --help)'
           : error.message;
-      return fail(STATUS_USAGE, line.replace(/^error: /, ''));
+      // commander puts its suggestion on a line of its own.
+      return fail(STATUS_USAGE, line.replace(/^error: /, '').replace(/\n(?=\(Did you mean )/, ' '));
     }
     const { status, line } = outcome(error);
     fail(status, line);

@@ -1,6 +1,6 @@
 // Progress on a terminal, silence in a pipe.
 import { Presets, SingleBar } from 'cli-progress';
-import { singleLine } from './errors';
+import { visible } from '../errors';
 
 /** A bar on stderr for one stage of work at a time. */
 export class Progress {
@@ -35,6 +35,6 @@ export class Progress {
   /** Tells a person what was written; a pipe hears nothing. */
   wrote(file: string): void {
     this.stop();
-    if (this.enabled) process.stderr.write(`wrote ${singleLine(file)}\n`);
+    if (this.enabled) process.stderr.write(`wrote ${visible(file)}\n`);
   }
 }

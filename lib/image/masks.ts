@@ -1,15 +1,16 @@
 // Masks as pictures: unions, overlays on the image, files.
+import { z } from 'zod';
 import { invalidArgument, SamError } from '../errors';
+import { type Color, layerSchema, type OverlayOptions, overlaySchema } from '../options/overlay';
+import { type NumericArray, parse } from '../options/validate';
 import { inBands, rowsPerBand } from './bands';
 import { drawBox, drawPoint } from './draw';
-import { outputFormat, writeImage } from './output';
+import { checkRgb, outputFormat, writeImage } from './output';
 import { checkMask } from './rle';
 import type { RgbImage } from './types';
 
+export type { Color, OverlayOptions } from '../options/overlay';
 export { outputFormat, writeImage, writeMaskPng } from './output';
-
-/** Red, green, blue: 0 … 255. */
-export type Color = readonly [number, number, number];
 
 /** A mask in an overlay. */
 export interface MaskLayer {
@@ -18,19 +19,7 @@ export interface MaskLayer {
   /** Which prompt it answers: masks of one prompt share a colour. Default: its place in the list. */
   prompt?: number;
   /** A colour of its own instead. */
-  color?: Color;
-}
-
-/** Options of {@link overlay}. Coordinates are pixels of the image. */
-export interface OverlayOptions {
-  /** Opacity of the masks, 0 … 1. Default 0.5. */
-  alpha?: number;
-  /** Width of the masks' contour in px, 0 = none. Default: 1 px per 600 px of the longer side, at least 1. */
-  contour?: number;
-  /** `[x, y, label]`: label 1 is drawn green (foreground), 0 red (background). Others are not drawn. */
-  points?: readonly (readonly [number, number, number])[];
-  /** `[x0, y0, x1, y1]`, in the colour of the prompt with the same place in the list. */
-  boxes?: readonly (readonly [number, number, number, number])[];
+  color?: Color | NumericArray;
 }
 
 /**
@@ -99,37 +88,31 @@ export async function overlay(
   masks: readonly MaskLayer[],
   options: OverlayOptions = {},
 ): Promise<RgbImage> {
-  const { data, width, height } = image;
-  if (!(data instanceof Uint8Array) || data.length !== width * height * 3) {
-    throw invalidArgument('image.data', `Uint8Array of ${width} x ${height} x 3 values`, data);
-  }
-  const alpha = options.alpha ?? 0.5;
-  if (!(alpha >= 0 && alpha <= 1)) throw invalidArgument('alpha', 'number between 0 and 1', alpha);
+  const { data, width, height } = checkRgb(image);
+  const layers = parse(z.array(layerSchema), masks, 'masks');
+  for (const mask of layers) checkMask(mask.data, width, height);
+  const { alpha, points = [], boxes = [], contour: asked } = parse(overlaySchema, options, 'options');
   const unit = Math.max(1, Math.round(Math.max(width, height) / 600));
-  const contour = options.contour ?? unit;
-  if (!Number.isInteger(contour) || contour < 0)
-    throw invalidArgument('contour', 'integer of at least 0', contour);
-  for (const mask of masks) checkMask(mask.data, width, height);
+  const contour = asked ?? unit;
 
   const canvas: RgbImage = { data: new Uint8Array(data.length), width, height };
   const step = rowsPerBand(width);
   await inBands(height, step, (begin, end) => {
     canvas.data.set(data.subarray(begin * width * 3, end * width * 3), begin * width * 3);
   });
-  for (const [index, mask] of masks.entries()) {
+  for (const [index, mask] of layers.entries()) {
     const color = mask.color ?? promptColor(mask.prompt ?? index);
     await inBands(height, step, (begin, end) => fillMask(canvas, mask.data, color, alpha, begin, end));
   }
   // After all fills: a contour stays crisp under the mask of a neighbour.
   if (contour > 0) {
-    for (const [index, mask] of masks.entries()) {
+    for (const [index, mask] of layers.entries()) {
       const color = mask.color ?? promptColor(mask.prompt ?? index);
       await inBands(height, step, (begin, end) => drawContour(canvas, mask.data, color, contour, begin, end));
     }
   }
-  for (const [index, box] of (options.boxes ?? []).entries())
-    drawBox(canvas, box, promptColor(index), unit + 1);
-  for (const [x, y, label] of options.points ?? []) {
+  for (const [index, box] of boxes.entries()) drawBox(canvas, box, promptColor(index), unit + 1);
+  for (const [x, y, label = 1] of points) {
     if (label === 1) drawPoint(canvas, x, y, [30, 200, 30], 4 * unit);
     else if (label === 0) drawPoint(canvas, x, y, [225, 25, 25], 4 * unit);
   }

@@ -3,7 +3,8 @@ import { extname } from 'node:path';
 import sharp, { type Sharp } from 'sharp';
 import { invalidArgument, SamError } from '../errors';
 import { replaceFile } from '../files/outputs';
-import { checkMask } from './rle';
+import { isTypedArray } from '../options/validate';
+import { checkMask, checkSize } from './rle';
 import type { RgbImage } from './types';
 
 /** Formats that can be written, by extension. */
@@ -35,12 +36,20 @@ export function outputFormat(path: string): 'png' | 'jpeg' | 'webp' {
  */
 export async function writeImage(path: string, image: RgbImage): Promise<void> {
   const format = outputFormat(path);
-  const { data, width, height } = image;
-  if (!(data instanceof Uint8Array) || data.length !== width * height * 3) {
-    throw invalidArgument('image.data', `Uint8Array of ${width} x ${height} x 3 values`, data);
-  }
+  const { data, width, height } = checkRgb(image);
   const pipeline = sharp(data, { raw: { width, height, channels: 3 }, limitInputPixels: false });
   await write(path, format === 'png' ? pipeline.png() : pipeline.toFormat(format, { quality: 90 }));
+}
+
+/** @throws SamError ERR_INVALID_ARGUMENT for what is no 8-bit RGB image */
+export function checkRgb(image: RgbImage): RgbImage {
+  if (typeof image !== 'object' || image === null) throw invalidArgument('image', 'RGB image', image);
+  const { data, width, height } = image;
+  checkSize(width, height);
+  if (!isTypedArray(data, 'Uint8Array') || data.length !== width * height * 3) {
+    throw invalidArgument('image.data', `Uint8Array of ${width} x ${height} x 3 values`, data);
+  }
+  return image;
 }
 
 /**

@@ -251,7 +251,8 @@ function asWords(mask: Uint8Array): Uint32Array | undefined {
   return new Uint32Array(mask.buffer, mask.byteOffset, mask.length >> 2);
 }
 
-function checkSize(width: number, height: number): void {
+/** Throws unless both are positive integers of no more pixels than 2³¹ − 1. */
+export function checkSize(width: number, height: number): void {
   if (!Number.isSafeInteger(width) || width < 1) throw invalidArgument('width', 'positive integer', width);
   if (!Number.isSafeInteger(height) || height < 1)
     throw invalidArgument('height', 'positive integer', height);

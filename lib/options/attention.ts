@@ -2,10 +2,9 @@
 import { z } from 'zod';
 import { deviceText } from './compute';
 import type { OptionsOf } from './option';
-import { DEFAULT_SLOPE, distanceShape } from './settings';
+import { distanceShape } from './settings';
 import { abortSignal, float32Array, tensorData } from './validate';
 
-const slopes = distanceShape.slopes.unwrap();
 const integer = (low: number, high: number) => z.int().min(low).max(high);
 
 export const attentionShape = {
@@ -27,18 +26,8 @@ export const attentionShape = {
   /** [2·Gh − 1, D] and [2·Gw − 1, D] (windows: [2·window − 1, D]); both or none. */
   relPosH: float32Array.optional(),
   relPosW: float32Array.optional(),
-  /** Distance penalty: −slope · distance in tokens, as BA-SAM's settings have it; slopes may be a Float32Array, too. */
-  distance: z
-    .strictObject({
-      ...distanceShape,
-      slopes: z
-        .union([float32Array.transform((array): z.input<typeof slopes> => [...array]).pipe(slopes), slopes], {
-          error:
-            'Expected a number of at least 0, an array or Float32Array of them (one per head) or "alibi"',
-        })
-        .default(DEFAULT_SLOPE),
-    })
-    .optional(),
+  /** Distance penalty: −slope · distance in tokens, as BA-SAM's settings have it. */
+  distance: z.strictObject(distanceShape).optional(),
   /** What the bits of a Uint16Array are; default `bf16`. The CPU has no `f16`. */
   dtype: z.enum(['bf16', 'f16']).optional(),
   /** Default `cpu`. */

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { type OptionsOf, readAs } from './option';
 import { badText, decimalNumbers } from './text';
-import { float32Array, unchanged } from './validate';
+import { float32Array, type NumericArray, numberList, unchanged } from './validate';
 
 /** A point in pixels of the photograph; label 1 (default) is foreground, 0 background. */
 export type PromptPoint = readonly [x: number, y: number, label?: 0 | 1];
@@ -12,10 +12,12 @@ export type PromptBox = readonly [x0: number, y0: number, x1: number, y1: number
 const coordinate = z.number();
 const label = z.union([z.literal(0), z.literal(1)]);
 
-export const promptPoint: z.ZodType<PromptPoint, PromptPoint> = readAs(
-  z.union([z.tuple([coordinate, coordinate]), z.tuple([coordinate, coordinate, label.optional()])], {
-    error: 'Expected [x, y] or [x, y, label] with finite coordinates and label 0 or 1',
-  }),
+export const promptPoint: z.ZodType<PromptPoint, PromptPoint | NumericArray> = readAs(
+  numberList(
+    z.union([z.tuple([coordinate, coordinate]), z.tuple([coordinate, coordinate, label.optional()])], {
+      error: 'Expected [x, y] or [x, y, label] with finite coordinates and label 0 or 1',
+    }),
+  ),
   (text, name) => {
     const values = decimalNumbers(text, name, 2, 3);
     if (values.length === 3 && !label.safeParse(values[2]).success) throw badText(name, 'label 0 or 1', text);
@@ -23,11 +25,13 @@ export const promptPoint: z.ZodType<PromptPoint, PromptPoint> = readAs(
   },
 );
 
-export const promptBox: z.ZodType<PromptBox, PromptBox> = readAs(
-  unchanged(
-    z.tuple([coordinate, coordinate, coordinate, coordinate], {
-      error: 'Expected [x0, y0, x1, y1] of finite numbers',
-    }),
+export const promptBox: z.ZodType<PromptBox, PromptBox | NumericArray> = readAs(
+  numberList(
+    unchanged(
+      z.tuple([coordinate, coordinate, coordinate, coordinate], {
+        error: 'Expected [x0, y0, x1, y1] of finite numbers',
+      }),
+    ),
   ),
   (text, name) => {
     const values = decimalNumbers(text, name, 4, 4);
@@ -39,9 +43,11 @@ export const promptBox: z.ZodType<PromptBox, PromptBox> = readAs(
 );
 
 const promptShape = {
-  /** All of them belong to one object. */
-  points: unchanged(z.array(promptPoint)).optional(),
-  /** Corners in pixels of the photograph, x0 < x1 and y0 < y1. */
+  /** All of them belong to one object. Each is an array or a typed array; the list of them is an array. */
+  points: unchanged(
+    z.array(promptPoint, { error: 'Expected an array of points [x, y] or [x, y, label]' }),
+  ).optional(),
+  /** Corners in pixels of the photograph, x0 < x1 and y0 < y1; an array or a typed array. */
   box: promptBox.optional(),
   /** Low-resolution logits [4·gridH, 4·gridW] of an earlier prediction on an embedding of the same grid. */
   mask: float32Array.optional(),

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { SamError } from '../errors';
 import { METRICS } from '../ops';
 import { incomplete, type OptionsOf, spelled, withoutDefaults } from './option';
-import { unchanged } from './validate';
+import { numberList, unchanged } from './validate';
 
 export const mode = z.enum(['paper', 'released-code']);
 export const metric = z.enum(METRICS).exclude(['none']);
@@ -12,6 +12,10 @@ export const metric = z.enum(METRICS).exclude(['none']);
 const MAX_PENALTY = 1e30;
 const slope = z.number().min(0).max(MAX_PENALTY);
 
+const slopeList = unchanged(z.array(slope).min(1));
+// Apart from the list, which the command line reads item by item.
+const typedSlopes = numberList(slopeList);
+
 /** The slope of a distance penalty that is given none: what came out best in docs/resolution-study.md. */
 export const DEFAULT_SLOPE = 0.1;
 
@@ -19,12 +23,12 @@ export const distanceShape = {
   /** How distance on the token grid is measured. */
   metric: spelled(metric, '--distance <metric>', "BA-SAM's penalty on distance in global attention"),
   /**
-   * One slope for all heads, one per head, or `alibi`: 2^(−8i/H) for head i = 1 … H. At least 0. Default 0.1, which came
-   * out best in docs/resolution-study.md.
+   * One slope for all heads, one per head (an array or typed array), or `alibi`: 2^(−8i/H) for head i = 1 … H. At least 0.
+   * Default 0.1, which came out best in docs/resolution-study.md.
    */
   slopes: spelled(
-    z.union([z.literal('alibi'), slope, unchanged(z.array(slope).min(1))], {
-      error: 'Expected a number of at least 0, an array of them (one per head) or "alibi"',
+    z.union([z.literal('alibi'), slope, typedSlopes, slopeList], {
+      error: 'Expected a number of at least 0, an array or typed array of them (one per head) or "alibi"',
     }),
     '--slopes <slopes>',
     'alibi, one number, or one per head: X,X,…',
@@ -41,7 +45,7 @@ export const distanceShape = {
 export interface DistancePenalty extends OptionsOf<typeof distanceShape> {}
 
 /** The same with its defaults filled in. */
-export type FullPenalty = Required<DistancePenalty>;
+export type FullPenalty = z.output<z.ZodObject<typeof distanceShape>>;
 
 export const distance: z.ZodType<FullPenalty, DistancePenalty> = incomplete(
   z.strictObject(distanceShape),

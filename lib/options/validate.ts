@@ -1,6 +1,6 @@
 // Option objects checked by zod, with errors in this package's words.
 import { z } from 'zod';
-import { describe, SamError } from '../errors';
+import { invalidArgument, SamError } from '../errors';
 
 /** Whether a value is a typed array of this name, whichever realm made it: `instanceof` fails under Jest and vm contexts. */
 export function isTypedArray(value: unknown, name: string): boolean {
@@ -10,8 +10,16 @@ export function isTypedArray(value: unknown, name: string): boolean {
 /** A function that gets `A` and whose result nobody looks at. */
 export const callback = <A extends unknown[]>() =>
   z.custom<(...args: A) => void>((value) => typeof value === 'function', { error: 'Expected function' });
+/** Whichever realm or library made it; an object that only resembles one would fail in the middle of the work. */
 export const abortSignal = z.custom<AbortSignal>(
-  (value) => typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value,
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    typeof (value as AbortSignal).aborted === 'boolean' &&
+    'reason' in value &&
+    (['throwIfAborted', 'addEventListener', 'removeEventListener'] as const).every(
+      (method) => typeof (value as AbortSignal)[method] === 'function',
+    ),
   { error: 'Expected AbortSignal' },
 );
 export const float32Array = z.custom<Float32Array>((value) => isTypedArray(value, 'Float32Array'), {
@@ -21,6 +29,39 @@ export const tensorData = z.custom<Float32Array | Uint16Array>(
   (value) => isTypedArray(value, 'Float32Array') || isTypedArray(value, 'Uint16Array'),
   { error: 'Expected Float32Array or Uint16Array (bf16 or f16)' },
 );
+
+/** A typed array of numbers. */
+export type NumericArray =
+  | Int8Array
+  | Uint8Array
+  | Uint8ClampedArray
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | Float32Array
+  | Float64Array;
+
+/** More numbers than any list of an option may have. */
+const MAX_LIST = 2 ** 16;
+
+/**
+ * A list of numbers that may also be given as a typed array, which becomes a list of its own: callers go on writing to theirs.
+ *
+ * @param list the schema of the list
+ */
+export const numberList = <O>(list: z.ZodType<O>): z.ZodType<O, O | NumericArray> =>
+  z.preprocess((value) => (isNumericArray(value) ? Array.from(value) : value), list) as z.ZodType<
+    O,
+    O | NumericArray
+  >;
+
+function isNumericArray(value: unknown): value is NumericArray {
+  if (!ArrayBuffer.isView(value)) return false;
+  const tag = Object.prototype.toString.call(value);
+  return !/DataView|BigInt|BigUint/.test(tag) && (value as NumericArray).length <= MAX_LIST;
+}
+
 /** The path of a file or folder, whether there is one or not. */
 export const filePath = z
   .string()
@@ -48,23 +89,23 @@ export const distinct = <T extends z.ZodType>(item: T) =>
  * @throws SamError ERR_INVALID_ARGUMENT with the first problem: "Expected … for options.longestSide but received …"
  */
 export function parse<T extends z.ZodType>(schema: T, value: unknown, name: string): z.output<T> {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  const path = [name, ...issue.path.map(String)].join('.');
-  let received: unknown = value;
-  for (const key of issue.path) received = (received as Record<PropertyKey, unknown> | undefined)?.[key];
-  if (issue.code === 'unrecognized_keys') {
-    throw new SamError(
-      'ERR_INVALID_ARGUMENT',
-      `Expected known options for ${path} but received ${issue.keys.join(', ')}`,
-    );
+  const fail = (message: string, cause?: unknown) => new SamError('ERR_INVALID_ARGUMENT', message, { cause });
+  try {
+    const result = schema.safeParse(value);
+    if (result.success) return result.data;
+    const issue = result.error.issues[0];
+    const path = [name, ...issue.path.map(String)].join('.');
+    if (issue.code === 'unrecognized_keys') {
+      throw fail(`Expected known options for ${path} but received ${issue.keys.join(', ')}`);
+    }
+    let received: unknown = value;
+    for (const key of issue.path) received = (received as Record<PropertyKey, unknown> | undefined)?.[key];
+    throw invalidArgument(path, expectation(issue).replace(/^Expected /, ''), received);
+  } catch (cause) {
+    if (cause instanceof SamError) throw cause;
+    // A getter or a proxy of the caller's.
+    throw fail(`Expected a readable value for ${name} but reading it failed`, cause);
   }
-  const type = received === null ? 'null' : Array.isArray(received) ? 'array' : typeof received;
-  throw new SamError(
-    'ERR_INVALID_ARGUMENT',
-    `${expectation(issue)} for ${path} but received ${describe(received)} of type ${type}`,
-  );
 }
 
 /** The beginning of a message: "Expected …". */

@@ -39,8 +39,11 @@ describe('images', () => {
     ['empty.png', /Cannot decode empty\.png: it is empty/],
     ['vector.svg', /Cannot decode vector\.svg: expected JPEG, PNG/],
     ['bomb.png', /Cannot decode bomb\.png: 60000 x 60000 px exceeds/],
-    // A line break in a name must not break the line.
-    ['a\nb\u001b[31m.png', /Cannot read a b \[31m\.png: no such file/],
+    // A name must not break the line, steer the terminal or read from right to left.
+    [
+      'a\nb\u001b[31m\u202egnp\u009b\u200e.png',
+      /Cannot read a\\nb\\u001b\[31m\\u202egnp\\u009b\\u200e\.png: no such file/,
+    ],
   ])('%j', async (file, message) => {
     await refused(['segment', file, ...POINT, ...OUT], message, folder);
     await refused(['encode', file, '-o', 'new.safetensors'], message, folder);

@@ -26,18 +26,14 @@ describe('attention', () => {
   });
 
   it.each([
-    [
-      'NaN',
-      Float32Array.of(Number.NaN, 1),
-      /Expected .*Float32Array of them.* for options\.distance\.slopes/,
-    ],
+    ['NaN', Float32Array.of(Number.NaN, 1), /Expected .*typed array of them.* for options\.distance\.slopes/],
     ['a negative slope', Float32Array.of(1, -1), /for options\.distance\.slopes/],
     ['a slope that overflows', Float32Array.of(1, 1e38), /for options\.distance\.slopes/],
     ['too many slopes', new Float32Array(3), /Expected 1 or 2 slopes .* received 3/],
     [
-      'another array',
-      new Float64Array(2) as never,
-      /for options\.distance\.slopes but received Float64Array/,
+      'an array of no numbers',
+      new BigInt64Array(2) as never,
+      /for options\.distance\.slopes but received BigInt64Array/,
     ],
     ['another word', 'steep' as 'alibi', /for options\.distance\.slopes but received "steep"/],
   ])('refuses slopes with %s', async (_name, slopes, message) => {

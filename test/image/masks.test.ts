@@ -158,11 +158,17 @@ describe('overlay', () => {
       expectSamError(promise, 'ERR_INVALID_ARGUMENT', text);
     await bad(overlay({ ...gray(), width: 41 }, []), 'for image.data');
     await bad(overlay(gray(), [{ data: new Uint8Array(3) }]), 'Expected 1200 values (40 x 30) for mask');
-    await bad(overlay(gray(), [], { alpha: 1.5 }), 'number between 0 and 1 for alpha');
-    await bad(overlay(gray(), [], { alpha: Number.NaN }), 'for alpha');
-    await bad(overlay(gray(), [], { contour: -1 }), 'for contour');
-    await bad(overlay(gray(), [], { points: [[Number.NaN, 1, 1]] }), 'for points');
-    await bad(overlay(gray(), [], { boxes: [[0, 0, Number.POSITIVE_INFINITY, 1]] }), 'for boxes');
+    await bad(overlay(gray(), [], { alpha: 1.5 }), 'number of at most 1 for options.alpha');
+    await bad(overlay(gray(), [], { alpha: Number.NaN }), 'for options.alpha');
+    await bad(overlay(gray(), [], { contour: -1 }), 'for options.contour');
+    await bad(overlay(gray(), [], { points: [[Number.NaN, 1, 1]] }), 'for options.points.0');
+    await bad(overlay(gray(), [], { boxes: [[0, 0, Number.POSITIVE_INFINITY, 1]] }), 'for options.boxes.0');
+    await bad(overlay(gray(), [], { points: [null] as never }), 'for options.points.0');
+    await bad(overlay(gray(), [], { boxs: [] } as never), 'Expected known options');
+    await bad(overlay(gray(), null as never), 'for masks');
+    await bad(overlay(undefined as never, []), 'for image');
+    const layer = { data: new Uint8Array(W * H), color: [1, 2] as never };
+    await bad(overlay(gray(), [layer]), 'for masks.0.color');
   });
 
   test('12 megapixels do not stall the event loop', { retry: 2 }, async () => {

@@ -132,6 +132,49 @@ describe('predict', () => {
     await busy;
   });
 
+  it('takes typed arrays, and neither keeps nor changes what it is given', async () => {
+    const image = path.join(ROOT, 'examples', 'images', 'demo.png');
+    const distance = (slopes: number[] | Float64Array) => ({ metric: 'manhattan', slopes }) as const;
+    const slopes = Float64Array.of(0.1, 0.2, 0.3);
+    const encoding = sam.encode(image, { distance: distance(slopes) });
+    slopes.fill(9);
+    const embedding = await encoding;
+    expect(embedding.settings.distance?.slopes).toEqual([0.1, 0.2, 0.3]);
+    const plain = await sam.encode(image, { distance: distance([0.1, 0.2, 0.3]) });
+    expect(Buffer.from(embedding.data.buffer).equals(Buffer.from(plain.data.buffer))).toBe(true);
+
+    const { best } = await sam.predict(embedding, { points: [[200, 200]] });
+    const mask = best.lowRes.slice();
+    const arrays: Prompt = {
+      points: [
+        [470, 150],
+        [200, 200, 0],
+      ],
+      box: [385, 36, 555, 362],
+      mask: best.lowRes,
+    };
+    const typed = {
+      points: [Int16Array.of(470, 150), Float32Array.of(200, 200, 0)],
+      box: Float32Array.of(385, 36, 555, 362),
+      mask,
+    };
+    const predicting = sam.predict(embedding, typed);
+    for (const array of [...typed.points, typed.box, mask]) {
+      expect(Object.isFrozen(array)).toBe(false);
+      array.fill(1);
+    }
+    expect(Object.isFrozen(typed) || Object.isFrozen(typed.points)).toBe(false);
+    const expected = (await sam.predict(embedding, arrays)).best;
+    expect((await predicting).best.lowRes).toEqual(expected.lowRes);
+    expect(Object.isFrozen(arrays.points) || Object.isFrozen(arrays.box)).toBe(false);
+
+    await expect(sam.predict(embedding, { points: Float32Array.of(1, 2) as never })).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARGUMENT',
+      message:
+        'Expected an array of points [x, y] or [x, y, label] for prompt.points but received Float32Array(2) of type Float32Array',
+    });
+  });
+
   it('leaves full-size masks out on request', async () => {
     const embedding = await sam.encode(path.join(ROOT, 'examples', 'images', 'demo.png'));
     const { best } = await sam.predict(embedding, { points: [[200, 200]] }, { fullSize: false });

@@ -163,9 +163,9 @@ describe('bad settings', () => {
       /number of at least 0 for options.distance.start/,
     ],
     [
-      'a typed array',
-      { distance: { metric: 'manhattan', slopes: Float32Array.of(1, 2, 3) as never } },
-      /Expected a number of at least 0, an array of them .* for options.distance.slopes but received Float32Array/,
+      'a view of bytes',
+      { distance: { metric: 'manhattan', slopes: new DataView(new ArrayBuffer(12)) as never } },
+      /Expected a number of at least 0, an array or typed array .* for options.distance.slopes but received DataView/,
     ],
     ['NaN', { distance: { metric: 'manhattan', slopes: Number.NaN } }, /Expected/],
     ['an unknown option', { lenghtScale: true } as EncodeOptions, /Expected known options .* lenghtScale/],
@@ -173,6 +173,11 @@ describe('bad settings', () => {
     ['a fractional side', { longestSide: 12.5 }, /Expected integer for options.longestSide/],
     ['a huge side', { longestSide: 1e6 }, /number of at most 16384/],
     ['a bad signal', { signal: {} as AbortSignal }, /Expected AbortSignal for options.signal/],
+    [
+      'what only resembles a signal',
+      { signal: { aborted: false, addEventListener() {}, removeEventListener() {} } as never },
+      /Expected AbortSignal for options.signal/,
+    ],
   ];
   it.each(cases)('%s', async (_, options, message) => {
     await expect(sam.encode(image(32, 32), options)).rejects.toMatchObject({

@@ -28,9 +28,9 @@ export function finishDataset(dataset: Dataset, strict: boolean): Dataset {
 }
 
 function list(problems: readonly Problem[]): string {
-  const lines = problems.slice(0, MAX_LISTED).map(({ id, reason }) => `\n  ${id}: ${reason}`);
-  if (problems.length > MAX_LISTED) lines.push(`\n  and ${problems.length - MAX_LISTED} more`);
-  return lines.join('');
+  const shown = problems.slice(0, MAX_LISTED).map(({ id, reason }) => ` ${id}: ${reason}`);
+  if (problems.length > MAX_LISTED) shown.push(` and ${problems.length - MAX_LISTED} more`);
+  return shown.join(';');
 }
 
 /** `2 files that are no images are left out: a.txt, b.txt`. */

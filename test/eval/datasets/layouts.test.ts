@@ -338,7 +338,7 @@ describe('what cannot be used', () => {
     mkdirSync(`${root}/masks`);
     await expectSamError(openDataset('folder', root), 'ERR_DATASET', 'expected images but found none');
     await drawImage(`${root}/images/a.png`);
-    await expectSamError(openDataset('folder', root), 'ERR_DATASET', 'none of 1 can be used:\n  a: its mask');
+    await expectSamError(openDataset('folder', root), 'ERR_DATASET', 'none of 1 can be used: a: its mask');
   });
 
   test('damage behind the header shows when the mask is read, and so does a change of size', async () => {
