@@ -62,6 +62,24 @@ export async function checkFolder(folder: string): Promise<void> {
   }
 }
 
+/** What an evaluation leaves in its folder, besides the journal. */
+export const RESULT_FILES = ['results.json', 'results.md', 'chart.svg', 'chart.png'] as const;
+
+/**
+ * Checks that files can take their places when the work is done: no folder, pipe or device is there.
+ *
+ * @throws SamError ERR_IO
+ */
+export async function checkReplaceable(folder: string, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    const file = path.join(folder, name);
+    const info = await stat(file).catch(() => undefined);
+    if (info && !info.isFile()) {
+      throw new SamError('ERR_IO', `Cannot write ${file}: it is not a regular file`);
+    }
+  }
+}
+
 /**
  * Adds up the journal. Images come in the dataset's order, one at a time.
  *
@@ -109,7 +127,7 @@ export async function summarize(
     problems,
     means: cells.map((cell, i) => ({ ...cell, values: tallies[i]!.result() })),
     keys: resultKeys(metrics.names),
-    files: ['results.json', 'results.md', 'chart.svg', 'chart.png'].map(file),
+    files: RESULT_FILES.map(file),
   };
 }
 

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openDataset } from '../../../lib/eval/datasets';
 import { evaluate } from '../../../lib/eval/evaluate';
+import { lineOf } from '../../../lib/eval/resume';
 import type { Dataset } from '../../../lib/eval/types';
 import { native } from '../../../lib/native';
 import type { EvaluateOptions } from '../../../lib/options/evaluate';
@@ -372,7 +373,7 @@ describe('resuming', () => {
     const journal = path.join(out, 'journal.jsonl');
     const [header] = readFileSync(journal, 'utf8').split('\n');
     writeFileSync(journal, `${header}\n`);
-    appendFileSync(journal, '{"sample":0,"cell":0,"values":{},"state":{"masks":3}}\n');
+    appendFileSync(journal, lineOf({ sample: 0, cell: 0, values: {}, state: { masks: 3 } }));
     await expect(run({ limit: 1, out, resume: true })).rejects.toThrow(
       "expected the metrics' state in the row of p0 but found something else",
     );
