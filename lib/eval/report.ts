@@ -5,6 +5,7 @@ import path from 'node:path';
 import { SamError } from '../errors';
 import { ioReason } from '../files/reason';
 import { lineChart, writeChart } from './chart';
+import { counted } from './datasets/finish';
 import type { PreparedEvaluation } from './evaluate';
 import type { Journal } from './resume';
 import { attentionSettings, type Cell } from './settings';
@@ -31,6 +32,8 @@ export interface EvaluationResult {
   readonly images: number;
   /** Images and pairs that could not be used. */
   readonly problems: readonly Problem[];
+  /** What was left out on purpose or taken in a way that is not plain, in words. */
+  readonly notes: readonly string[];
   /** Every size with every setting, sizes changing slowest. */
   readonly means: readonly CellResult[];
   /** The keys of tables and charts. */
@@ -92,6 +95,7 @@ export async function summarize(
   const { cells, metrics } = procedure;
   const tallies = cells.map(() => new Tally(metrics));
   const problems: Problem[] = [...dataset.problems];
+  const noted = new Map<string, string[]>();
   let images = 0;
   for (const [index, { id }] of samples.entries()) {
     const reason = journal.failure(index);
@@ -100,8 +104,10 @@ export async function summarize(
       continue;
     }
     images++;
+    let note: string | undefined;
     for (const [cell, tally] of tallies.entries()) {
-      const { state } = await journal.read(index, cell);
+      const { state, ...row } = await journal.read(index, cell);
+      note = row.note;
       try {
         tally.merge(state);
       } catch (cause) {
@@ -112,6 +118,11 @@ export async function summarize(
         );
       }
     }
+    if (note !== undefined)
+      noted
+        .set(note, noted.get(note) ?? [])
+        .get(note)!
+        .push(id);
   }
   if (images === 0) {
     throw new SamError(
@@ -125,6 +136,7 @@ export async function summarize(
     dataset: dataset.name,
     images,
     problems,
+    notes: [...(dataset.notes ?? []), ...[...noted].map(([note, ids]) => counted(note, ids))],
     means: cells.map((cell, i) => ({ ...cell, values: tallies[i]!.result() })),
     keys: resultKeys(metrics.names),
     files: RESULT_FILES.map(file),
@@ -211,7 +223,7 @@ export async function writeLines(
 
 // One line per row: the file can be searched, and is written without being held.
 async function* jsonLines(
-  { options, dataset, samples, procedure, fingerprint }: PreparedEvaluation,
+  { options, samples, procedure, fingerprint }: PreparedEvaluation,
   journal: Journal,
   result: EvaluationResult,
 ): AsyncGenerator<string> {
@@ -225,7 +237,7 @@ async function* jsonLines(
     settings: { ...settings, model: { path: options.model, sha256: settings.model }, attention },
     evaluated: result.images,
     problems: result.problems,
-    notes: dataset.notes ?? [],
+    notes: result.notes,
   };
   yield `${JSON.stringify(head).slice(0, -1)},\n"means":[\n`;
   yield result.means.map((mean) => JSON.stringify(mean)).join(',\n');

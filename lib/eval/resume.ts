@@ -27,6 +27,8 @@ export interface EvaluationRow {
   readonly values: Readonly<Record<string, number | null>>;
   /** What the image adds to the means: the state of metrics that saw nothing else. */
   readonly state: unknown;
+  /** How its truth was taken, see `BinaryMask`. */
+  readonly note?: string;
 }
 
 /** A sample that could not be used. */
@@ -48,6 +50,7 @@ const entrySchema = z.union([
     cell: index,
     values: z.record(z.string(), z.number().nullable()),
     state: z.unknown(),
+    note: z.string().optional(),
   }),
   z.strictObject({ sample: index, reason: z.string() }),
 ]);

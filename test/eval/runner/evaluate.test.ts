@@ -1,5 +1,6 @@
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openDataset } from '../../../lib/eval/datasets';
 import { evaluate } from '../../../lib/eval/evaluate';
@@ -14,6 +15,7 @@ interface Results {
   settings: Record<string, unknown>;
   evaluated: number;
   problems: { id: string; reason: string }[];
+  notes: string[];
   means: { size: number; attention: string; values: Record<string, number | null> }[];
   rows: { id: string; size: number; attention: string; values: Record<string, number | null> }[];
 }
@@ -251,6 +253,29 @@ describe('work', () => {
     await expect(run({ root: empty })).rejects.toThrow(
       /expected usable images but found none of 1; first p0: the ground truth is empty/,
     );
+  });
+
+  it('says which masks hold 0 and 1, also when it was resumed', async () => {
+    const ones = await drawFolder(path.join(folder, 'ones'), 3);
+    for (const name of ['p0', 'p2']) {
+      const file = path.join(ones, 'masks', `${name}.png`);
+      const { data, info } = await sharp(file)
+        .toColourspace('b-w')
+        .raw()
+        .toBuffer({ resolveWithObject: true });
+      const { width, height } = info;
+      await sharp(
+        data.map((v) => v / 255),
+        { raw: { width, height, channels: 1 } },
+      )
+        .toColourspace('b-w')
+        .png()
+        .toFile(file);
+    }
+    const [plain, noted] = [await run(), await run({ root: ones })];
+    expect(noted.rows).toEqual(plain.rows);
+    expect([plain.notes, noted.notes]).toEqual([[], ['2 masks of 0 and 1 are read as 0 and 255: p0, p2']]);
+    expect(await run({ root: ones, out: noted.out, resume: true })).toEqual(noted);
   });
 
   it('takes a dataset that is open', async () => {
