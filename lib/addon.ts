@@ -80,6 +80,8 @@ export interface CpuInfo {
 export interface CpuAddon extends NativeAddon {
   info(): CpuInfo;
   setThreads(threads: number): void;
+  /** Locks an open file for its descriptor alone: 0, or errno. The kernel unlocks it when the descriptor is closed. */
+  lockFile(fd: number): number;
   /** Scales rgb into the top left of `out` [inputHeight, inputWidth, 3] and leaves the rest of it as it is. */
   resizeImage(
     rgb: Uint8Array,

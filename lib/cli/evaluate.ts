@@ -11,7 +11,7 @@ import { EvaluationProgressView } from './evaluate-progress';
 import { optionsOf, type Texts } from './flags';
 
 /**
- * Runs the command: the table goes to stdout, progress and what could not be used to stderr.
+ * Runs the command: the table goes to stdout, progress, notes and what could not be used to stderr.
  *
  * @throws UsageError, SamError; the signal's reason
  */
@@ -32,7 +32,7 @@ export async function runEvaluate(texts: Texts, signal: AbortSignal): Promise<vo
         onProgress: (label, progress) => view.update(label, progress),
       });
       view.stop();
-      for (const [label, result] of results) tellProblems(label, result);
+      for (const [label, result] of results) tell(label, result);
       process.stdout.write(visibleLines(suiteTable(results)));
       return;
     }
@@ -53,16 +53,18 @@ export async function runEvaluate(texts: Texts, signal: AbortSignal): Promise<vo
       onProgress: (progress) => view.update(dataset, progress),
     });
     view.stop();
-    tellProblems(dataset, result);
+    tell(dataset, result);
     process.stdout.write(visibleLines(resultTable(result)));
   } finally {
     view.stop();
   }
 }
 
-function tellProblems(label: string, { problems }: EvaluationResult): void {
+function tell(label: string, { problems, notes }: EvaluationResult): void {
+  const say = (text: string) => void process.stderr.write(`${visible(`${label}: ${text}`)}\n`);
+  for (const note of notes) say(note);
   if (problems.length === 0) return;
   const { id, reason } = problems[0]!;
   const count = problems.length === 1 ? '1 image' : `${problems.length} images`;
-  process.stderr.write(`${visible(`${label}: ${count} could not be used; first ${id}: ${reason}`)}\n`);
+  say(`${count} could not be used; first ${id}: ${reason}`);
 }

@@ -1,7 +1,6 @@
 // Evaluates a model on a dataset, at several sizes and with several attention settings: everything is checked first, then
 // images are worked through, and at the end the journal's rows become results.
 import { createHash } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { deviceName, resolveCompute } from '../device';
 import { SamError } from '../errors';
@@ -16,10 +15,19 @@ import {
 } from '../options/evaluate';
 import { Sam } from '../sam';
 import { openDataset } from './datasets';
+import { FolderLock } from './lock';
 import { fileHash, modelConfig } from './model';
 import { checkOptions } from './options';
 import { needsTruth } from './prompts';
-import { checkFolder, type EvaluationResult, summarize, VERSION, writeReport } from './report';
+import {
+  checkFolder,
+  checkReplaceable,
+  type EvaluationResult,
+  RESULT_FILES,
+  summarize,
+  VERSION,
+  writeReport,
+} from './report';
 import { type EvaluationRow, type Failure, type Fingerprint, Journal } from './resume';
 import { type Procedure, RowMaker } from './rows';
 import { cellsOf, checkCells } from './settings';
@@ -72,6 +80,7 @@ export async function prepareEvaluation(given: EvaluateOptions): Promise<Prepare
   const cells = cellsOf(options.sizes ?? [config.trainedSide_px], options.attention);
   checkCells(cells, config, distance);
   await checkFolder(out);
+  await checkReplaceable(out, RESULT_FILES);
 
   const dataset = await openOrTake(options);
   const samples = dataset.samples.slice(0, options.limit);
@@ -110,13 +119,12 @@ export async function prepareEvaluation(given: EvaluateOptions): Promise<Prepare
     metrics,
   };
   const journal = journalPath(out);
-  if ((await Journal.exists(journal)) !== resume) {
-    throw new SamError(
-      'ERR_INVALID_ARGUMENT',
-      resume
-        ? `Expected an evaluation to resume in ${out} but there is no ${JOURNAL}`
-        : `Expected a folder without an evaluation for out but ${journal} exists: resume it, or choose another folder`,
-    );
+  try {
+    await checkResume(journal, options);
+  } catch (error) {
+    // That somebody is at work there says more than that there is a journal.
+    if (await Journal.exists(journal)) await (await FolderLock.acquire(out))[Symbol.asyncDispose]();
+    throw error;
   }
   if (resume) await Journal.check(journal, fingerprint);
   return { options, dataset, samples, procedure, fingerprint, journal };
@@ -128,16 +136,25 @@ export async function prepareEvaluation(given: EvaluateOptions): Promise<Prepare
  * @throws SamError, the signal's reason; see {@link evaluate}
  */
 export async function runEvaluation(prepared: PreparedEvaluation): Promise<EvaluationResult> {
-  const { options, samples, fingerprint } = prepared;
-  const { cells } = prepared.procedure;
-  await mkdir(options.out, { recursive: true }).catch((cause) => {
-    throw new SamError('ERR_IO', `Cannot make ${options.out}: ${cause.message}`, { cause });
-  });
+  const { options } = prepared;
+  const lock = await FolderLock.acquire(options.out);
+  try {
+    return await runLocked(prepared);
+  } finally {
+    await lock[Symbol.asyncDispose]();
+  }
+}
+
+async function runLocked(prepared: PreparedEvaluation): Promise<EvaluationResult> {
+  const { options, samples, fingerprint, procedure } = prepared;
+  const cells = procedure.cells.length;
+  // Another evaluation may have come and gone since this one was prepared.
+  await checkResume(prepared.journal, options);
   const begin = options.resume ? Journal.resume : Journal.create;
-  const journal = await begin(prepared.journal, fingerprint, samples.length, cells.length);
+  const journal = await begin(prepared.journal, fingerprint, samples.length, cells);
   let done = false;
   try {
-    const jobs = openJobs(samples, cells.length, journal, options.strict);
+    const jobs = openJobs(samples, cells, journal, options.strict);
     if (jobs.length > 0) await work(prepared, jobs, journal);
     const summary = await summarize(prepared, journal);
     await writeReport(prepared, journal, summary);
@@ -147,6 +164,17 @@ export async function runEvaluation(prepared: PreparedEvaluation): Promise<Evalu
     // What failed before its first row may be tried again as if it had never been.
     await journal.close(!done && !options.resume && journal.isEmpty);
   }
+}
+
+// Whether there is a journal must be what was asked for.
+async function checkResume(journal: string, { resume, out }: CheckedOptions): Promise<void> {
+  if ((await Journal.exists(journal)) === resume) return;
+  throw new SamError(
+    'ERR_INVALID_ARGUMENT',
+    resume
+      ? `Expected an evaluation to resume in ${out} but there is no ${JOURNAL}`
+      : `Expected a folder without an evaluation for out but ${journal} exists: resume it, or choose another folder`,
+  );
 }
 
 async function openOrTake({ dataset, root, split, strict }: CheckedOptions): Promise<Dataset> {

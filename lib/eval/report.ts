@@ -7,6 +7,7 @@ import { replaceFile } from '../files/outputs';
 import { ioReason } from '../files/reason';
 import { assertWritable } from '../files/writable';
 import { lineChart, writeChart } from './chart';
+import { counted } from './datasets/finish';
 import type { PreparedEvaluation } from './evaluate';
 import type { Journal } from './resume';
 import { attentionSettings, type Cell } from './settings';
@@ -33,6 +34,8 @@ export interface EvaluationResult {
   readonly images: number;
   /** Images and pairs that could not be used. */
   readonly problems: readonly Problem[];
+  /** What was left out on purpose or taken in a way that is not plain, in words. */
+  readonly notes: readonly string[];
   /** Every size with every setting, sizes changing slowest. */
   readonly means: readonly CellResult[];
   /** The keys of tables and charts. */
@@ -67,6 +70,24 @@ export async function checkFolder(folder: string): Promise<void> {
   }
 }
 
+/** What an evaluation leaves in its folder, besides the journal. */
+export const RESULT_FILES = ['results.json', 'results.md', 'chart.svg', 'chart.png'] as const;
+
+/**
+ * Checks that files can take their places when the work is done: no folder, pipe or device is there.
+ *
+ * @throws SamError ERR_IO
+ */
+export async function checkReplaceable(folder: string, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    const file = path.join(folder, name);
+    const info = await stat(file).catch(() => undefined);
+    if (info && !info.isFile()) {
+      throw new SamError('ERR_IO', `Cannot write ${file}: it is not a regular file`);
+    }
+  }
+}
+
 /**
  * Adds up the journal. Images come in the dataset's order, one at a time.
  *
@@ -79,6 +100,7 @@ export async function summarize(
   const { cells, metrics } = procedure;
   const tallies = cells.map(() => new Tally(metrics));
   const problems: Problem[] = [...dataset.problems];
+  const noted = new Map<string, string[]>();
   let images = 0;
   for (const [index, { id }] of samples.entries()) {
     const reason = journal.failure(index);
@@ -87,8 +109,10 @@ export async function summarize(
       continue;
     }
     images++;
+    let note: string | undefined;
     for (const [cell, tally] of tallies.entries()) {
-      const { state } = await journal.read(index, cell);
+      const { state, ...row } = await journal.read(index, cell);
+      note = row.note;
       try {
         tally.merge(state);
       } catch (cause) {
@@ -99,6 +123,11 @@ export async function summarize(
         );
       }
     }
+    if (note !== undefined)
+      noted
+        .set(note, noted.get(note) ?? [])
+        .get(note)!
+        .push(id);
   }
   if (images === 0) {
     throw new SamError(
@@ -112,6 +141,7 @@ export async function summarize(
     dataset: dataset.name,
     images,
     problems,
+    notes: [...(dataset.notes ?? []), ...[...noted].map(([note, ids]) => counted(note, ids))],
     means: cells.map((cell, i) => ({ ...cell, values: tallies[i]!.result() })),
     keys: resultKeys(metrics.names),
     files: RESULT_FILES.map(file),
@@ -192,7 +222,7 @@ export async function writeLines(
 
 // One line per row: the file can be searched, and is written without being held.
 async function* jsonLines(
-  { options, dataset, samples, procedure, fingerprint }: PreparedEvaluation,
+  { options, samples, procedure, fingerprint }: PreparedEvaluation,
   journal: Journal,
   result: EvaluationResult,
 ): AsyncGenerator<string> {
@@ -206,7 +236,7 @@ async function* jsonLines(
     settings: { ...settings, model: { path: options.model, sha256: settings.model }, attention },
     evaluated: result.images,
     problems: result.problems,
-    notes: dataset.notes ?? [],
+    notes: result.notes,
   };
   yield `${JSON.stringify(head).slice(0, -1)},\n"means":[\n`;
   yield result.means.map((mean) => JSON.stringify(mean)).join(',\n');

@@ -1,15 +1,17 @@
 // The journal of an evaluation: every finished row is appended to a file, so that a killed evaluation goes on where it was.
 //
 // A file of JSON lines. The first says what is evaluated, each further one holds a row or a sample that could not be
-// used. Rows may come in any order; who reads them asks for them in the order that he needs. Only offsets are held in
-// memory.
-import { randomBytes } from 'node:crypto';
+// used; the last entry of each is a checksum of what stands before it. Rows may come in any order; who reads them asks for
+// them in the order that he needs. Only offsets are held in memory.
+import { createHash } from 'node:crypto';
+import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open, rename, stat, unlink, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { describe, SamError } from '../errors';
 import { ioReason } from '../files/reason';
 
-const FORMAT = 'ba-sam-evaluation-1';
+const FORMAT = 'ba-sam-evaluation-2';
+const FORMER_FORMAT = 'ba-sam-evaluation-1';
 const CHUNK_BYTES = 2 ** 20;
 
 /** What may not change between the runs of one evaluation: plain JSON, compared entry by entry. */
@@ -25,6 +27,8 @@ export interface EvaluationRow {
   readonly values: Readonly<Record<string, number | null>>;
   /** What the image adds to the means: the state of metrics that saw nothing else. */
   readonly state: unknown;
+  /** How its truth was taken, see `BinaryMask`. */
+  readonly note?: string;
 }
 
 /** A sample that could not be used. */
@@ -32,6 +36,11 @@ export interface Failure {
   readonly sample: number;
   readonly reason: string;
 }
+
+/** Hex digits of SHA-256 that a line ends with: against accidents, not against forgery. */
+const CHECKSUM_DIGITS = 16;
+const SUFFIX = /^,"checksum":"([0-9a-f]{16})"\}$/;
+const SUFFIX_BYTES = ',"checksum":""}'.length + CHECKSUM_DIGITS;
 
 const headerSchema = z.object({ format: z.literal(FORMAT), fingerprint: z.record(z.string(), z.unknown()) });
 const index = z.int().min(0);
@@ -41,6 +50,7 @@ const entrySchema = z.union([
     cell: index,
     values: z.record(z.string(), z.number().nullable()),
     state: z.unknown(),
+    note: z.string().optional(),
   }),
   z.strictObject({ sample: index, reason: z.string() }),
 ]);
@@ -68,7 +78,7 @@ export class Journal {
   /**
    * Begins a journal.
    *
-   * @throws SamError ERR_IO
+   * @throws SamError ERR_IO, also when something is there that is no file
    */
   static async create(
     path: string,
@@ -77,8 +87,9 @@ export class Journal {
     cells: number,
   ): Promise<Journal> {
     // Under another name first: a journal without its first line never exists.
-    const temporary = `${path}.${randomBytes(6).toString('hex')}`;
-    const line = `${JSON.stringify({ format: FORMAT, fingerprint })}\n`;
+    const temporary = `${path}.part`;
+    const line = lineOf({ format: FORMAT, fingerprint });
+    await Journal.exists(path);
     try {
       await writeFile(temporary, line);
       await rename(temporary, path);
@@ -87,7 +98,7 @@ export class Journal {
       throw failure('write', path, cause);
     }
     const journal = new Journal(path, await openFile(path, 'r+'), samples, cells);
-    journal.end = Buffer.byteLength(line);
+    journal.end = line.length;
     return journal;
   }
 
@@ -128,12 +139,19 @@ export class Journal {
     }
   }
 
-  /** Whether a file is there already. */
-  static exists(path: string): Promise<boolean> {
-    return stat(path).then(
-      () => true,
-      () => false,
-    );
+  /**
+   * Whether a journal is there already.
+   *
+   * @throws SamError ERR_IO when there is something else, such as a folder or a pipe, or when nobody can know
+   */
+  static async exists(path: string): Promise<boolean> {
+    try {
+      assertRegular(path, await stat(path));
+      return true;
+    } catch (cause) {
+      if (['ENOENT', 'ENOTDIR'].includes((cause as NodeJS.ErrnoException).code ?? '')) return false;
+      throw cause instanceof SamError ? cause : failure('read', path, cause);
+    }
   }
 
   has(sample: number, cell: number): boolean {
@@ -158,7 +176,7 @@ export class Journal {
    * @throws SamError ERR_IO
    */
   append(entry: EvaluationRow | Failure): Promise<void> {
-    const bytes = Buffer.from(`${JSON.stringify(entry)}\n`);
+    const bytes = lineOf(entry);
     this.last = this.last.then(async () => {
       try {
         for (let at = 0; at < bytes.length; ) {
@@ -176,7 +194,7 @@ export class Journal {
   /**
    * Reads a row that {@link Journal.has}.
    *
-   * @throws SamError ERR_IO
+   * @throws SamError ERR_IO, also when it changed meanwhile
    */
   async read(sample: number, cell: number): Promise<EvaluationRow> {
     const at = sample * this.cells + cell;
@@ -192,7 +210,9 @@ export class Journal {
         if (bytesRead === 0) throw new Error('it was cut off meanwhile');
         done += bytesRead;
       }
-      return JSON.parse(bytes.toString()) as EvaluationRow;
+      const row = content(bytes);
+      if (row === undefined) throw new Error('it changed meanwhile');
+      return row as EvaluationRow;
     } catch (cause) {
       throw failure('read', this.path, cause);
     }
@@ -240,7 +260,7 @@ export class Journal {
   }
 
   private parse(bytes: Buffer): EvaluationRow | Failure | undefined {
-    const { success, data } = entrySchema.safeParse(json(bytes));
+    const { success, data } = entrySchema.safeParse(content(bytes));
     if (!success || data.sample >= this.samples) return undefined;
     return 'cell' in data && data.cell >= this.cells ? undefined : data;
   }
@@ -248,8 +268,14 @@ export class Journal {
 
 // Refuses a header that is not one, or of another evaluation; names the first entry that differs.
 function compare(path: string, header: Buffer | undefined, fingerprint: Fingerprint): void {
-  const { success, data } = headerSchema.safeParse(header && json(header));
-  if (!success) throw invalid(`${path}: expected the journal of an evaluation but found something else`);
+  const { success, data } = headerSchema.safeParse(header && content(header));
+  if (!success) {
+    throw invalid(
+      header?.includes(`"format":"${FORMER_FORMAT}"`)
+        ? `${path}: expected rows with checksums but found the journal of an earlier version: begin anew in another folder`
+        : `${path}: expected the journal of an evaluation but found something else`,
+    );
+  }
   const names = new Set([...Object.keys(data.fingerprint), ...Object.keys(fingerprint)]);
   for (const name of names) {
     const then = data.fingerprint[name];
@@ -263,9 +289,28 @@ function compare(path: string, header: Buffer | undefined, fingerprint: Fingerpr
   }
 }
 
-function json(bytes: Buffer): unknown {
+/** A line of a journal: an entry, and the checksum of its JSON without the last brace. */
+export function lineOf(entry: object): Buffer {
+  const json = Buffer.from(JSON.stringify(entry));
+  const body = json.subarray(0, -1);
+  return Buffer.concat([body, Buffer.from(`,"checksum":"${checksum(body)}"}\n`)]);
+}
+
+function isSound(line: Buffer): boolean {
+  const at = line.length - SUFFIX_BYTES;
+  if (at < 0) return false;
+  return SUFFIX.exec(line.toString('latin1', at))?.[1] === checksum(line.subarray(0, at));
+}
+
+function checksum(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex').slice(0, CHECKSUM_DIGITS);
+}
+
+/** What a line says, without its checksum; undefined when it is damaged. */
+function content(line: Buffer): unknown {
+  if (!isSound(line)) return undefined;
   try {
-    return JSON.parse(bytes.toString());
+    return JSON.parse(`${line.toString('utf8', 0, line.length - SUFFIX_BYTES)}}`);
   } catch {
     return undefined;
   }
@@ -290,12 +335,24 @@ async function* lines(file: FileHandle): AsyncGenerator<{ bytes: Buffer; complet
   if (rest.length > 0) yield { bytes: Buffer.concat(rest), complete: false };
 }
 
-async function openFile(path: string, flags: string): Promise<FileHandle> {
+async function openFile(path: string, flags: 'r' | 'r+'): Promise<FileHandle> {
+  const what = flags === 'r' ? 'read' : 'write';
+  let file: FileHandle | undefined;
   try {
-    return await open(path, flags);
+    // Opening a pipe would wait for its other end.
+    file = await open(path, (flags === 'r' ? constants.O_RDONLY : constants.O_RDWR) | constants.O_NONBLOCK);
+    assertRegular(path, await file.stat());
+    return file;
   } catch (cause) {
-    throw failure(flags === 'r' ? 'read' : 'write', path, cause);
+    await file?.close();
+    throw cause instanceof SamError ? cause : failure(what, path, cause);
   }
+}
+
+function assertRegular(path: string, info: Stats): void {
+  if (info.isFile()) return;
+  const what = info.isDirectory() ? 'it is a directory' : 'it is not a regular file';
+  throw new SamError('ERR_IO', `Cannot use ${path} as the journal of an evaluation: ${what}`);
 }
 
 function failure(what: 'read' | 'write', path: string, cause: unknown): SamError {

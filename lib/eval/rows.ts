@@ -79,7 +79,14 @@ export class RowMaker {
       signal?.throwIfAborted();
       const tally = new Tally(this.procedure.metrics);
       const values = await this.measure(tally, index, image, question, this.procedure.cells[cell]!, signal);
-      await emit({ sample: index, cell, values, state: tally.state() });
+      const note = 'truth' in question ? question.truth.note : undefined;
+      await emit({
+        sample: index,
+        cell,
+        values,
+        state: tally.state(),
+        ...(note === undefined ? {} : { note }),
+      });
     }
   }
 

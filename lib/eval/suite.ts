@@ -16,8 +16,10 @@ import {
 import { withoutDefaults } from '../options/option';
 import { filePath, parse } from '../options/validate';
 import { journalPath, type PreparedEvaluation, prepareEvaluation, runEvaluation } from './evaluate';
+import { FolderLock } from './lock';
 import {
   checkFolder,
+  checkReplaceable,
   type EvaluationResult,
   formatValue,
   heading,
@@ -29,6 +31,7 @@ import { Journal } from './resume';
 import type { ResultKey } from './tally';
 
 const FORMAT = 'ba-sam-suite-1';
+const FILES = ['suite.json', 'suite.md'];
 
 /** Options of {@link evaluateSuite}: those of a single evaluation hold for all datasets, before the file's. */
 export interface SuiteOptions extends Omit<EvaluateOptions, 'dataset' | 'root' | 'split' | 'onProgress'> {
@@ -78,6 +81,7 @@ export async function evaluateSuite(options: SuiteOptions): Promise<SuiteResult>
   const { datasets, ...fileWide } = await readSuite(config);
   const inFolder = (file: string) => path.resolve(path.dirname(config), file);
   await checkFolder(path.resolve(out));
+  await checkReplaceable(path.resolve(out), FILES);
   const evaluations = new Map<string, EvaluateOptions>();
   for (const [index, { label, root, dataset, ...own }] of datasets.entries()) {
     const name = label ?? [dataset, own.split].filter(Boolean).join(' ').replace(/[\\/]/g, '-');
@@ -104,12 +108,17 @@ export async function evaluateSuite(options: SuiteOptions): Promise<SuiteResult>
     });
     prepared.set(name, one);
   }
-  const results = new Map<string, EvaluationResult>();
-  for (const [name, evaluation] of prepared) results.set(name, await runEvaluation(evaluation));
-  const files = ['suite.json', 'suite.md'].map((name) => path.join(path.resolve(out), name));
-  await writeLines(files[0]!, [suiteJson(results)]);
-  await writeLines(files[1]!, [suiteTable(results)]);
-  return { results, files };
+  const lock = await FolderLock.acquire(path.resolve(out));
+  try {
+    const results = new Map<string, EvaluationResult>();
+    for (const [name, evaluation] of prepared) results.set(name, await runEvaluation(evaluation));
+    const files = FILES.map((name) => path.join(path.resolve(out), name));
+    await writeLines(files[0]!, [suiteJson(results)]);
+    await writeLines(files[1]!, [suiteTable(results)]);
+    return { results, files };
+  } finally {
+    await lock[Symbol.asyncDispose]();
+  }
 }
 
 /**

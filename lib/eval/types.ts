@@ -7,6 +7,8 @@ export interface BinaryMask {
   readonly data: Uint8Array;
   readonly width: number;
   readonly height: number;
+  /** How the file was taken where that was not plain, in words that fit many masks; the results count them. */
+  readonly note?: string;
 }
 
 /** A prediction in [0, 1] (a saliency map, a probability): [height, width]. */

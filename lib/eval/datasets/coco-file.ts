@@ -6,7 +6,7 @@ import { SamError } from '../../errors';
 import { ioReason } from '../../files/reason';
 import { TimeSlice } from '../../time-slice';
 import type { Instance, Problem } from '../types';
-import { type CocoImage, fields, integer, readAnnotation, readImage, toInstance } from './coco-records';
+import { type CocoImage, fields, identifier, readAnnotation, readImage, toInstance } from './coco-records';
 import { AnnotationTable, IdSet, type Ranges } from './coco-table';
 import { withoutExtension } from './files';
 import { type RecordSpan, readRecords } from './json-records';
@@ -79,7 +79,7 @@ class Contents {
         else if (key === 'annotations') annotationsCameFirst = true;
       },
       value: (key, value) => {
-        if (!LISTS.includes(key)) return;
+        if (!LISTS.includes(key) || (key === 'categories' && value === null)) return;
         throw this.#error(`expected a list for ${key} but found a value of type ${typeof value}`);
       },
     });
@@ -131,7 +131,7 @@ class Contents {
     let reason: string | undefined;
     try {
       const record = fields(value, where);
-      id = integer(record.id, 'id');
+      id = identifier(record.id, 'id');
       image = readImage(record);
     } catch (error) {
       reason = `${where}: ${messageOf(error)}`;
@@ -155,7 +155,7 @@ class Contents {
   #addCategory(value: unknown, { index }: RecordSpan): void {
     this.#categories ??= new Set();
     try {
-      this.#categories.add(integer(fields(value, `categories[${index}]`).id, `categories[${index}].id`));
+      this.#categories.add(identifier(fields(value, `categories[${index}]`).id, `categories[${index}].id`));
     } catch (error) {
       throw this.#error(messageOf(error));
     }
@@ -168,7 +168,7 @@ class Contents {
     let reason: string;
     try {
       const record = fields(value, where);
-      const imageId = integer(record.image_id, 'image_id');
+      const imageId = identifier(record.image_id, 'image_id');
       entry = this.#entries.get(imageId);
       if (!entry) {
         this.#addUnknown(imageId);

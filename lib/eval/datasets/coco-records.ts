@@ -51,6 +51,18 @@ export function integer(value: unknown, name: string): number {
   throw invalidArgument(name, 'integer', value);
 }
 
+/**
+ * An id: an integer, or its digits as text.
+ *
+ * @throws SamError ERR_INVALID_ARGUMENT
+ */
+export function identifier(value: unknown, name: string): number {
+  const isDigits = typeof value === 'string' && /^-?\d+$/.test(value);
+  const id = isDigits ? Number(value) : value;
+  if (Number.isSafeInteger(id)) return id as number;
+  throw invalidArgument(name, 'integer', value);
+}
+
 /** @throws SamError ERR_INVALID_ARGUMENT */
 export function readImage(record: Fields): CocoImage {
   const { file_name: fileName, width, height } = record;
@@ -69,18 +81,22 @@ export function readImage(record: Fields): CocoImage {
   if (size.width * size.height > MAX_PIXELS) {
     throw invalidArgument('width · height', `at most ${MAX_PIXELS} pixels`, size.width * size.height);
   }
-  return { id: integer(record.id, 'id'), fileName, ...size };
+  return { id: identifier(record.id, 'id'), fileName, ...size };
 }
 
 /**
  * Reads an annotation of an image of this size.
  *
- * `iscrowd`, `area` and `bbox` may be missing, as in files that other tools write: no crowd, and the mask's own.
+ * `iscrowd`, `area` and `bbox` may be missing or null, as in files that other tools write: no crowd, and the mask's own.
  *
  * @throws SamError ERR_INVALID_ARGUMENT
  */
 export function readAnnotation(record: Fields, width: number, height: number): CocoAnnotation {
-  const { iscrowd, area, bbox } = record;
+  const [iscrowd, area, bbox] = [
+    record.iscrowd ?? undefined,
+    record.area ?? undefined,
+    record.bbox ?? undefined,
+  ];
   if (iscrowd !== undefined && ![0, 1, true, false].includes(iscrowd as number)) {
     throw invalidArgument('iscrowd', '0 or 1', iscrowd);
   }
@@ -88,8 +104,8 @@ export function readAnnotation(record: Fields, width: number, height: number): C
     throw invalidArgument('area', 'number of at least 0', area);
   }
   return {
-    id: integer(record.id, 'id'),
-    category: integer(record.category_id, 'category_id'),
+    id: identifier(record.id, 'id'),
+    category: identifier(record.category_id, 'category_id'),
     crowd: iscrowd === 1 || iscrowd === true,
     area: area as number | undefined,
     box: bbox === undefined ? undefined : readBox(bbox),

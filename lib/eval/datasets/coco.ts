@@ -4,7 +4,16 @@ import { SamError } from '../../errors';
 import { readImageSize } from '../../image/header';
 import type { Dataset, Problem, Sample } from '../types';
 import { type CocoEntry, readCocoFile } from './coco-file';
-import { HEADERS_AT_A_TIME, isFolder, listFolders, mapBounded, readFolder, withoutExtension } from './files';
+import {
+  HEADERS_AT_A_TIME,
+  isFile,
+  isFolder,
+  listFolders,
+  mapBounded,
+  readFolder,
+  withoutExtension,
+  withSlashes,
+} from './files';
 import { finishDataset } from './finish';
 import { chooseSplit } from './layout';
 
@@ -22,8 +31,9 @@ export async function openCoco(root: string, split: string | undefined, strict: 
   const name = split === undefined ? defaultSplit(splits, root) : chooseSplit(splits, split);
   const folder = await findImages(base, name);
   const { images, problems } = await readCocoFile(path.join(base, 'annotations', `instances_${name}.json`));
-  const ids = countIds(images);
-  const checked = await mapBounded(images, HEADERS_AT_A_TIME, (entry) => check(entry, folder, ids));
+  const located = await mapBounded(images, HEADERS_AT_A_TIME, (entry) => locate(entry, base, folder));
+  const counts = countFiles(located);
+  const checked = await mapBounded(located, HEADERS_AT_A_TIME, (entry) => check(entry, counts));
   const samples: Sample[] = [];
   for (const result of checked) {
     if ('reason' in result) problems.push(result);
@@ -73,25 +83,52 @@ async function findImages(base: string, split: string): Promise<string> {
   throw new SamError('ERR_DATASET', `Expected images in ${tried.join(' or ')} but found no such folder`);
 }
 
-function idOf({ fileName }: CocoEntry): string {
-  return withoutExtension(path.posix.normalize(fileName)).normalize('NFC');
+/** An entry with the file that it means. */
+interface Located extends CocoEntry {
+  /** Path below the folder as the file gives it, normalized. */
+  readonly name: string;
+  readonly path: string;
 }
 
-function countIds(images: readonly CocoEntry[]): Map<string, number> {
+// Annotation tools name files relative to the dataset's folder or to one above it, with Windows' separators, or in the other
+// spelling of Unicode. Only files below the dataset's folder are taken, under their whole name: another folder's file of
+// the same name is another image.
+async function locate(entry: CocoEntry, base: string, folder: string): Promise<Located> {
+  const asGiven = path.join(folder, entry.fileName);
+  const name = path.posix.normalize(withSlashes(entry.fileName)).normalize('NFC');
+  if (await isFile(asGiven)) return { ...entry, name, path: asGiven };
+  const below = path.resolve(base) + path.sep;
+  const spellings = [name, name.normalize('NFD')];
+  let from = path.resolve(folder);
+  for (let depth = name.split('/').length; depth > 0; depth--) {
+    for (const spelling of spellings) {
+      const file = path.join(from, spelling);
+      if (file.startsWith(below) && (await isFile(file))) return { ...entry, name, path: file };
+    }
+    from = path.dirname(from);
+  }
+  // `images/` is what the images' folder is called wherever it is called anything.
+  for (const spelling of spellings) {
+    const file = path.join(folder, spelling.replace(/^images\//i, ''));
+    if (await isFile(file)) return { ...entry, name, path: file };
+  }
+  return { ...entry, name, path: asGiven };
+}
+
+function countFiles(images: readonly Located[]): Map<string, number> {
   const counts = new Map<string, number>();
-  for (const image of images) counts.set(idOf(image), (counts.get(idOf(image)) ?? 0) + 1);
+  for (const image of images) {
+    const file = path.resolve(image.path);
+    counts.set(file, (counts.get(file) ?? 0) + 1);
+  }
   return counts;
 }
 
-async function check(
-  entry: CocoEntry,
-  folder: string,
-  ids: ReadonlyMap<string, number>,
-): Promise<Sample | Problem> {
-  const id = idOf(entry);
-  const image = path.join(folder, entry.fileName);
-  if (ids.get(id)! > 1)
-    return { id, reason: `images lists it ${ids.get(id)} times; here with the id ${entry.id}` };
+async function check(entry: Located, counts: ReadonlyMap<string, number>): Promise<Sample | Problem> {
+  const id = withoutExtension(entry.name);
+  const image = entry.path;
+  const count = counts.get(path.resolve(image))!;
+  if (count > 1) return { id, reason: `images lists it ${count} times; here with the id ${entry.id}` };
   try {
     const { width, height } = await readImageSize(image);
     if (width === entry.width && height === entry.height) return { id, image, instances: entry.instances };

@@ -38,7 +38,7 @@ export async function listImages(folder: string, recursive = false): Promise<Lis
   const others: string[] = [];
   const visit = async (relative: string, depth: number): Promise<void> => {
     for (const entry of await readFolder(path.join(folder, relative))) {
-      if (entry.name.startsWith('.')) continue;
+      if (isHidden(entry.name)) continue;
       const name = relative === '' ? entry.name : `${relative}/${entry.name}`;
       if (entry.isDirectory()) {
         if (!recursive) continue;
@@ -63,12 +63,17 @@ export async function listImages(folder: string, recursive = false): Promise<Lis
 export async function listFolders(folder: string): Promise<string[]> {
   const names: string[] = [];
   for (const entry of await readFolder(folder)) {
-    if (entry.name.startsWith('.')) continue;
+    if (isHidden(entry.name)) continue;
     if (entry.isDirectory() || (entry.isSymbolicLink() && (await isFolder(path.join(folder, entry.name))))) {
       names.push(entry.name);
     }
   }
   return names.sort(compare);
+}
+
+// `__MACOSX` is what macOS adds to an archive: a copy of its folders, with files that are not what their names say.
+function isHidden(name: string): boolean {
+  return name.startsWith('.') || name === '__MACOSX';
 }
 
 /** Whether there is a folder, or a link to one, at this path. */
@@ -112,6 +117,13 @@ export function staysInside(name: string): boolean {
     !path.isAbsolute(name) &&
     !name.split(/[\\/]/).includes('..')
   );
+}
+
+/**
+ * A path from a list as this system spells it: tools on Windows write backslashes.
+ */
+export function withSlashes(name: string): string {
+  return name.replaceAll('\\', '/');
 }
 
 /** The order of code units, which no locale changes. */

@@ -35,6 +35,10 @@ function list(problems: readonly Problem[]): string {
 
 /** `2 files that are no images are left out: a.txt, b.txt`. */
 export function leftOut(what: string, names: readonly string[]): string {
-  const shown = names.slice(0, 3).join(', ');
-  return `${names.length} ${what} left out: ${shown}${names.length > 3 ? ', …' : ''}`;
+  return counted(`${what} left out`, names);
+}
+
+/** `5 masks of some kind: a, b, c, …`. */
+export function counted(what: string, names: readonly string[]): string {
+  return `${names.length} ${what}: ${names.slice(0, 3).join(', ')}${names.length > 3 ? ', …' : ''}`;
 }

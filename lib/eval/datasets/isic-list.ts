@@ -4,7 +4,7 @@ import path from 'node:path';
 import { describe, SamError } from '../../errors';
 import { ioReason } from '../../files/reason';
 import type { Problem } from '../types';
-import { isFile, listImages, staysInside, withoutExtension } from './files';
+import { isFile, listImages, staysInside, withoutExtension, withSlashes } from './files';
 import { leftOut } from './finish';
 import type { Place } from './layout';
 import type { Pair, PairList } from './pairs';
@@ -31,7 +31,7 @@ export async function readIsicList(base: string, place: Place): Promise<PairList
     const [image, mask] = line
       .split(',')
       .slice(1)
-      .map((field) => field.trim().replace(/^"(.*)"$/, '$1'));
+      .map((field) => withSlashes(field.trim().replace(/^"(.*)"$/, '$1')));
     const name = `line ${index + 1} of ${path.basename(file)}`;
     const bad = [image, mask].find((field) => field === undefined || !staysInside(field));
     if (image === undefined || mask === undefined || bad !== undefined) {

@@ -18,6 +18,8 @@ const MAX_RECORD_BYTES = 4 * 1024 * 1024;
 const MAX_DEPTH = 64;
 const CHUNK_BYTES = 1024 * 1024;
 
+/** U+FEFF in UTF-8, with which Windows tools begin a text. */
+const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 const QUOTE = 0x22;
 const COMMA = 0x2c;
 const COLON = 0x3a;
@@ -47,7 +49,7 @@ export interface Handlers {
 }
 
 /**
- * Reads `{"key": [element, …], "key": value, …}`. Every value is checked to be JSON.
+ * Reads `{"key": [element, …], "key": value, …}`, with or without a byte order mark. Every value is checked to be JSON.
  *
  * @param path for messages
  * @throws SamError ERR_IO; ERR_DATASET when the file is no such object, is truncated, has a key twice or an element
@@ -57,6 +59,7 @@ export async function readRecords(file: FileHandle, path: string, handlers: Hand
   const reader = new Reader(file, path);
   const slice = new TimeSlice();
   const keys = new Set<string>();
+  await reader.skipByteOrderMark();
   await reader.expect(OPEN_OBJECT);
   if (!(await reader.take(CLOSE_OBJECT))) {
     do {
@@ -67,7 +70,11 @@ export async function readRecords(file: FileHandle, path: string, handlers: Hand
       if (await reader.take(OPEN_LIST)) {
         handlers.list?.(key);
         await readList(reader, slice, key, handlers);
-      } else handlers.value?.(key, reader.parse(await reader.element(key), key));
+      } else {
+        // Also read where nobody asks for it.
+        const value = reader.parse(await reader.element(key), key);
+        handlers.value?.(key, value);
+      }
     } while (await reader.take(COMMA));
     await reader.expect(CLOSE_OBJECT);
   }
@@ -147,6 +154,11 @@ class Reader {
     if (await this.take(byte)) return;
     const found = JSON.stringify(String.fromCharCode(this.#bytes[this.#at]!));
     throw this.error(`expected ${String.fromCharCode(byte)} but found ${found}`);
+  }
+
+  async skipByteOrderMark(): Promise<void> {
+    await this.#fill();
+    if (this.#end >= 3 && BYTE_ORDER_MARK.equals(this.#bytes.subarray(0, 3))) this.#at = 3;
   }
 
   async expectEnd(): Promise<void> {

@@ -1,102 +1,134 @@
-// Ground-truth masks from image files of any kind: gray, palette, colour, with alpha, 16 bit.
-import sharp from 'sharp';
+// Ground-truth masks from image files of any kind: gray, palette, colour, with alpha, of 1 to 32 bits, float.
 import { SamError } from '../../errors';
 import { inBands, rowsPerBand } from '../../image/bands';
-import { checkFormat, checkPixels, DEFAULT_PIXEL_LIMIT, decodeError, readImageFile } from '../../image/load';
 import type { BinaryMask } from '../types';
+import { type Depth, type MaskPixels, readMaskPixels, type Samples } from './mask-pixels';
 
-/** Values above this are inside, as PySODMetrics and the released code of most benchmarks have it. */
+/** Of 255, values above this are inside, as PySODMetrics and the released code of most benchmarks have it. */
 const THRESHOLD = 128;
 
+/** What is noted about a mask of 0 and 1. */
+export const ZERO_AND_ONE = 'masks of 0 and 1 are read as 0 and 255';
+
+/** Bits of whole numbers, without their sign. */
+const BITS = { uchar: 8, char: 7, ushort: 16, short: 15, uint: 32, int: 31, float: undefined } as const;
+
 /**
- * Reads a ground-truth mask: a pixel is inside when its gray value is above 128 of 255.
+ * Reads a ground-truth mask: a pixel is inside when its gray value is above 128 of 255, by the range of the file's own
+ * sample format.
  *
- * - 16-bit values lose their low byte first.
+ * - Of whole numbers with more bits the high byte decides.
+ * - Floats up to 1 are inside above 0.5, floats up to 255 above 128.
+ * - Where every value is 0 or 1, and not all are 0, 1 is inside; the mask says so in its `note`.
  * - Colours, a palette's included, become gray as PIL's `convert('L')` makes them (ITU-R 601-2 luma).
  * - Alpha is ignored, as PIL and OpenCV ignore it, unless the picture has only one gray value and alpha has several:
  *   then alpha is the mask.
  * - EXIF orientation is applied, as it is to images.
  *
  * @returns `[height, width]`, 0 or 1
- * @throws SamError `ERR_IO`, `ERR_IMAGE`; `ERR_IMAGE` also when there are values above 0 but none above 128, as in
- *   masks that are stored as 0 and 1: such a mask would count as empty
+ * @throws SamError `ERR_IO`, `ERR_IMAGE`; `ERR_IMAGE` also when there are values above 0 but none inside, below 0 or
+ *   beyond the range: such a mask would count as empty, or as what nobody meant
  */
 export async function readMask(path: string): Promise<BinaryMask> {
-  const { data, width, height, channels } = await decode(await readImageFile(path), path);
-  const gray = channels === 1 ? data : await toGray(data, width, height, channels);
-  const mask = new Uint8Array(width * height);
-  let largest = 0;
+  const pixels = await readMaskPixels(path);
+  const { width, height } = pixels;
+  const { values, range } = await grayOf(pixels);
+  const { smallest, largest, isBinary } = range;
+  const { top, isInside, inside } = scaleOf(pixels, largest);
+  const refuse = (expected: string, found: string) =>
+    new SamError('ERR_IMAGE', `Cannot use ${path} as a mask: expected ${expected} but ${found}`);
+  if (!(smallest >= 0)) throw refuse('no value below 0, and no NaN,', `its smallest value is ${smallest}`);
+  if (!(largest <= top)) throw refuse('values of 0 … 1 or 0 … 255', `its largest value is ${largest}`);
+  const ones = isBinary && largest > 0 && top > 1;
+  const data = new Uint8Array(width * height);
+  let any = false;
   await inBands(height, rowsPerBand(width), (begin, end) => {
     for (let i = begin * width; i < end * width; i++) {
-      const value = gray[i]!;
-      if (value > THRESHOLD) mask[i] = 1;
-      if (value > largest) largest = value;
+      if (!(ones ? values[i]! > 0 : isInside(values[i]!))) continue;
+      data[i] = 1;
+      any = true;
     }
   });
-  if (largest > 0 && largest <= THRESHOLD) {
-    throw new SamError(
-      'ERR_IMAGE',
-      `Cannot use ${path} as a mask: expected 0 outside and 255 inside (inside is > ${THRESHOLD}) but its largest ` +
-        `value is ${largest}`,
+  if (largest > 0 && !any) {
+    throw refuse(
+      `0 outside and ${top} inside (inside is ${inside}), or 0 and 1,`,
+      `its largest value is ${largest}`,
     );
   }
-  return { data: mask, width, height };
+  return { data, width, height, ...(ones ? { note: ZERO_AND_ONE } : {}) };
 }
 
-interface Pixels {
-  readonly data: Uint8Array;
-  readonly width: number;
-  readonly height: number;
-  /** 1 gray, 3 RGB, 4 RGB + alpha. */
-  readonly channels: number;
+/** How values are judged; of floats, the largest tells the range. */
+function scaleOf({ depth }: MaskPixels, largest: number) {
+  const bits = BITS[depth];
+  if (bits === undefined) {
+    const [top, threshold] = largest <= 1 ? [1, 0.5] : [255, THRESHOLD];
+    return { top, isInside: (value: number) => value > threshold, inside: `> ${threshold}` };
+  }
+  const top = 2 ** bits - 1;
+  if (bits === 8) return { top, isInside: (value: number) => value > THRESHOLD, inside: `> ${THRESHOLD}` };
+  const least = (THRESHOLD + 1) * 2 ** (bits - 8);
+  return { top, isInside: (value: number) => value >= least, inside: `≥ ${Math.ceil(least)}` };
 }
 
-async function decode(bytes: Uint8Array, path: string): Promise<Pixels> {
-  checkFormat(bytes, path);
-  try {
-    const header = await sharp(bytes, { limitInputPixels: false }).metadata();
-    checkPixels(header.width, header.height, path, DEFAULT_PIXEL_LIMIT);
-    const { data, info } = await sharp(bytes, {
-      failOn: 'error',
-      autoOrient: true,
-      limitInputPixels: false,
-      ignoreIcc: header.space !== 'cmyk',
-    })
-      // Not for other gray images: on the way to b-w, libvips rounds 16-bit values and drops alpha.
-      .toColourspace(header.channels === 1 && header.depth === 'uchar' ? 'b-w' : 'srgb')
-      .raw()
-      .toBuffer({ resolveWithObject: true });
-    if (data.length !== info.width * info.height * info.channels) {
-      throw new SamError('ERR_INTERNAL', `Expected ${info.channels} 8-bit channels in ${path}`);
-    }
-    return { data, width: info.width, height: info.height, channels: info.channels };
-  } catch (cause) {
-    throw decodeError(path, cause);
+/** What values a mask has, over all channels that count: luma may hide a colour's largest. */
+class Range {
+  smallest = Number.POSITIVE_INFINITY;
+  largest = 0;
+  /** Every value is 0 or 1. */
+  isBinary = true;
+
+  constructor(private readonly one: number) {}
+
+  add(value: number): void {
+    // NaN comes in here and stays.
+    if (!(value >= this.smallest)) this.smallest = Math.min(value, this.smallest);
+    if (value > this.largest) this.largest = value;
+    if (value !== 0 && value !== this.one) this.isBinary = false;
   }
 }
 
-async function toGray(
-  data: Uint8Array,
-  width: number,
-  height: number,
-  channels: number,
-): Promise<Uint8Array> {
-  const gray = new Uint8Array(width * height);
-  const hasAlpha = channels === 4;
-  const alpha = data[3];
+async function grayOf(pixels: MaskPixels): Promise<{ values: Samples; range: Range }> {
+  const { data, width, height, channels, depth, one } = pixels;
+  const isColour = channels >= 3;
+  const alphaAt = channels === 2 || channels === 4 ? channels - 1 : undefined;
+  const values =
+    channels === 1
+      ? data
+      : depth === 'uchar'
+        ? new Uint8Array(width * height)
+        : new Float32Array(width * height);
+  const range = new Range(one);
+  const alphaRange = new Range(one);
   let oneGray = true;
-  let oneAlpha = true;
   await inBands(height, rowsPerBand(width), (begin, end) => {
     for (let i = begin * width, p = i * channels; i < end * width; i++, p += channels) {
-      const value = (data[p]! * 19595 + data[p + 1]! * 38470 + data[p + 2]! * 7471 + 0x8000) >> 16;
-      gray[i] = value;
-      if (value !== gray[0]) oneGray = false;
-      if (hasAlpha && data[p + 3] !== alpha) oneAlpha = false;
+      const first = data[p]!;
+      range.add(first);
+      if (isColour) {
+        const [green, blue] = [data[p + 1]!, data[p + 2]!];
+        if (green !== first || blue !== first) {
+          range.add(green);
+          range.add(blue);
+          range.isBinary = false;
+        }
+        values[i] = luma(first, green, blue, depth);
+      } else values[i] = first;
+      if (values[i] !== values[0]) oneGray = false;
+      if (alphaAt !== undefined) alphaRange.add(data[p + alphaAt]!);
     }
   });
-  if (!hasAlpha || !oneGray || oneAlpha) return gray;
+  if (alphaAt === undefined || !oneGray || alphaRange.smallest === alphaRange.largest) {
+    return { values, range };
+  }
   await inBands(height, rowsPerBand(width), (begin, end) => {
-    for (let i = begin * width; i < end * width; i++) gray[i] = data[4 * i + 3]!;
+    for (let i = begin * width; i < end * width; i++) values[i] = data[i * channels + alphaAt]!;
   });
-  return gray;
+  return { values, range: alphaRange };
+}
+
+// PIL's weights; whole numbers stay whole, rounded as PIL rounds them.
+function luma(red: number, green: number, blue: number, depth: Depth): number {
+  const sum = red * 19595 + green * 38470 + blue * 7471;
+  return depth === 'float' ? sum / 0x10000 : Math.floor((sum + 0x8000) / 0x10000);
 }

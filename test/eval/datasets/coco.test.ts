@@ -126,6 +126,120 @@ describe('samples and instances', () => {
     expect(instance).toMatchObject({ crowd: false, area: 16, box: [2, 3, 4, 4], category: 5 });
   });
 
+  test('null instead of iscrowd, area, bbox, categories', async () => {
+    const nothing = { iscrowd: null, area: null, bbox: null };
+    const root = await dataset({
+      images: [image(1)],
+      annotations: [annotation(1, 1, nothing)],
+      categories: null,
+    });
+    const [instance] = await (await openDataset('coco', root, { strict: true })).samples[0]!.instances!();
+    expect(instance).toMatchObject({ crowd: false, area: 16, box: [2, 3, 4, 4], category: 18 });
+  });
+
+  test('ids as text are the same ids', async () => {
+    const root = await dataset({
+      images: [image(1), image(2, { id: '2' })],
+      annotations: [
+        annotation(1, 1, { image_id: '1', category_id: '18' }),
+        annotation(2, 2, { id: '0000000002' }),
+      ],
+      categories: [{ id: '18', name: 'dog' }],
+    });
+    const opened = await openDataset('coco', root, { strict: true });
+    const found = await Promise.all(opened.samples.map((sample) => sample.instances!()));
+    expect(found.map((instances) => instances.map(({ id, category }) => [id, category]))).toEqual([
+      [[1, 18]],
+      [[2, 18]],
+    ]);
+    const twice = await open([image(1), image(2)], [annotation(1, 1), annotation(2, 2, { id: '01' })]);
+    expect(problems(twice)).toEqual([
+      '000000000002: annotations[1]: an annotation before it has the id 1, too',
+    ]);
+  });
+
+  test('the parts of a file in any order, with and without a mark of byte order', async () => {
+    const parts = {
+      info: { description: 'a dataset', nested: [{ deep: [1, 2, { x: '}]' }] }] },
+      licenses: [{ id: 1 }],
+      annotations: [annotation(1, 2)],
+      version: '1.0',
+      images: [image(1), image(2)],
+      categories: CATEGORIES,
+      more: null,
+    };
+    const names = Object.keys(parts) as (keyof typeof parts)[];
+    for (let turn = 0; turn < names.length; turn++) {
+      const order = [...names.slice(turn), ...names.slice(0, turn)];
+      for (const mark of ['', '\ufeff']) {
+        const text = `{${order.map((name) => `"${name}": ${JSON.stringify(parts[name])}`).join(', ')}}`;
+        const opened = await openDataset('coco', await dataset(mark + text), { strict: true });
+        const instances = await Promise.all(opened.samples.map((sample) => sample.instances!()));
+        expect({ order, ids: instances.map((some) => some.map(({ id }) => id)) }).toEqual({
+          order,
+          ids: [[], [1]],
+        });
+      }
+    }
+  });
+
+  test.each<[string, string, string, string]>([
+    ['the folder images', 'images/a.jpg', 'images', 'a.jpg'],
+    ['the folder of the split', 'val2017/a.jpg', 'val2017', 'a.jpg'],
+    ['both', 'images/val2017/a.jpg', 'images/val2017', 'a.jpg'],
+    ['the split below images', 'val2017/a.jpg', 'images/val2017', 'a.jpg'],
+    ["the dataset's folder", 'set/images/a.jpg', 'images', 'a.jpg'],
+    ['images, whatever its name', 'images/a.jpg', 'val2017', 'a.jpg'],
+    ['Windows', 'images\\a.jpg', 'images', 'a.jpg'],
+    ['Windows, with a folder', 'cam 1\\a.jpg', 'images', 'cam 1/a.jpg'],
+    ['a backslash that is meant', 'a\\b.jpg', 'images', 'a\\b.jpg'],
+    ['decomposed, on disk composed', 'Zu\u0308rich.jpg', 'images', 'Z\u00fcrich.jpg'],
+    ['composed, on disk decomposed', 'images/Z\u00fcrich.jpg', 'images', 'Zu\u0308rich.jpg'],
+  ])('a name that begins with or is spelled like %s', async (_, name, folder, onDisk) => {
+    const root = path.join(mkdtempSync(path.join(parent, 'named-')), 'set');
+    const file = path.join(root, folder, onDisk);
+    await drawImage(file, SIZE);
+    const text = JSON.stringify({ images: [image(1, { file_name: name })], annotations: [] });
+    write(`${root}/annotations/instances_val2017.json`, text);
+    for (const place of [root, path.dirname(root)]) {
+      const opened = await openDataset('coco', place, { strict: true });
+      expect(opened.samples.map((sample) => sample.image)).toEqual([file]);
+      expect(opened.samples[0]!.id).toBe(name.replaceAll('\\', '/').replace('.jpg', '').normalize('NFC'));
+    }
+  });
+
+  test("a name of another folder's file, or of one outside, is not found", async () => {
+    const root = await dataset({
+      images: [
+        image(1, { file_name: 'train2017/000000000001.jpg' }),
+        image(2, { file_name: 'images/000000000002.jpg' }),
+        image(3, { file_name: '000000000002.jpg' }),
+        image(4, { file_name: 'outside/b.jpg' }),
+      ],
+      annotations: [],
+    });
+    await drawImage(path.join(path.dirname(root), 'outside', 'b.jpg'), SIZE);
+    const opened = await openDataset('coco', root).catch((error) => error.message);
+    expect(opened).toContain(`Cannot read ${root}/val2017/train2017/000000000001.jpg: no such file`);
+    expect(opened).toContain(`Cannot read ${root}/val2017/outside/b.jpg: no such file`);
+    // Two names of one file.
+    expect(opened).toContain('images/000000000002: images lists it 2 times; here with the id 2');
+    expect(opened).toContain('000000000002: images lists it 2 times; here with the id 3');
+  });
+
+  test('what macOS adds to an archive is no dataset', async () => {
+    const above = path.dirname(await dataset({ images: [image(1)], annotations: [] }));
+    const place = mkdtempSync(path.join(above, 'mac-'));
+    const text = JSON.stringify({ images: [image(1)], annotations: [] });
+    for (const name of ['set', '__MACOSX']) {
+      write(`${place}/${name}/annotations/instances_val2017.json`, text);
+      await drawImage(`${place}/${name}/val2017/000000000001.jpg`, SIZE);
+    }
+    write(`${place}/set/annotations/._instances_val2017.json`, 'Mac OS X');
+    const opened = await openDataset('coco', place, { strict: true });
+    expect(opened.samples[0]!.image).toBe(`${place}/set/val2017/000000000001.jpg`);
+  });
+
   test('folders of images, the root above, splits', async () => {
     const text = JSON.stringify({ images: [image(1)], annotations: [], categories: [] });
     const root = path.join(mkdtempSync(path.join(parent, 'above-')), 'coco');
@@ -205,7 +319,8 @@ describe('hostile images', () => {
     ['null', null, 'images[1]: Expected object'],
     ['a list', [1], 'images[1]: Expected object'],
     ['no id', { file_name: 'x.jpg', ...SIZE }, 'images[1]: Expected integer for id but received undefined'],
-    ['id of text', image('2' as never), 'images[1]: Expected integer for id but received "2"'],
+    ['id of text', image('two' as never), 'images[1]: Expected integer for id but received "two"'],
+    ['id of too many digits', image('9'.repeat(17) as never), 'images[1]: Expected integer for id'],
     ['inexact id', image(2 ** 60), 'images[1]: Expected integer for id'],
     ['no width', image(2, { width: undefined }), 'image 2: images[1]: Expected integer for width'],
     ['width 0', image(2, { width: 0 }), 'Expected integer between 1 and 65535 for width but received 0'],
@@ -348,7 +463,7 @@ describe('hostile annotations', () => {
         annotation(1, 1),
         5,
         null,
-        annotation(2, '1' as never),
+        annotation(2, '1st' as never),
         annotation(3, 42),
         annotation(4, 42),
         annotation(5, 43),
@@ -358,7 +473,7 @@ describe('hostile annotations', () => {
     expect(problems(opened)).toEqual([
       'annotations[1]: Expected object for annotations[1] but received 5 of type number',
       'annotations[2]: Expected object for annotations[2] but received null of type null',
-      'annotations[3]: Expected integer for image_id but received "1" of type string',
+      'annotations[3]: Expected integer for image_id but received "1st" of type string',
       'image 42: 2 annotations have its id but images does not list it',
       'image 43: 1 annotation has its id but images does not list it',
     ]);
@@ -367,12 +482,7 @@ describe('hostile annotations', () => {
   test('one id twice, and several reasons for one image', async () => {
     const opened = await open(
       [image(1), image(2)],
-      [
-        annotation(7, 1),
-        annotation(7, 2),
-        annotation(8, 2, { iscrowd: -1 }),
-        annotation(9, 2, { area: null }),
-      ],
+      [annotation(7, 1), annotation(7, 2), annotation(8, 2, { iscrowd: -1 }), annotation(9, 2, { area: -1 })],
     );
     expect(problems(opened)).toEqual([
       '000000000002: annotations[1]: an annotation before it has the id 7, too (and 2 more)',
@@ -403,7 +513,8 @@ describe('files that are not what they should be', () => {
     ['spaces', ' \n ', ['the file ends in the middle']],
     ['a list', '[]', ['expected { but found "["']],
     ['no JSON', 'hello', ['expected { but found "h"']],
-    ['a mark of byte order', `\ufeff${good}`, ['expected { but found']],
+    ['two marks of byte order', `\ufeff\ufeff${good}`, ['expected { but found']],
+    ['a mark of byte order alone', '\ufeff', ['the file ends in the middle (at byte 3)']],
     ['cut off', good.slice(0, -40), ['the file ends in the middle']],
     ['cut off in a text', good.slice(0, good.indexOf('file_name') + 3), ['the file ends in the middle']],
     ['more behind the end', `${good}}`, ['expected the end of the file', `(at byte ${good.length})`]],

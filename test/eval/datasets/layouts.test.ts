@@ -125,6 +125,17 @@ describe('ISIC 2016', () => {
     expect(dataset.notes).toEqual([`1 images that ${csv} does not list left out: ISIC_0000012`]);
   });
 
+  test('a csv with the separators of Windows', async () => {
+    const root = await draw();
+    write(
+      `${root}/${csv}`,
+      `,img,seg\n${[names[1]!, names[0]!].map(line).join('\n').replaceAll('/', '\\')}\n`,
+    );
+    const dataset = await openDataset('isic2016', root, { strict: true });
+    expect(ids(dataset)).toEqual([names[1], names[0]]);
+    expect(await areas(dataset)).toEqual([12, 6]);
+  });
+
   test('a csv with lines that cannot be used', async () => {
     const root = await draw();
     write(
@@ -273,6 +284,16 @@ describe('a plain folder pair', () => {
       'ERR_DATASET',
       'Expected the folders images and masks',
     );
+  });
+
+  test('what macOS adds to an archive is neither a split nor a folder of images', async () => {
+    const root = folder();
+    for (const place of ['set', '__MACOSX', '__MACOSX/set']) {
+      await drawPairs(`${root}/${place}/images`, `${root}/${place}/masks`, ['a']);
+    }
+    write(`${root}/set/images/__MACOSX/b.jpg`, 'Mac OS X');
+    const dataset = await openDataset('folder', root, { strict: true });
+    expect(dataset.samples.map(({ image }) => image)).toEqual([`${root}/set/images/a.jpg`]);
   });
 
   test('folders without end', async () => {

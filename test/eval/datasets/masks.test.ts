@@ -1,12 +1,14 @@
 // Ground truth in every kind of file that people store masks in.
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { deflateSync } from 'node:zlib';
 import sharp, { type Sharp } from 'sharp';
 import { describe, expect, test } from 'vitest';
 import { readMask } from '../../../lib/eval/datasets/mask';
 import { readImageSize } from '../../../lib/image/header';
 import { expectSamError } from '../../image/helpers';
 import { drawImage, temporaryFolder, write } from './draw';
+import { tiff } from './tiff';
 
 const folder = temporaryFolder();
 // Both sides of the threshold, in two rows of four.
@@ -145,23 +147,241 @@ describe('inside is above 128', () => {
   });
 });
 
-describe('refused', () => {
-  test('a mask of 0 and 1, which would count as empty', async () => {
-    const file = path.join(folder, 'ones.png');
-    await pixels(INSIDE, 1).toColourspace('b-w').png().toFile(file);
-    await expectSamError(
-      readMask(file),
-      'ERR_IMAGE',
-      `Cannot use ${file} as a mask: expected 0 outside and 255 inside (inside is > 128) but its largest value is 1`,
+// Sample formats of TIFF: bits and SampleFormat (1 whole, 2 signed, 3 float), and what holds them.
+const FORMATS = {
+  uint8: [8, 1, Uint8Array, 255],
+  int8: [8, 2, Int8Array, 127],
+  uint16: [16, 1, Uint16Array, 65_535],
+  int16: [16, 2, Int16Array, 32_767],
+  uint32: [32, 1, Uint32Array, 2 ** 32 - 1],
+  int32: [32, 2, Int32Array, 2 ** 31 - 1],
+  float16: [16, 3, Float16, 255],
+  float32: [32, 3, Float32Array, 255],
+} as const;
+type Format = keyof typeof FORMATS;
+const WHOLE = (Object.keys(FORMATS) as Format[]).filter((name) => name.includes('int'));
+const FLOAT: Format[] = ['float16', 'float32'];
+
+/** Bits of half floats; the values of these tests are exact in it, but for those that are rounded to zero. */
+function Float16(values: readonly number[]): Uint16Array {
+  return Uint16Array.from(values, (value) => {
+    const [bits] = new Uint32Array(Float32Array.of(value).buffer) as unknown as [number];
+    if (value === 0) return 0;
+    return ((bits >>> 16) & 0x8000) | ((((bits >>> 23) & 0xff) - 112) << 10) | ((bits >>> 13) & 0x3ff);
+  });
+}
+
+let files = 0;
+async function readTiff(format: Format, values: readonly number[], channels = 1, alpha = false) {
+  const [bits, sampleFormat, type] = FORMATS[format];
+  const make = type as unknown as { from?: (v: readonly number[]) => Uint8Array } & ((
+    v: readonly number[],
+  ) => Uint8Array);
+  const data = make.from ? make.from(values) : make(values);
+  const file = path.join(folder, `format-${files++}.tif`);
+  write(file, tiff({ width: 4, height: 2, channels, bits, sampleFormat, data, alpha }));
+  return { file, mask: readMask(file) };
+}
+const expectInside = async (
+  format: Format,
+  values: readonly number[],
+  channels?: number,
+  alpha?: boolean,
+) => {
+  const mask = await (await readTiff(format, values, channels, alpha)).mask;
+  expect({ format, inside: [...mask.data] }).toEqual({ format, inside: INSIDE });
+  return mask.note;
+};
+const NOTE = 'masks of 0 and 1 are read as 0 and 255';
+
+describe('every sample format by its own range', () => {
+  test('0 and the largest value', async () => {
+    for (const format of Object.keys(FORMATS) as Format[]) {
+      const [, , , top] = FORMATS[format];
+      expect(
+        await expectInside(
+          format,
+          INSIDE.map((v) => v * top),
+        ),
+      ).toBeUndefined();
+      expect(
+        await expectInside(
+          format,
+          INSIDE.flatMap((v) => [v, v, v]).map((v) => v * top),
+          3,
+        ),
+      ).toBeUndefined();
+    }
+  });
+
+  test('0 and 1, and it is said', async () => {
+    for (const format of WHOLE) {
+      expect(await expectInside(format, INSIDE)).toBe(NOTE);
+      expect(
+        await expectInside(
+          format,
+          INSIDE.flatMap((v) => [v, v, v]),
+          3,
+        ),
+      ).toBe(NOTE);
+    }
+    for (const format of ['uint8', 'uint16'] as const) {
+      const opaque = FORMATS[format][3];
+      expect(
+        await expectInside(
+          format,
+          INSIDE.flatMap((v) => [v, opaque]),
+          2,
+          true,
+        ),
+      ).toBe(NOTE);
+      expect(
+        await expectInside(
+          format,
+          INSIDE.flatMap((v) => [v, v, v, opaque]),
+          4,
+          true,
+        ),
+      ).toBe(NOTE);
+      expect(
+        await expectInside(
+          format,
+          INSIDE.flatMap((v) => [7, v]),
+          2,
+          true,
+        ),
+      ).toBe(NOTE);
+    }
+  });
+
+  test('floats up to 1 from 0.5 on, up to 255 from 128 on', async () => {
+    for (const format of FLOAT) {
+      const half = [0, 1, 0.5, 0.5625, 0.25, 0.75, 0.125, 1];
+      expect(await expectInside(format, half)).toBeUndefined();
+      expect(
+        await expectInside(
+          format,
+          half.flatMap((v) => [v, v, v]),
+          3,
+        ),
+      ).toBeUndefined();
+      expect(await expectInside(format, GRAYS)).toBeUndefined();
+    }
+  });
+
+  test('16 bits: the high byte decides', async () => {
+    expect(
+      await expectInside(
+        'uint16',
+        GRAYS.map((v) => v * 256 + 255),
+      ),
+    ).toBeUndefined();
+    expect(
+      await expectInside(
+        'int16',
+        GRAYS.map((v) => v * 128 + 127),
+      ),
+    ).toBeUndefined();
+  });
+
+  test('gray values of 1, 2 and 4 bits, as PNG stores them', async () => {
+    for (const bits of [1, 2, 4]) {
+      const file = path.join(folder, `gray-${bits}.png`);
+      write(file, lowBitPng(bits, INSIDE));
+      const { data, note } = await readMask(file);
+      expect([...data]).toEqual(INSIDE);
+      expect(note).toBe(bits === 1 ? undefined : NOTE);
+      write(
+        file,
+        lowBitPng(
+          bits,
+          INSIDE.map((v) => v * (2 ** bits - 1)),
+        ),
+      );
+      expect([...(await readMask(file)).data]).toEqual(INSIDE);
+    }
+  });
+
+  test('nothing inside is empty in either reading', async () => {
+    for (const format of Object.keys(FORMATS) as Format[]) {
+      const { data, note } = await (
+        await readTiff(
+          format,
+          INSIDE.map(() => 0),
+        )
+      ).mask;
+      expect({ format, sum: data.reduce((a, b) => a + b), note }).toEqual({
+        format,
+        sum: 0,
+        note: undefined,
+      });
+    }
+  });
+
+  test.each<[Format, number[], string]>([
+    [
+      'uint16',
+      INSIDE.map((v) => 255 * v),
+      '0 outside and 65535 inside (inside is ≥ 33024), or 0 and 1, but its largest value is 255',
+    ],
+    [
+      'int16',
+      INSIDE.map((v) => 255 * v),
+      '0 outside and 32767 inside (inside is ≥ 16512), or 0 and 1, but its largest value is 255',
+    ],
+    ['uint16', INSIDE.map((v) => 33_023 * v), 'its largest value is 33023'],
+    ['uint32', INSIDE.map((v) => 65_535 * v), 'its largest value is 65535'],
+    ['uint8', INSIDE.map((v) => 2 * v), 'its largest value is 2'],
+    ['uint8', INSIDE.map((v, i) => (i === 0 ? 2 : v)), 'its largest value is 2'],
+    [
+      'int16',
+      INSIDE.map((v, i) => (i === 0 ? -1 : 32_767 * v)),
+      'no value below 0, and no NaN, but its smallest value is -1',
+    ],
+    ['float32', INSIDE.map((v, i) => (i === 0 ? -1 : v)), 'its smallest value is -1'],
+    ['float16', INSIDE.map((v, i) => (i === 0 ? -1 : v)), 'its smallest value is -1'],
+    ['float16', INSIDE.map((v) => 100 * v), 'its largest value is 100'],
+    ['float32', INSIDE.map((v, i) => (i === 2 ? Number.NaN : v)), 'its smallest value is NaN'],
+    [
+      'float32',
+      INSIDE.map((v) => 100 * v),
+      '0 outside and 255 inside (inside is > 128), or 0 and 1, but its largest value is 100',
+    ],
+    ['float32', INSIDE.map((v) => 65_535 * v), 'values of 0 … 1 or 0 … 255 but its largest value is 65535'],
+    ['float32', INSIDE.map((v) => Number.POSITIVE_INFINITY * v || 0), 'its largest value is Infinity'],
+    ['float32', INSIDE.map((v) => 0.4 * v), '0 outside and 1 inside (inside is > 0.5)'],
+  ])('%s of %j is refused', async (format, values, message) => {
+    const { file, mask } = await readTiff(format, values);
+    await expectSamError(mask, 'ERR_IMAGE', message);
+    await expectSamError(mask, 'ERR_IMAGE', `Cannot use ${file} as a mask: expected`);
+  });
+
+  test('a colour that luma rounds to black is not empty in silence', async () => {
+    const { mask } = await readTiff(
+      'uint8',
+      INSIDE.flatMap((v) => [v, 0, 0]),
+      3,
     );
+    await expectSamError(mask, 'ERR_IMAGE', 'its largest value is 1');
+  });
+});
+
+describe('refused', () => {
+  test('a mask that would count as empty', async () => {
+    const file = path.join(folder, 'half.png');
     await pixels(
       INSIDE.map((v) => 128 * v),
       1,
     )
       .toColourspace('b-w')
       .png()
-      .toFile(path.join(folder, 'half.png'));
-    await expectSamError(readMask(path.join(folder, 'half.png')), 'ERR_IMAGE', 'its largest value is 128');
+      .toFile(file);
+    await expectSamError(
+      readMask(file),
+      'ERR_IMAGE',
+      `Cannot use ${file} as a mask: expected 0 outside and 255 inside (inside is > 128), or 0 and 1, but its ` +
+        'largest value is 128',
+    );
   });
 
   test('files that are no images, are empty, damaged or not there', async () => {
@@ -224,6 +444,29 @@ describe('sizes from headers', () => {
     await expectSamError(readImageSize(folder), 'ERR_IO', 'it is a directory');
   });
 });
+
+/** A gray PNG of less than 8 bits, 4 × 2 px. */
+function lowBitPng(bits: number, values: readonly number[]): Buffer {
+  const rows = [values.slice(0, 4), values.slice(4)].map((row) => {
+    const packed = row.reduce((sum, value) => (sum << bits) | value, 0) << (bits === 1 ? 4 : 0);
+    return bits === 4 ? [0, packed >> 8, packed & 0xff] : [0, packed];
+  });
+  const chunk = (type: string, data: Buffer) => {
+    const body = Buffer.concat([Buffer.from(type), data]);
+    const framed = Buffer.alloc(body.length + 8);
+    framed.writeUInt32BE(data.length);
+    body.copy(framed, 4);
+    framed.writeUInt32BE(crc32(body), body.length + 4);
+    return framed;
+  };
+  const header = Buffer.from([0, 0, 0, 4, 0, 0, 0, 2, bits, 0, 0, 0, 0]);
+  return Buffer.concat([
+    Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'),
+    chunk('IHDR', header),
+    chunk('IDAT', deflateSync(Buffer.from(rows.flat()))),
+    chunk('IEND', Buffer.alloc(0)),
+  ]);
+}
 
 function crc32(bytes: Uint8Array): number {
   let crc = 0xffffffff;

@@ -15,6 +15,7 @@ function result(
     dataset,
     images: 7,
     problems: [],
+    notes: [],
     keys,
     files: ['/out/results.json'],
     means: sizes.flatMap((size) =>

@@ -1,8 +1,10 @@
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openDataset } from '../../../lib/eval/datasets';
 import { evaluate } from '../../../lib/eval/evaluate';
+import { lineOf } from '../../../lib/eval/resume';
 import type { Dataset } from '../../../lib/eval/types';
 import { native } from '../../../lib/native';
 import type { EvaluateOptions } from '../../../lib/options/evaluate';
@@ -13,6 +15,7 @@ interface Results {
   settings: Record<string, unknown>;
   evaluated: number;
   problems: { id: string; reason: string }[];
+  notes: string[];
   means: { size: number; attention: string; values: Record<string, number | null> }[];
   rows: { id: string; size: number; attention: string; values: Record<string, number | null> }[];
 }
@@ -252,6 +255,29 @@ describe('work', () => {
     );
   });
 
+  it('says which masks hold 0 and 1, also when it was resumed', async () => {
+    const ones = await drawFolder(path.join(folder, 'ones'), 3);
+    for (const name of ['p0', 'p2']) {
+      const file = path.join(ones, 'masks', `${name}.png`);
+      const { data, info } = await sharp(file)
+        .toColourspace('b-w')
+        .raw()
+        .toBuffer({ resolveWithObject: true });
+      const { width, height } = info;
+      await sharp(
+        data.map((v) => v / 255),
+        { raw: { width, height, channels: 1 } },
+      )
+        .toColourspace('b-w')
+        .png()
+        .toFile(file);
+    }
+    const [plain, noted] = [await run(), await run({ root: ones })];
+    expect(noted.rows).toEqual(plain.rows);
+    expect([plain.notes, noted.notes]).toEqual([[], ['2 masks of 0 and 1 are read as 0 and 255: p0, p2']]);
+    expect(await run({ root: ones, out: noted.out, resume: true })).toEqual(noted);
+  });
+
   it('takes a dataset that is open', async () => {
     const dataset = await openDataset('folder', root);
     const [named, opened] = [await run(), await run({ dataset, root: undefined })];
@@ -372,7 +398,7 @@ describe('resuming', () => {
     const journal = path.join(out, 'journal.jsonl');
     const [header] = readFileSync(journal, 'utf8').split('\n');
     writeFileSync(journal, `${header}\n`);
-    appendFileSync(journal, '{"sample":0,"cell":0,"values":{},"state":{"masks":3}}\n');
+    appendFileSync(journal, lineOf({ sample: 0, cell: 0, values: {}, state: { masks: 3 } }));
     await expect(run({ limit: 1, out, resume: true })).rejects.toThrow(
       "expected the metrics' state in the row of p0 but found something else",
     );

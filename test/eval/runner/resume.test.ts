@@ -1,7 +1,8 @@
-import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { type EvaluationRow, Journal } from '../../../lib/eval/resume';
+import { type EvaluationRow, Journal, lineOf } from '../../../lib/eval/resume';
 import { temporaryFolder } from './drawn';
 
 const folder = temporaryFolder();
@@ -81,8 +82,77 @@ describe('Journal', () => {
 
   it('names a damaged line before the last', async () => {
     await written([row(0, 0)]);
-    appendFileSync(file, `{"sample":1}\n${JSON.stringify(row(1, 0))}\n`);
+    appendFileSync(file, Buffer.concat([lineOf({ sample: 1 }), lineOf(row(1, 0))]));
     await expect(resume()).rejects.toThrow(`${file}: expected a row in line 3 but found damaged text`);
+  });
+
+  it('names a line of which one bit has changed, and drops it where it is the last', async () => {
+    await written([row(0, 0), row(1, 0), row(2, 0)]);
+    const whole = readFileSync(file);
+    const lines = whole.toString('latin1').split('\n');
+    const second = lines[0]!.length + 1 + lines[1]!.length + 1;
+    const third = second + lines[2]!.length + 1;
+    // In a name, a number, the checksum, and the end of the line before.
+    for (const at of [second + 4, second + lines[2]!.indexOf('0.') + 3, third - 5, second - 1]) {
+      const changed = Buffer.from(whole);
+      changed[at]! ^= 1;
+      writeFileSync(file, changed);
+      const line = at < second ? 2 : 3;
+      await expect(resume()).rejects.toThrow(
+        `${file}: expected a row in line ${line} but found damaged text`,
+      );
+    }
+    const changed = Buffer.from(whole);
+    changed[third + 30]! ^= 1;
+    writeFileSync(file, changed);
+    const journal = await resume();
+    expect(journal.rows).toBe(2);
+    await journal.close();
+  });
+
+  it('finds damage that comes while it is open', async () => {
+    const journal = await Journal.create(file, fingerprint, 4, 2);
+    await journal.append(row(0, 0));
+    writeFileSync(file, readFileSync(file, 'utf8').replace('"cell":0', '"cell":1'));
+    await expect(journal.read(0, 0)).rejects.toMatchObject({
+      code: 'ERR_IO',
+      message: `Cannot read ${file}: it changed meanwhile`,
+    });
+    await journal.close();
+  });
+
+  it('is complete from its first moment on, and leaves nothing beside it', async () => {
+    const alone = path.join(folder, 'alone');
+    mkdirSync(alone);
+    // What a process that was killed while it began has left.
+    writeFileSync(path.join(alone, 'j.part'), 'half a li');
+    const journal = await Journal.create(path.join(alone, 'j'), fingerprint, 1, 1);
+    expect(readdirSync(alone)).toEqual(['j']);
+    await journal.close();
+  });
+
+  it.each(['folder', 'pipe', 'device'])('refuses a %s in its place, at once', async (kind) => {
+    if (kind === 'folder') mkdirSync(file);
+    else if (kind === 'pipe') execFileSync('mkfifo', [file]);
+    else file = '/dev/null';
+    const what = kind === 'folder' ? 'a directory' : 'not a regular file';
+    const error = {
+      code: 'ERR_IO',
+      message: `Cannot use ${file} as the journal of an evaluation: it is ${what}`,
+    };
+    await expect(Journal.exists(file)).rejects.toMatchObject(error);
+    await expect(Journal.create(file, fingerprint, 1, 1)).rejects.toMatchObject(error);
+    if (kind !== 'folder') {
+      await expect(resume()).rejects.toMatchObject(error);
+      await expect(Journal.check(file, fingerprint)).rejects.toMatchObject(error);
+    }
+  });
+
+  it('says that a journal without checksums is of an earlier version', async () => {
+    writeFileSync(file, `${JSON.stringify({ format: 'ba-sam-evaluation-1', fingerprint })}\n`);
+    await expect(resume()).rejects.toThrow(
+      'expected rows with checksums but found the journal of an earlier',
+    );
   });
 
   it('takes rows of no sample or cell for damage', async () => {
@@ -105,7 +175,7 @@ describe('Journal', () => {
 
   it.each([
     ['nothing', ''],
-    ['no end of line', '{"format":"ba-sam-evaluation-1","fingerprint":{}}'],
+    ['no end of line', lineOf({ format: 'ba-sam-evaluation-2', fingerprint: {} }).subarray(0, -1)],
     ['other JSON', '{"format":"ba-sam-results-1"}\n'],
     ['binary', '\x89PNG\r\n\x1a\n'],
   ])('refuses a file with %s', async (_, text) => {
