@@ -30,6 +30,7 @@ export type { ViTConfig } from './model/vit/config';
 export * as ops from './ops';
 export type { AttentionOptions } from './options/attention';
 export type { CallOptions } from './options/call';
+export type { CheckpointOptions } from './options/checkpoint';
 export type { Device } from './options/compute';
 export type { EncodeOptions, LoadOptions, PredictOptions } from './options/sam';
 export type { RunOptions, SessionOptions, SessionRunOptions } from './options/session';

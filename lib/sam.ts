@@ -79,14 +79,12 @@ export class Sam implements AsyncDisposable {
     if (typeof checkpoint !== 'string' || checkpoint === '') {
       throw invalidArgument('checkpoint', 'path of a checkpoint', checkpoint);
     }
-    const { signal, onProgress, device, dtype, tf32, f8, ...settings } = parse(
-      loadSchema,
-      options,
-      'options',
-    );
+    const parsed = parse(loadSchema, options, 'options');
+    const { signal, onProgress, device, dtype, tf32, f8, ignoreUnknownTensors, globalBlocks, ...settings } =
+      parsed;
     const compute = resolveCompute({ device, dtype, tf32, f8 });
     signal?.throwIfAborted();
-    const file = await openSamCheckpoint(checkpoint);
+    const file = await openSamCheckpoint(checkpoint, { ignoreUnknownTensors, globalBlocks });
     let session: Session | undefined;
     try {
       session = new Session({ device: compute.device, tf32: compute.tf32 });

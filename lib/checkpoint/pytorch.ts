@@ -15,6 +15,14 @@ const MAX_DEPTH = 32;
 const MAX_NAME_CHARACTERS = 1024;
 /** Containers share parts in a pickle, so a small one can describe a tree of any size. */
 const MAX_NODES = 5_000_000;
+/**
+ * Reading every tensor once may take so many times the bytes of the file. Tensors that share a storage count each for itself,
+ * and a deflated storage, which is inflated whole for every tensor in it, counts whole: without this bound 380 kB can stand
+ * for 151 GB. Tied weights, a second copy of the model in the wrapper and deflated zeros of an optimizer stay far below it.
+ */
+const MAX_EXPANSION = 16;
+/** Small files need no bound: what they claim up to here is read in a moment. */
+const MIN_CLAIM_BYTES = 64 * 1024 * 1024;
 
 /** Lists the tensors of an open PyTorch zip checkpoint. The checkpoint owns the file from then on. */
 export async function openPyTorchZip(file: CheckpointFile): Promise<Checkpoint> {
@@ -33,12 +41,24 @@ export async function openPyTorchZip(file: CheckpointFile): Promise<Checkpoint> 
     throw error;
   }
   const tensors = new Map<string, TensorInfo>();
-  for (const [name, { storage, dtype, shape, byteLength }] of views) {
-    const stored = zip.size(`${prefix}data/${storage.key}`);
+  const maxBytes = Math.max(MIN_CLAIM_BYTES, MAX_EXPANSION * file.size);
+  let claimed = 0;
+  for (const [name, view] of views) {
+    const { storage, dtype, shape, byteLength } = view;
+    const entry = `${prefix}data/${storage.key}`;
+    const stored = zip.size(entry);
     if (stored !== storage.byteLength) {
       throw file.error(
         `tensor ${JSON.stringify(name)}: expected storage ${JSON.stringify(`data/${storage.key}`)} of ${storage.byteLength} bytes ` +
           `but found ${stored === undefined ? 'none' : `${stored}`}`,
+      );
+    }
+    claimed += zip.isDeflated(entry) ? stored : Math.max(byteLength, spanOf(view));
+    if (!(claimed <= maxBytes)) {
+      throw file.error(
+        `expected tensors that take at most ${maxBytes} bytes to read, ${MAX_EXPANSION} times the file's ${file.size}, but ` +
+          `found ${views.size} that take more: they share storages, or these are compressed beyond what weights can be. ` +
+          'If you trust the file, load it with PyTorch and save copies of the tensors (tensor.clone())',
       );
     }
     tensors.set(name, { name, dtype, shape, byteLength });
@@ -65,12 +85,18 @@ async function readView(file: CheckpointFile, zip: ZipArchive, prefix: string, v
   if (isContiguous(shape, strides))
     return zip.read(entry, byteLength > 0 ? offset * itemBytes : 0, byteLength);
   // A transposed weight spans about its own size; only a thin slice of a large storage spans more.
-  let span = 1;
-  for (let i = 0; i < shape.length; i++) span += (shape[i]! - 1) * strides[i]!;
-  const source = await zip.read(entry, offset * itemBytes, span * itemBytes);
+  const source = await zip.read(entry, offset * itemBytes, spanOf(view));
   const target = file.allocate(byteLength);
   await gather(target, source, shape, strides, itemBytes);
   return target;
+}
+
+/** Bytes of the storage from a view's first element to its last. */
+function spanOf({ dtype, shape, strides, byteLength }: PyTensor): number {
+  if (byteLength === 0) return 0;
+  let span = 1;
+  for (let i = 0; i < shape.length; i++) span += (shape[i]! - 1) * strides[i]!;
+  return (span * dtypeBits(dtype)) / 8;
 }
 
 /** The folder in the archive, with its slash: torch.save names it after the file. */

@@ -90,6 +90,11 @@ export class ZipArchive {
     return this.entries.get(name)?.size;
   }
 
+  /** Whether reading any part of an entry inflates all of it. */
+  isDeflated(name: string): boolean {
+    return this.entries.get(name)?.method === DEFLATED;
+  }
+
   /**
    * Reads bytes `start` to `start + length` of an entry's content. A deflated entry is inflated from its
    * beginning to its end, but only that range is kept.

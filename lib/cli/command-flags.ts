@@ -2,10 +2,16 @@
 import type { Command } from 'commander';
 import type { z } from 'zod';
 import { benchShape, caseOption, caseOwners } from '../options/bench';
-import { encodeCommandShape, evaluateCommandShape, segmentCommandShape } from '../options/commands';
+import {
+  encodeCommandShape,
+  evaluateCommandShape,
+  infoCommandShape,
+  segmentCommandShape,
+} from '../options/commands';
 import { addFlags } from './flags';
 
 const FLAGS: Readonly<Record<string, (command: Command) => void>> = {
+  info: (command) => addFlags(command, infoCommandShape),
   encode: (command) => addFlags(command, encodeCommandShape),
   segment: (command) => addFlags(command, segmentCommandShape),
   evaluate: (command) => addFlags(command, evaluateCommandShape),

@@ -7,6 +7,7 @@ import { decodeImage } from '../image/load';
 import { inputGeometry } from '../image/resize';
 import type { RgbImage } from '../image/types';
 import type { SamConfig } from '../model/config';
+import { checkpointOf } from '../options/checkpoint';
 import { encodeCommandShape } from '../options/commands';
 import { readText } from '../options/text';
 import { filePath } from '../options/validate';
@@ -31,6 +32,7 @@ export async function encode(input: string, texts: Texts, signal: AbortSignal): 
   const options = optionsOf(encodeCommandShape, texts);
   const settings = settingsOf(options);
   const compute = computeOf(options);
+  const checkpoint = checkpointOf(options);
   resolveCompute(compute);
   const { model = BUNDLED_MODEL, output, longestSide, pad } = options;
   await checkOutputs(
@@ -40,7 +42,7 @@ export async function encode(input: string, texts: Texts, signal: AbortSignal): 
       { option: '--model', path: model },
     ],
   );
-  const config = await inspectModel(model, settings);
+  const config = await inspectModel(model, checkpoint, settings);
   const source =
     path.extname(input).toLowerCase() === '.safetensors'
       ? checkSize(await readPixelValues(input, config.patch), longestSide)
@@ -52,7 +54,11 @@ export async function encode(input: string, texts: Texts, signal: AbortSignal): 
   const outputs = new Outputs();
   try {
     const onLoad = progress.stage('load');
-    const sam = await Sam.load(model, { ...settings, ...compute, signal, onProgress: onLoad });
+    const sam = await Sam.load(model, {
+      ...{ ...settings, ...compute, ...checkpoint },
+      signal,
+      onProgress: onLoad,
+    });
     try {
       const onProgress = progress.stage('encode');
       const embedding = await sam.encode(source, { longestSide, pad, signal, onProgress });

@@ -5,21 +5,35 @@ import { cpus } from 'node:os';
 import path from 'node:path';
 import type { CudaInfo } from '../addon';
 import { openSamCheckpoint } from '../checkpoint/keys';
+import { extendedModel } from '../checkpoint/relatives';
 import { backends } from '../device';
-import { visible } from '../errors';
+import { describe, visible } from '../errors';
 import type { SamConfig } from '../model/config';
 import { describeEncoder } from '../model/families';
 import { cudaStatus, nativeStatus } from '../native';
+import { type CheckpointOptions, checkpointOf } from '../options/checkpoint';
+import { infoCommandShape } from '../options/commands';
 import { readText } from '../options/text';
 import { filePath } from '../options/validate';
 import { visibleLines } from './errors';
+import { optionsOf, type Texts } from './flags';
 
 /** Extensions that a kernel of this package or of oneDNN can use, as Linux names them. */
 const FEATURE =
   /^(sse4_2|avx|avx2|fma|f16c|avx_vnni|avx512\w+|amx_\w+|asimd|asimdhp|asimddp|sve2?|bf16|i8mm)$/;
 
-/** @throws SamError when MODEL cannot be read or is no SAM */
-export async function info(model: string | undefined, options: { json?: boolean }): Promise<void> {
+/** Names of tensors in a line for people; all of them are in the JSON. */
+const SHOWN_NAMES = 20;
+
+/**
+ * Runs the command.
+ *
+ * @param model path of a checkpoint
+ * @param texts what commander hands over
+ * @throws SamError when the model cannot be read or is no SAM
+ */
+export async function info(model: string | undefined, texts: Texts): Promise<void> {
+  const options = optionsOf(infoCommandShape, texts);
   if (model !== undefined) readText(filePath, model, 'MODEL');
   const { version } = JSON.parse(
     readFileSync(path.join(path.dirname(path.dirname(__dirname)), 'package.json'), 'utf8'),
@@ -41,9 +55,13 @@ export async function info(model: string | undefined, options: { json?: boolean 
         }))(status.addon.info())
       : null,
     cuda: cudaStatus().addon?.info() ?? null,
-    ...(model !== undefined && { model: await describeModel(model) }),
+    ...(model !== undefined && { model: await describeModel(model, checkpointOf(options)) }),
   };
-  process.stdout.write(options.json ? visibleLines(`${JSON.stringify(report, null, 2)}\n`) : text(report));
+  process.stdout.write(
+    options.json
+      ? visibleLines(`${JSON.stringify(report, null, 2)}\n`)
+      : text(report, options.ignoreUnknownTensors ?? false),
+  );
 }
 
 // Only Linux tells; elsewhere the list is empty.
@@ -53,8 +71,9 @@ async function features(): Promise<string[]> {
   return flags.split(/\s+/).filter((flag) => FEATURE.test(flag));
 }
 
-async function describeModel(file: string) {
-  const checkpoint = await openSamCheckpoint(file);
+async function describeModel(file: string, options: CheckpointOptions) {
+  // Unknown tensors are what is to be seen here: they are listed, not refused.
+  const checkpoint = await openSamCheckpoint(file, { ...options, ignoreUnknownTensors: true });
   try {
     let parameters = 0;
     for (const { shape } of checkpoint.tensors.values()) parameters += shape.reduce((a, b) => a * b, 1);
@@ -67,6 +86,10 @@ async function describeModel(file: string) {
       dtypes,
       parameters,
       ignored: checkpoint.ignored.length,
+      ignoredTensors: checkpoint.ignored,
+      unknownTensors: checkpoint.unknown,
+      /** What it is besides a SAM, where that is known. */
+      extension: (await extendedModel(checkpoint.source.tensors.keys())) ?? null,
       config: checkpoint.config,
     };
   } finally {
@@ -92,7 +115,10 @@ type Report = {
   model?: Awaited<ReturnType<typeof describeModel>>;
 };
 
-function text({ version, node, backends: list, processor, cpu, cuda, model }: Report): string {
+function text(
+  { version, node, backends: list, processor, cpu, cuda, model }: Report,
+  ignoreUnknown: boolean,
+): string {
   const rows: [string, string][] = [['ba-sam', `${version} on Node.js ${node}`]];
   for (const { backend, available, reason } of list) {
     rows.push([backend, available ? 'available' : `unavailable: ${reason}`]);
@@ -109,7 +135,7 @@ function text({ version, node, backends: list, processor, cpu, cuda, model }: Re
     rows.push(['oneDNN', cpu.oneDNN]);
   }
   if (cuda) rows.push(...cudaRows(cuda));
-  if (model) rows.push(...modelRows(model, model.config));
+  if (model) rows.push(...modelRows(model, model.config, ignoreUnknown));
   const width = Math.max(...rows.map(([name]) => name.length));
   return rows.map(([name, value]) => `${name.padEnd(width)}  ${visible(value)}\n`).join('');
 }
@@ -127,7 +153,11 @@ function cudaRows({ driver, runtime, cublasLt, devices }: CudaInfo): [string, st
   ];
 }
 
-function modelRows(model: NonNullable<Report['model']>, config: SamConfig): [string, string][] {
+function modelRows(
+  model: NonNullable<Report['model']>,
+  config: SamConfig,
+  ignoreUnknown: boolean,
+): [string, string][] {
   const { decoder } = config;
   return [
     ['model', model.file],
@@ -144,5 +174,28 @@ function modelRows(model: NonNullable<Report['model']>, config: SamConfig): [str
         ? `${decoder.depth} layers, ${decoder.dim} channels, ${decoder.maskTokens} mask tokens`
         : 'none: encoder only',
     ],
+    ...ignoredRows(model, ignoreUnknown),
   ];
+}
+
+function ignoredRows(
+  { ignoredTensors, unknownTensors, extension }: NonNullable<Report['model']>,
+  ignoreUnknown: boolean,
+): [string, string][] {
+  const unknown = new Set(unknownTensors);
+  const others = ignoredTensors.filter((name) => !unknown.has(name));
+  const rows: [string, string][] = [];
+  if (others.length > 0) rows.push(['ignored', named(others)]);
+  if (unknown.size > 0) {
+    const what = extension ? `this is ${extension}; ` : '';
+    const refused = ignoreUnknown ? '' : '; it loads only with --ignore-unknown';
+    rows.push(['unknown', `${what}${named(unknownTensors)}${refused}`]);
+  }
+  return rows;
+}
+
+function named(names: readonly string[]): string {
+  const shown = names.slice(0, SHOWN_NAMES).map((name) => describe(name));
+  const more = names.length > shown.length ? ` and ${names.length - shown.length} more (all in --json)` : '';
+  return `${names.length === 1 ? '1 tensor' : `${names.length} tensors`}: ${shown.join(', ')}${more}`;
 }

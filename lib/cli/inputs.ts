@@ -7,6 +7,7 @@ import { SamError } from '../errors';
 import { lengthFactor, resolveSettings } from '../model/ba-sam';
 import type { SamConfig } from '../model/config';
 import { attentionOf } from '../model/families';
+import type { CheckpointOptions } from '../options/checkpoint';
 import type { BaSamSettings } from '../options/settings';
 import type { PixelValues } from '../sam';
 
@@ -15,8 +16,12 @@ import type { PixelValues } from '../sam';
  *
  * @throws SamError ERR_IO, ERR_CHECKPOINT, ERR_INVALID_ARGUMENT
  */
-export async function inspectModel(path: string, settings: BaSamSettings): Promise<SamConfig> {
-  const file = await openSamCheckpoint(path);
+export async function inspectModel(
+  path: string,
+  options: CheckpointOptions,
+  settings: BaSamSettings,
+): Promise<SamConfig> {
+  const file = await openSamCheckpoint(path, options);
   try {
     resolveSettings(settings, attentionOf(file.config));
     return file.config;

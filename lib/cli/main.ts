@@ -35,9 +35,8 @@ function program(signal: AbortSignal): Command {
     .command('info')
     .description('backends, processor features, threads; the configuration of a model')
     .argument('[model]', 'checkpoint')
-    .option('--json', 'machine-readable')
-    .action(async (model: string | undefined, options: { json?: boolean }) => {
-      await (await import('./info.js')).info(model, options);
+    .action(async (model: string | undefined, texts: Texts) => {
+      await (await import('./info.js')).info(model, texts);
     });
   root
     .command('encode')

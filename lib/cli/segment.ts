@@ -7,6 +7,7 @@ import { Outputs } from '../files/outputs';
 import { decodeImage } from '../image/load';
 import { inputGeometry } from '../image/resize';
 import type { SamConfig } from '../model/config';
+import { checkpointOf } from '../options/checkpoint';
 import { segmentCommandShape } from '../options/commands';
 import type { BaSamSettings } from '../options/settings';
 import { readText } from '../options/text';
@@ -37,11 +38,12 @@ export async function segment(imagePath: string, texts: Texts, signal: AbortSign
   const count = promptCount(options);
   const settings = settingsOf(options);
   const compute = computeOf(options);
+  const checkpoint = checkpointOf(options);
   resolveCompute(compute);
   const { model = BUNDLED_MODEL, longestSide, pad, multimask } = options;
   const reuse = options.embedding !== undefined && (await exists(options.embedding));
   await checkFiles(imagePath, model, options, reuse);
-  const config = await inspectModel(model, settings);
+  const config = await inspectModel(model, checkpoint, settings);
   if (!config.decoder) {
     throw new SamError(
       'ERR_CHECKPOINT',
@@ -59,7 +61,11 @@ export async function segment(imagePath: string, texts: Texts, signal: AbortSign
   const outputs = new Outputs();
   try {
     const onLoad = progress.stage('load');
-    const sam = await Sam.load(model, { ...settings, ...compute, signal, onProgress: onLoad });
+    const sam = await Sam.load(model, {
+      ...{ ...settings, ...compute, ...checkpoint },
+      signal,
+      onProgress: onLoad,
+    });
     try {
       const embedding =
         known ??

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { deviceName, resolveCompute } from '../device';
 import { SamError } from '../errors';
 import { native } from '../native';
+import { checkpointOf } from '../options/checkpoint';
 import {
   type CheckedOptions,
   type DatasetName,
@@ -76,7 +77,7 @@ export async function prepareEvaluation(given: EvaluateOptions): Promise<Prepare
   const options = checkOptions(given);
   const { out, resume, distance, dtype, tf32, f8 } = options;
   const compute = options.device.map((device) => resolveCompute({ device, dtype, tf32, f8 }));
-  const config = await modelConfig(options.model);
+  const config = await modelConfig(options.model, checkpointOf(options));
   const cells = cellsOf(options.sizes ?? [config.trainedSide_px], options.attention);
   checkCells(cells, config, distance);
   await checkFolder(out);
@@ -109,6 +110,8 @@ export async function prepareEvaluation(given: EvaluateOptions): Promise<Prepare
     model: await fileHash(options.model),
     device,
     dtype: `${tf32 ? 'tf32' : dtype}${f8 ? ' with f8' : ''}`,
+    // Absent without the option, as in journals from before there was one.
+    globalBlocks: options.globalBlocks && [...options.globalBlocks].sort((a, b) => a - b),
     sizes: [...new Set(cells.map(({ size }) => size))],
     attention: options.attention,
     distance: options.attention.includes('length-scale+distance') ? distance : null,
@@ -258,12 +261,14 @@ async function work(prepared: PreparedEvaluation, jobs: readonly Job[], journal:
       dtype,
       tf32,
       f8,
+      checkpoint: checkpointOf(options),
       procedure,
     };
     await runWorkers({ count: workers, devices: options.device, setup, jobs, onEntry, signal });
     return;
   }
-  const sam = await Sam.load(model, { device: options.device[0]!, dtype, tf32, f8, signal });
+  const compute = { device: options.device[0]!, dtype, tf32, f8 };
+  const sam = await Sam.load(model, { ...compute, ...checkpointOf(options), signal });
   const rows = new RowMaker(sam, procedure);
   try {
     for (const { index, cells } of jobs) {

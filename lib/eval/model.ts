@@ -6,14 +6,15 @@ import { openSamCheckpoint } from '../checkpoint/keys';
 import { SamError } from '../errors';
 import { ioReason } from '../files/reason';
 import type { SamConfig } from '../model/config';
+import type { CheckpointOptions } from '../options/checkpoint';
 
 /**
  * Reads a model's configuration, which takes milliseconds.
  *
  * @throws SamError ERR_IO, ERR_CHECKPOINT, also for an encoder without a mask decoder
  */
-export async function modelConfig(path: string): Promise<SamConfig> {
-  const file = await openSamCheckpoint(path);
+export async function modelConfig(path: string, options: CheckpointOptions = {}): Promise<SamConfig> {
+  const file = await openSamCheckpoint(path, options);
   try {
     if (!file.config.decoder) {
       throw new SamError(

@@ -2,6 +2,7 @@
 import type { Device } from '../device';
 import { SamError } from '../errors';
 import type { ComputeDType } from '../model/weights';
+import type { CheckpointOptions } from '../options/checkpoint';
 import type { DatasetName } from '../options/evaluate';
 import { type Protocol, serve } from '../runtime/process-worker';
 import { Sam } from '../sam';
@@ -19,6 +20,7 @@ export interface WorkerSetup {
   readonly dtype: ComputeDType;
   readonly tf32: boolean;
   readonly f8: boolean;
+  readonly checkpoint: CheckpointOptions;
   readonly procedure: Procedure;
 }
 
@@ -38,10 +40,10 @@ export interface EvaluationProtocol extends Protocol {
   readonly result: undefined;
 }
 
-serve<EvaluationProtocol>(async ({ dataset, root, split, model, device, dtype, tf32, f8, procedure }) => {
+serve<EvaluationProtocol>(async ({ dataset, root, split, model, checkpoint, procedure, ...compute }) => {
   const opened = await openDataset(dataset, root, { split });
   const samples = new Map(opened.samples.map((sample) => [sample.id, sample]));
-  const rows = new RowMaker(await Sam.load(model, { device, dtype, tf32, f8 }), procedure);
+  const rows = new RowMaker(await Sam.load(model, { ...compute, ...checkpoint }), procedure);
   return async ({ id, index, cells }, note) => {
     const sample = samples.get(id);
     if (!sample) {

@@ -5,7 +5,7 @@ import type { DType, Shape, Value } from '../graph/graph';
 import { PLAIN } from './ba-sam';
 import { inferDecoder, type SamDecoderConfig } from './decoder/config';
 import { decoderWeights } from './decoder/mask-decoder';
-import type { WeightSource } from './encoder';
+import type { InferenceOptions, WeightSource } from './encoder';
 import { encoderSource, imageEncoder, inferEncoder, type SamEncoderConfig } from './families';
 import type { ComputeDType } from './weights';
 
@@ -23,11 +23,11 @@ export type SamConfig = SamEncoderConfig & {
  *
  * @param checkpoint tensors under official names
  * @throws SamError ERR_CHECKPOINT such as "sam.pth: expected image_encoder.blocks.3.attn.qkv.weight of shape
- *   [2304, 768] but found [2304, 512]"
+ *   [2304, 768] but found [2304, 512]"; ERR_INVALID_ARGUMENT for options that do not go with the model
  */
-export function inferConfig(checkpoint: NamedTensors): SamConfig {
+export function inferConfig(checkpoint: NamedTensors, options: InferenceOptions = {}): SamConfig {
   const found = new Finder(checkpoint);
-  const encoder = inferEncoder(found);
+  const encoder = inferEncoder(found, options);
   const decoder = inferDecoder(found, encoder.outChannels);
   const config: SamConfig = { ...encoder, hasDecoder: decoder !== null, decoder };
   for (const { name, shape } of modelTensors(config)) found.check(name, shape);

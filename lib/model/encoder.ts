@@ -2,6 +2,7 @@
 // one, and the configuration makes its graphs. lib/model/families.ts lists the families.
 import type { Finder } from '../checkpoint/finder';
 import type { Graph, Shape } from '../graph/graph';
+import type { CheckpointOptions } from '../options/checkpoint';
 import type { AttentionTraits, ResolvedSettings } from './ba-sam';
 import type { ComputeDType } from './weights';
 
@@ -55,6 +56,9 @@ export interface WeightSource {
   readonly make?: (tensors: readonly Float32Array[]) => Float32Array;
 }
 
+/** What a user knows about a model that its tensors do not tell. */
+export type InferenceOptions = Pick<CheckpointOptions, 'globalBlocks'>;
+
 /** A family of image encoders. */
 export interface EncoderFamily<C extends EncoderConfig> {
   /** Keys as the official repository has them, and as Hugging Face has them where it has the family. */
@@ -63,9 +67,9 @@ export interface EncoderFamily<C extends EncoderConfig> {
    * The configuration that the tensors' shapes tell. Bounds everything that a graph's size depends on; the weights are
    * checked afterwards, against those of the graph.
    *
-   * @throws SamError ERR_CHECKPOINT
+   * @throws SamError ERR_CHECKPOINT; ERR_INVALID_ARGUMENT for options that do not go with the model
    */
-  infer(found: Finder): C;
+  infer(found: Finder, options: InferenceOptions): C;
   /**
    * Pixels → image_embeddings [B, outChannels, Gh, Gw] f32, then one output per tap. Names of weights begin with
    * `image_encoder.`.

@@ -2,7 +2,7 @@
 import type { Finder } from '../checkpoint/finder';
 import type { Graph, Shape } from '../graph/graph';
 import type { AttentionTraits } from './ba-sam';
-import type { EncoderFamily, ImageEncoderOptions, WeightSource } from './encoder';
+import type { EncoderFamily, ImageEncoderOptions, InferenceOptions, WeightSource } from './encoder';
 import { vit } from './vit';
 import { VIT_VARIANTS } from './vit/variants';
 
@@ -25,12 +25,12 @@ export type SamEncoderConfig = ConfigIn<Family>;
  * The configuration of the encoder among these tensors. Without any family's anchor it is looked for as the ViT, whose error
  * says what is missing.
  *
- * @throws SamError ERR_CHECKPOINT
+ * @throws SamError ERR_CHECKPOINT; ERR_INVALID_ARGUMENT for options that do not go with the model
  */
-export function inferEncoder(found: Finder): SamEncoderConfig {
+export function inferEncoder(found: Finder, options: InferenceOptions): SamEncoderConfig {
   const isThere = ({ namings }: (typeof families)[Family]) =>
     found.has(`image_encoder.${namings.official.anchor}`);
-  return (Object.values(families).find(isThere) ?? vit).infer(found);
+  return (Object.values(families).find(isThere) ?? vit).infer(found, options);
 }
 
 /**

@@ -1,5 +1,6 @@
 // The options of `ba-sam encode`, `segment` and `evaluate`: those of the library, and what only a command line needs.
 import { z } from 'zod';
+import { checkpointShape } from './checkpoint';
 import { computeShape } from './compute';
 import { datasetName, datasetShape, modelShape, perDatasetShape, runShape, splitShape } from './evaluate';
 import { inputShape, padShape } from './input';
@@ -11,9 +12,16 @@ import { filePath } from './validate';
 
 const { longestSide } = inputShape;
 
+/** The flags of `info`; its argument is the model. */
+export const infoCommandShape = {
+  ...checkpointShape,
+  json: spelled(z.boolean(), '--json', 'machine-readable').default(false),
+};
+
 /** What encode and segment share. */
 export const encodingShape = {
   model: modelShape.model,
+  ...checkpointShape,
   longestSide,
   ...padShape,
   ...computeShape,

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { Dataset } from '../eval/types';
 import { MAX_LONGEST_SIDE } from '../image/resize';
+import { checkpointShape } from './checkpoint';
 import { computeShape, type Device, knownDevice } from './compute';
 import { padShape } from './input';
 import { type OptionsOf, spelled } from './option';
@@ -138,6 +139,7 @@ const { dtype, tf32, f8 } = computeShape;
 export const modelShape = {
   /** Checkpoint; default: the small bundled model. */
   model: spelled(filePath, '--model <file>', 'checkpoint (default: the small bundled model)').optional(),
+  ...checkpointShape,
   /** One device, or several for the workers to take in turn. Default `auto`. */
   device: spelled(
     z.union([knownDevice, distinct(knownDevice)], {

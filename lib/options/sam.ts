@@ -1,17 +1,24 @@
 // The options of Sam.load, encode and predict.
 import { z } from 'zod';
 import { callShape, profileShape } from './call';
+import { checkpointShape } from './checkpoint';
 import { computeShape } from './compute';
 import { inputShape, padShape } from './input';
 import { type OptionsOf, spelled } from './option';
 import { distance, openSettings, type settingsShape } from './settings';
 
-export const loadSchema = z.strictObject({ ...openSettings, ...callShape, ...computeShape });
+export const loadSchema = z.strictObject({
+  ...openSettings,
+  ...callShape,
+  ...computeShape,
+  ...checkpointShape,
+});
 
 /** Options of `Sam.load`; BA-SAM's settings are those of every call, unless it says otherwise. */
 export interface LoadOptions
   extends OptionsOf<typeof settingsShape>,
     OptionsOf<typeof computeShape>,
+    OptionsOf<typeof checkpointShape>,
     OptionsOf<typeof callShape> {}
 
 const overrideShape = {

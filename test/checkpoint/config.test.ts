@@ -64,7 +64,7 @@ describe('models', () => {
       { ...encoderOnly, hasPosEmbed: false, hasCoefficient: true },
       { ...encoderOnly, globalBlocks: [] },
       { ...encoderOnly, patch: 8, trainedSide_px: 512 },
-      { ...vitB, depth: 1, globalBlocks: [0], window: 64 },
+      { ...vitB, depth: 1, globalBlocks: [0], globalBlocksFrom: 'depth' as const, window: 64 },
       {
         ...vitB,
         decoder: { ...vitB.decoder!, depth: 3, maskTokens: 2, maskChannels: 32, iouDim: 64, mlpDim: 100 },
@@ -79,9 +79,55 @@ describe('models', () => {
     expect(inferConfig(checkpoint(config))).toEqual(config);
   });
 
-  test('a window equal to the grid: every block counts as global', () => {
-    const config = { ...encoderOnly, trainedGrid: 14, trainedSide_px: 224 };
-    expect(inferConfig(checkpoint(config))).toEqual({ ...config, globalBlocks: [...Array(12).keys()] });
+  describe('a window equal to the grid, as of SAM fine-tuned at 224 px: no tensor tells the global blocks', () => {
+    const small = { ...encoderOnly, trainedGrid: 14, trainedSide_px: 224 };
+
+    test.each([
+      [12, [2, 5, 8, 11]],
+      [24, [5, 11, 17, 23]],
+      [32, [7, 15, 23, 31]],
+      [6, [1, 2, 4, 5]],
+      [3, [0, 1, 2]],
+      [1, [0]],
+    ])('of %i blocks they are SAM’s: %j', (depth, globalBlocks) => {
+      for (const hasPosEmbed of [true, false]) {
+        const config = { ...small, depth, globalBlocks, hasPosEmbed };
+        expect(inferConfig(checkpoint(config))).toEqual({ ...config, globalBlocksFrom: 'depth' });
+      }
+    });
+
+    test.each([[[11, 3]], [[]], [[...Array(12).keys()]]])('unless they are said to be %j', (globalBlocks) => {
+      expect(inferConfig(checkpoint(small), { globalBlocks })).toEqual({
+        ...small,
+        globalBlocks: [...globalBlocks].sort((a, b) => a - b),
+        globalBlocksFrom: 'option',
+      });
+    });
+
+    test('blocks that the model does not have, and what contradicts the tensors', () => {
+      const wrong = (config: SamConfig, globalBlocks: readonly number[]) => {
+        try {
+          return inferConfig(checkpoint(config), { globalBlocks });
+        } catch (error) {
+          return error;
+        }
+      };
+      expect(wrong(small, [2, 12])).toMatchObject({
+        code: 'ERR_INVALID_ARGUMENT',
+        message:
+          "Expected indices of the model's 12 blocks for globalBlocks but received [2,12] of type array",
+      });
+      expect(wrong(vitB, [2, 5, 8])).toMatchObject({
+        code: 'ERR_INVALID_ARGUMENT',
+        message: expect.stringMatching(
+          /^Expected what the model's tensors tell, 2, 5, 8, 11, or nothing for globalB/,
+        ),
+      });
+      expect(wrong(vitB, [11, 8, 5, 2])).toEqual(vitB);
+      const windowed = { ...encoderOnly, globalBlocks: [] };
+      expect(wrong(windowed, [])).toEqual(windowed);
+      expect(wrong(windowed, [0])).toMatchObject({ code: 'ERR_INVALID_ARGUMENT' });
+    });
   });
 
   test('a scalar coefficient, half precision and extra tensors are fine', () => {

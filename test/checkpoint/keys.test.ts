@@ -6,12 +6,18 @@ import { openCheckpoint } from '../../lib/checkpoint/checkpoint';
 import { openSamCheckpoint, type SamCheckpoint } from '../../lib/checkpoint/keys';
 import { writeSafetensors } from '../../lib/checkpoint/safetensors';
 import { modelTensors } from '../../lib/model/config';
+import type { CheckpointOptions } from '../../lib/options/checkpoint';
 import { fixtures, Scratch } from './helpers';
 
 const scratch = new Scratch();
 afterAll(() => scratch.remove());
 
 const names: Record<string, string> = JSON.parse(readFileSync(join(fixtures, 'hf-names.json'), 'utf8'));
+
+/** Names of tensors of models that are no SAM, or more than one: without biases and the like, and with the first of what is numbered. */
+const relatives: Record<string, string[]> = JSON.parse(
+  readFileSync(join(fixtures, 'relatives.json'), 'utf8'),
+);
 
 /** Older files have it as well as shared_image_embedding.positional_embedding. */
 const tied = 'prompt_encoder.shared_embedding.positional_embedding';
@@ -52,8 +58,12 @@ async function withNames(list: readonly string[]): Promise<string> {
   return path;
 }
 
-async function using<T>(path: string, body: (checkpoint: SamCheckpoint) => Promise<T> | T): Promise<T> {
-  const checkpoint = await openSamCheckpoint(path);
+async function using<T>(
+  path: string,
+  body: (checkpoint: SamCheckpoint) => Promise<T> | T,
+  options?: CheckpointOptions,
+): Promise<T> {
+  const checkpoint = await openSamCheckpoint(path, options);
   try {
     return await body(checkpoint);
   } finally {
@@ -168,35 +178,6 @@ describe('official names', () => {
     });
   });
 
-  test('unknown keys are ignored and listed', async () => {
-    const extra = [
-      'image_encoder.blocks.0.attn.lora.weight',
-      'mask_decoder.hf_token.weight',
-      'pixel_mean',
-      'image_encoder.blocks.00.norm1.weight',
-    ];
-    await using(await withNames([...official, ...extra]), (checkpoint) => {
-      expect([...checkpoint.ignored].sort()).toEqual(extra.sort());
-    });
-  });
-
-  test('what no graph of the model asks for is ignored, a foreign piece of a decoder too', async () => {
-    const extra = [
-      'image_encoder.neck.0.bias',
-      'image_encoder.blocks.99999.norm1.weight',
-      'image_encoder.blocks.7.lora.weight',
-      'prompt_encoder.lora.weight',
-      'mask_decoder.output_hypernetworks_mlps.4.layers.0.weight',
-    ];
-    for (const list of [official, Object.values(names)]) {
-      await using(await withNames([...list, ...extra]), (checkpoint) => {
-        expect([...checkpoint.tensors.keys()].sort()).toEqual([...list].sort());
-        expect([...checkpoint.ignored].sort()).toEqual(extra.sort());
-        expect(checkpoint.config.hasDecoder).toBe(list !== official);
-      });
-    }
-  });
-
   test('a model without one of its tensors is refused when it is opened', async () => {
     const missing = 'image_encoder.blocks.1.mlp.lin2.bias';
     const path = await withNames(official.filter((name) => name !== missing));
@@ -222,18 +203,198 @@ describe('official names', () => {
       '__proto__.image_encoder.pos_embed',
       `image_encoder.blocks.${'9'.repeat(1000)}.norm1.weight`,
     ];
-    await using(await withNames(list), (checkpoint) => expect(checkpoint.ignored).toHaveLength(3));
+    const path = await withNames(list);
+    await expect(openSamCheckpoint(path)).rejects.toThrow(
+      /found 1 tensor that SAM does not have, first "image_enc/,
+    );
+    await using(path, ({ ignored, unknown }) => expect([ignored.length, unknown.length]).toEqual([3, 1]), {
+      ignoreUnknownTensors: true,
+    });
+  });
+});
+
+describe('tensors below the parts of a model that it does not use', () => {
+  const whole = Object.values(names);
+  const fromDecoder = [
+    'mask_decoder.some_token.weight',
+    'mask_decoder.output_hypernetworks_mlps.4.layers.0.weight',
+  ];
+
+  test.each<[string, readonly string[], readonly string[]]>([
+    ['a whole model', whole, ['image_encoder.neck.0.bias', 'prompt_encoder.x', ...fromDecoder]],
+    [
+      'an encoder, with pieces of another decoder',
+      official,
+      [
+        'image_encoder.blocks.0.attn.more.weight',
+        'image_encoder.blocks.00.norm1.weight',
+        'mask_decoder.token.weight',
+      ],
+    ],
+    [
+      'below a prefix',
+      whole.map((name) => `model.${name}`),
+      ['model.image_encoder.blocks.99999.norm1.weight'],
+    ],
+    ['Hugging Face', Object.keys(names), ['vision_encoder.layers.0.more', 'shared_image_embedding.more']],
+    ['an encoder without its name', encoder, ['blocks.0.more.weight', 'neck.4.weight']],
+    ['below a prefix without its name', encoder.map((name) => `net.${name}`), ['net.blocks.1.attn.more']],
+  ])('%s: refused, unless they are to be ignored', async (_, list, unknown) => {
+    const others = ['pixel_mean', 'optimizer.state.0', 'ema.image_encoder.more', 'image_encoder_extra'];
+    const path = await withNames([...list, ...unknown, ...others]);
+    const first = [...unknown].sort()[0];
+    const count = unknown.length === 1 ? '1 tensor' : `${unknown.length} tensors`;
+    await expect(openSamCheckpoint(path)).rejects.toMatchObject({
+      code: 'ERR_CHECKPOINT',
+      message:
+        `${path}: expected SAM's tensors alone in its parts but found ${count} that SAM does not have, first ` +
+        `"${first}"; ignoreUnknownTensors (--ignore-unknown) loads it as plain SAM without them, which may give other masks`,
+    });
+    await using(
+      path,
+      (checkpoint) => {
+        expect(checkpoint.tensors.size).toBe(list.length);
+        expect([...checkpoint.unknown].sort()).toEqual([...unknown].sort());
+        expect([...checkpoint.ignored].sort()).toEqual([...unknown, ...others].sort());
+      },
+      { ignoreUnknownTensors: true },
+    );
+    await using(await withNames([...list, ...others]), (checkpoint) => {
+      expect([checkpoint.ignored.length, checkpoint.unknown]).toEqual([others.length, []]);
+    });
+  });
+
+  const hq = relatives['SAM-HQ']!.filter((name) => /hf_|vit_feat|embedding_(encoder|maskf)/.test(name));
+  const hqHuggingFace = relatives.SamHQModel!.filter((name) =>
+    /hq_|compress|encoder_conv|mask_conv/.test(name),
+  );
+  test.each<[string, string, readonly string[]]>([
+    ['SAM-HQ', 'a SAM-HQ checkpoint, whose high-quality mask decoder is not supported', [...whole, ...hq]],
+    ["transformers' SamHQModel", 'a SAM-HQ checkpoint', [...Object.keys(names), ...hqHuggingFace]],
+    [
+      'loralib',
+      'a SAM with LoRA layers that are not merged',
+      [...whole, 'image_encoder.blocks.0.attn.qkv.lora_A', 'image_encoder.blocks.0.attn.qkv.lora_B'],
+    ],
+    [
+      'adapters',
+      'a SAM with adapters',
+      [
+        ...whole,
+        'image_encoder.blocks.0.MLP_Adapter.D_fc1.weight',
+        'image_encoder.blocks.0.Space_Adapter.D_fc1.bias',
+      ],
+    ],
+    [
+      'prompt generator',
+      'a SAM with adapters',
+      [...whole, 'image_encoder.prompt_generator.shared_mlp.weight'],
+    ],
+  ])('%s is named', async (_, what, list) => {
+    const path = await withNames(list);
+    await expect(openSamCheckpoint(path)).rejects.toThrow(
+      new RegExp(
+        `is ${what}.*: it has \\d+ tensors? that SAM does not have, first "[^"]+"; ignoreUnknownTensors`,
+      ),
+    );
+    await using(path, ({ unknown }) => expect(unknown.length).toBeGreaterThan(0), {
+      ignoreUnknownTensors: true,
+    });
+  });
+
+  test('options are checked before the file is opened', async () => {
+    for (const options of [
+      { ignoreUnknown: true },
+      { ignoreUnknownTensors: 1 },
+      { globalBlocks: [1, 1] },
+      3,
+    ]) {
+      await expect(openSamCheckpoint('/nowhere', options as CheckpointOptions)).rejects.toMatchObject({
+        code: 'ERR_INVALID_ARGUMENT',
+      });
+    }
   });
 });
 
 describe('other models are named', () => {
-  test.each<[string, string[], RegExp]>([
+  test.each<[string, readonly string[], RegExp]>([
     [
       'MobileSAM',
-      ['image_encoder.patch_embed.seq.0.c.weight', 'image_encoder.layers.0.blocks.0.conv1.c.weight'],
-      /MobileSAM.*not supported yet/,
+      relatives.MobileSAM!,
+      /is a MobileSAM checkpoint \(TinyViT image encoder\), .* not supported yet/,
     ],
-    ['SAM 2', ['image_encoder.trunk.patch_embed.projx.weight'], /SAM 2 checkpoint/],
+    ['Light HQ-SAM', relatives['Light HQ-SAM']!, /is a MobileSAM checkpoint/],
+    ['EdgeSAM', relatives.EdgeSAM!, /is an EdgeSAM or RepViT-SAM checkpoint/],
+    ['EfficientSAM', relatives.EfficientSAM!, /is an EfficientSAM checkpoint/],
+    [
+      "EfficientSAM's encoder",
+      relatives.EfficientSAM!.filter((name) => name.startsWith('image_')).map((name) => name.slice(14)),
+      /is an EfficientSAM checkpoint/,
+    ],
+    [
+      'EfficientViT-SAM',
+      [
+        'image_encoder.backbone.input_stem.op_list.0.conv.weight',
+        'image_encoder.neck.middle.op_list.0.main.x',
+      ],
+      /is an EfficientViT-SAM checkpoint/,
+    ],
+    ["timm's samvit", encoder.map((name) => name.replace('mlp.lin', 'mlp.fc')), /is timm's samvit/],
+    [
+      'SAM-HQ without some of SAM',
+      relatives['SAM-HQ']!,
+      /is a SAM-HQ checkpoint.*without them: expected .* missing/,
+    ],
+    [
+      'LoRA around the layers',
+      official.flatMap((name) =>
+        name.endsWith('.qkv.weight')
+          ? ['base_layer.weight', 'lora_A.default.weight', 'lora_B.default.weight'].map((end) =>
+              name.replace(/(?<=\.qkv\.).*/, end),
+            )
+          : [name],
+      ),
+      /LoRA layers that are not merged: merge them .*: expected image_encoder.blocks.0.attn.qkv.weight .* missing/,
+    ],
+    ['LoRA alone', ['w_a_000', 'w_b_000'], /LoRA layers that are not merged/],
+    [
+      'SAM 2',
+      [
+        'image_encoder.trunk.patch_embed.proj.weight',
+        'image_encoder.trunk.blocks.0.mlp.layers.0.weight',
+        'image_encoder.neck.convs.0.conv.weight',
+        'sam_mask_decoder.iou_token.weight',
+      ],
+      /is a SAM 2 checkpoint/,
+    ],
+    [
+      "SAM 2's encoder",
+      ['trunk.patch_embed.proj.weight', 'trunk.blocks.0.mlp.layers.0.weight', 'neck.convs.0.conv.weight'],
+      /is a SAM 2 checkpoint/,
+    ],
+    ['Sam2Model', relatives.Sam2Model!, /is a SAM 2 checkpoint/],
+    ['Sam2VideoModel', relatives.Sam2VideoModel!, /is a SAM 2 checkpoint/],
+    [
+      'SAM 3',
+      [
+        'detector.backbone.vision_backbone.trunk.patch_embed.proj.weight',
+        'detector.backbone.vision_backbone.trunk.blocks.0.attn.qkv.weight',
+        'detector.backbone.language_backbone.resizer.weight',
+        'tracker.sam_mask_decoder.iou_token.weight',
+      ],
+      /is a SAM 3 checkpoint/,
+    ],
+    ['Sam3Model', relatives.Sam3Model!, /is a SAM 3 checkpoint/],
+    ['Sam3TrackerModel', relatives.Sam3TrackerModel!, /is a SAM 3 checkpoint/],
+    ['Sam3VideoModel', relatives.Sam3VideoModel!, /is a SAM 3 checkpoint/],
+    [
+      'FastSAM',
+      ['model.0.conv.weight', 'model.22.proto.cv1.conv.weight', 'model.22.cv4.0.0.conv.weight'],
+      /is a FastSAM or YOLO segmentation checkpoint/,
+    ],
+    // One name alone says nothing.
+    ['a name of SAM 2', ['image_encoder.trunk.x.weight'], /holds no SAM image encoder/],
+    ['a name of SAM-HQ', ['mask_decoder.hf_token.weight'], /holds no SAM image encoder/],
     [
       'something else',
       ['layer1.weight', 'layer1.bias'],
@@ -241,9 +402,14 @@ describe('other models are named', () => {
     ],
     ['nothing', [], /holds no tensors/],
   ])('%s', async (_, list, message) => {
-    const path = await withNames(list);
-    await expect(openSamCheckpoint(path)).rejects.toThrow(message);
-    await expect(openSamCheckpoint(path)).rejects.toMatchObject({ code: 'ERR_CHECKPOINT' });
+    for (const wrapper of ['', 'model.', 'state_dict.module.']) {
+      const path = await withNames(list.map((name) => wrapper + name));
+      for (const ignoreUnknownTensors of [false, true]) {
+        const error = await openSamCheckpoint(path, { ignoreUnknownTensors }).catch((error) => error);
+        expect(error).toMatchObject({ code: 'ERR_CHECKPOINT' });
+        expect(error.message.replace(wrapper, '')).toMatch(message);
+      }
+    }
   });
 
   test('a hundred thousand models', async () => {

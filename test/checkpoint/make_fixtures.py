@@ -7,7 +7,7 @@ Needs torch, safetensors and transformers; run by hand when a fixture has to cha
 import argparse, collections, importlib.util, io, json, os, pickle, re, sys, zipfile
 import torch
 import safetensors.torch
-from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig
+from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig, SamVisionModel
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'fixtures')
 
@@ -159,10 +159,37 @@ def write_models(ref):
     fix_zip('ba-sam.pth', zipfile.ZIP_DEFLATED)
 
 
+def write_window():
+    """An image encoder whose window is as large as the grid it was trained on (3 x 3), and what it gives at twice that size with
+    the global blocks of SAM's rule and with others. Its tables and its position embedding are those of 12 px, resized as
+    segment_anything does."""
+    torch.manual_seed(4)
+    def model(side, global_blocks):
+        return SamVisionModel(SamVisionConfig(hidden_size=16, output_channels=8, num_hidden_layers=8, num_attention_heads=2, image_size=side,
+                                              patch_size=4, window_size=3, global_attn_indexes=global_blocks, mlp_dim=16)).double().eval()
+    with torch.no_grad():
+        trained = model(12, [1, 3, 5, 7])
+        for p in trained.parameters(): p.copy_((torch.randn_like(p) * 0.3).half().double())
+        state = trained.state_dict()
+        safetensors.torch.save_file({k: v.half().contiguous() for k, v in state.items()}, path('window.safetensors'))
+        x = (torch.arange(3 * 24 * 24, dtype=torch.float64) * 7919 % 1009 / 1009 * 4 - 2).reshape(1, 3, 24, 24)
+        expected = {}
+        for blocks in ([1, 3, 5, 7], [0, 3]):
+            large = model(24, blocks)
+            large.vision_encoder.pos_embed = torch.nn.Parameter(torch.nn.functional.interpolate(
+                state['vision_encoder.pos_embed'].permute(0, 3, 1, 2), (6, 6), mode='bicubic', align_corners=False).permute(0, 2, 3, 1))
+            for i, layer in enumerate(large.vision_encoder.layers):
+                for axis in ('rel_pos_h', 'rel_pos_w'):
+                    setattr(layer.attn, axis, torch.nn.Parameter(state[f'vision_encoder.layers.{i}.attn.{axis}']))
+            large.load_state_dict({k: v for k, v in state.items() if 'pos' not in k}, strict=False)
+            expected[','.join(map(str, blocks))] = large(x).last_hidden_state.flatten().tolist()
+    with open(path('window.expected.json'), 'w') as f: json.dump(expected, f)
+
+
 if __name__ == '__main__':
     os.makedirs(HERE, exist_ok=True)
     spec = importlib.util.spec_from_file_location('basam_ref', sys.argv[1])
     ref = importlib.util.module_from_spec(spec); spec.loader.exec_module(ref)
-    write_containers(); write_models(ref)
+    write_containers(); write_models(ref); write_window()
     sizes = {n: os.path.getsize(path(n)) for n in sorted(os.listdir(HERE))}
     print(*(f'{v:8} {k}' for k, v in sizes.items()), sep='\n'); print(sum(sizes.values()), 'bytes')

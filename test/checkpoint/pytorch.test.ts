@@ -397,6 +397,51 @@ describe('damaged and hostile archives', () => {
   });
 });
 
+describe('what a file claims against what it holds', () => {
+  const MiB = 1024 * 1024;
+  const side = 1024;
+  /** A storage of 4 MiB of zeros, and so many tensors on all of it. */
+  const shared = (tensors: number, part: Parameters<typeof floats>[2], shape = [side, side]) => {
+    const view = tensor({ numel: side * side, shape, strides: [shape[1]!, 1] });
+    const entries = Array.from({ length: tensors }, (_, i) => [`w${i}`, view]);
+    const storage = { ...floats(0, '0', part), data: Buffer.alloc(4 * MiB) };
+    return makeCheckpoint(pickleDict(Object.fromEntries(entries)), [storage]);
+  };
+
+  test('tied weights, and two dictionaries that hold the same tensors', async () => {
+    const opened = await openCheckpoint(scratch.write(shared(4, {})));
+    expect(opened.tensors.size).toBe(4);
+    await opened.close();
+  });
+
+  test.each<[string, number, Parameters<typeof floats>[2], number[]]>([
+    ['one deflated storage of zeros under many tensors', 17, { deflate: true }, [side, side]],
+    ['the same under many small tensors: each inflates all of it', 17, { deflate: true }, [1, 1]],
+    ['a stored one under very many', 17, {}, [side, side]],
+  ])('%s', async (_, tensors, part, shape) => {
+    // Up to 64 MiB are allowed whatever the file's size; the stored file has 4 MiB, and 16 times as much is the same.
+    const path = scratch.write(shared(tensors, part, shape));
+    expect(await refusal(path)).toMatch(
+      /expected tensors that take at most \d+ bytes to read, 16 times the file's \d+, but found 17 that take more/,
+    );
+    const fewer = await openCheckpoint(scratch.write(shared(15, part, shape)));
+    await fewer.close();
+  });
+
+  test('many small tensors of one stored storage take no more than they have', async () => {
+    const opened = await openCheckpoint(scratch.write(shared(1000, {}, [1, 1])));
+    expect(opened.tensors.size).toBe(1000);
+    await opened.close();
+  });
+
+  test('columns of one storage are read with all between them', async () => {
+    const column = tensor({ numel: side * side, shape: [side, 1], strides: [side, 1] });
+    const entries = Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`w${i}`, column]));
+    const storage = { ...floats(0), data: Buffer.alloc(4 * MiB) };
+    expect(await refused(makeCheckpoint(pickleDict(entries), [storage]))).toMatch(/found 17 that take more/);
+  });
+});
+
 describe('size', () => {
   test('one tensor of a large sparse archive reads in little memory, whole or as a slice of its storage', async () => {
     const bytes = 200 * 1024 * 1024;

@@ -1,10 +1,26 @@
 // `ba-sam info`: the machine, and the configuration of every kind of checkpoint.
-import path from 'node:path';
+import path, { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { openCheckpoint } from '../../lib/checkpoint/checkpoint';
+import { type TensorToWrite, writeSafetensors } from '../../lib/checkpoint/safetensors';
 import { baSam, GOLDEN, place, ROOT, refused, temporaryFolder } from './run';
 
 const folder = temporaryFolder();
 const NANO = path.join(ROOT, 'models', 'sam-nano.safetensors');
+
+/** The small model's checkpoint with more tensors, of one element each. */
+async function withTensors(name: string, names: readonly string[]): Promise<string> {
+  const file = await openCheckpoint(NANO);
+  const tensors: TensorToWrite[] = [];
+  for (const { name, dtype, shape } of file.tensors.values()) {
+    tensors.push({ name, dtype, shape, data: await file.read(name) });
+  }
+  await file.close();
+  for (const name of names) tensors.push({ name, dtype: 'f32', shape: [1], data: new Float32Array(1) });
+  const path = join(folder, name);
+  await writeSafetensors(path, tensors);
+  return path;
+}
 
 async function json(args: string[], env?: NodeJS.ProcessEnv) {
   const { status, stdout, stderr } = await baSam(['info', '--json', ...args], { env });
@@ -96,7 +112,7 @@ describe('a model', () => {
       file: NANO,
       format: 'safetensors',
       naming: 'official',
-      ignored: 0,
+      ...{ ignored: 0, ignoredTensors: [], unknownTensors: [], extension: null },
       config: {
         ...{ patch: 16, width: 192, heads: 3, headDim: 64, depth: 6, window: 8, globalBlocks: [2, 5] },
         ...{ trainedGrid: 16, trainedSide_px: 256, hasDecoder: true },
@@ -112,6 +128,53 @@ describe('a model', () => {
     expect(model.config).toMatchObject({ hasDecoder: false, decoder: null, hasCoefficient: true });
     const { stdout } = await baSam(['info', path.join(GOLDEN, 'coefficient.safetensors')]);
     expect(stdout).toMatch(/decoder +none: encoder only\n/);
+  });
+
+  it('has its tensors listed that are not used', async () => {
+    const names = [
+      'mask_decoder.hf_token.weight',
+      'mask_decoder.hf_mlp.layers.0.weight',
+      'image_encoder.x\u001b[2J',
+    ];
+    const path = await withTensors('more.safetensors', [...names, 'pixel_mean']);
+    const { model } = await json([path]);
+    expect(model).toMatchObject({
+      ...{ ignored: 4, extension: expect.stringMatching(/^a SAM-HQ checkpoint/) },
+      ...{ ignoredTensors: expect.arrayContaining([...names, 'pixel_mean']) },
+      ...{ unknownTensors: expect.arrayContaining(names) },
+    });
+    expect(model.unknownTensors).toHaveLength(3);
+    const { stdout } = await baSam(['info', path]);
+    expect(stdout).toMatch(/^ignored +1 tensor: "pixel_mean"$/m);
+    expect(stdout).toMatch(
+      /^unknown +this is a SAM-HQ checkpoint, .*; 3 tensors: "image_encoder.*"; it loads only with --ignore-unknown$/m,
+    );
+    expect(stdout).not.toContain('\u001b');
+    expect((await baSam(['info', path, '--ignore-unknown'])).stdout).not.toContain('loads only');
+
+    const many = await withTensors(
+      'many.safetensors',
+      Array.from({ length: 25 }, (_, i) => `mask_decoder.${i}`),
+    );
+    expect((await baSam(['info', many])).stdout).toMatch(
+      /25 tensors: .*, "mask_decoder\.\d+" and 5 more \(all in --json\)/,
+    );
+    await refused(
+      ['encode', NANO, '--model', many, '-o', 'e.safetensors'],
+      /found 25 tensors .*first "mask_/,
+      folder,
+    );
+  });
+
+  it('has global blocks that are assumed, or said', async () => {
+    const path = join(ROOT, 'test', 'checkpoint', 'fixtures', 'window.safetensors');
+    expect((await baSam(['info', path])).stdout).toMatch(
+      /^attention +global in blocks 1 3 5 7 \(assumed, the last of every quarter as in SAM: .*--global-blocks does\), otherwise windows of 3 × 3$/m,
+    );
+    const { model } = await json([path, '--global-blocks', '3,0']);
+    expect(model.config).toMatchObject({ globalBlocks: [0, 3], globalBlocksFrom: 'option' });
+    await refused(['info', path, '--global-blocks', '8'], /Expected indices of the model's 8 blocks/, folder);
+    await refused(['info', path, '--global-blocks', '1,x'], /--global-blocks but received "x"/, folder);
   });
 
   it.each([

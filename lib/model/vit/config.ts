@@ -19,6 +19,11 @@ export interface ViTConfig extends EncoderConfig {
   readonly window: number;
   /** Indices of the blocks that attend over all tokens, ascending. */
   readonly globalBlocks: readonly number[];
+  /**
+   * There where the window is as large as the trained grid, so that no tensor tells which blocks are global: whether they are as
+   * in SAM, or what the option said. At the trained size it makes no difference, at any other it does.
+   */
+  readonly globalBlocksFrom?: 'depth' | 'option';
   /** False in checkpoints of BA-SAM's released code. */
   readonly hasPosEmbed: boolean;
   /** A learned factor on the relative position terms (`attn.coefficient`), in BA-SAM's released code. */

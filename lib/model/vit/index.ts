@@ -15,9 +15,20 @@ export const vit: EncoderFamily<ViTConfig> = {
 
 function describe(config: ViTConfig): [name: string, text: string][] {
   const { depth, width, heads, headDim, patch, globalBlocks, window, hasPosEmbed, hasCoefficient } = config;
+  const blocks =
+    globalBlocks.length > 0 ? `global in blocks ${globalBlocks.join(' ')}` : 'global in no block';
+  const told = {
+    depth:
+      ' (assumed, the last of every quarter as in SAM: with a window as large as the trained grid no tensor tells; ' +
+      '--global-blocks does)',
+    option: ' (as the option says)',
+  };
   const rows: [string, string][] = [
     ['encoder', `${depth} blocks, ${width} channels, ${heads} heads × ${headDim}, patch ${patch}`],
-    ['attention', `global in blocks ${globalBlocks.join(' ')}, otherwise windows of ${window} × ${window}`],
+    [
+      'attention',
+      `${blocks}${config.globalBlocksFrom ? told[config.globalBlocksFrom] : ''}, otherwise windows of ${window} × ${window}`,
+    ],
     ['positions', hasPosEmbed ? 'absolute and relative' : 'relative'],
   ];
   if (hasCoefficient) rows.push(['coefficient', 'learned, one per attention layer']);

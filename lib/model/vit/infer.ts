@@ -1,6 +1,8 @@
 // SAM's ViT from a checkpoint's shapes: width, depth, heads, windows.
 import type { Finder } from '../../checkpoint/finder';
+import { invalidArgument } from '../../errors';
 import { PLAIN } from '../ba-sam';
+import type { InferenceOptions } from '../encoder';
 import type { ViTConfig } from './config';
 import { vitGraph } from './encoder';
 import { VIT_VARIANTS } from './variants';
@@ -17,8 +19,11 @@ const MAX_GRID = 1024;
 /** The decoder has 8 heads of at most MAX_HEAD_DIM channels. */
 const MAX_OUT_CHANNELS = 2048;
 
-/** @throws SamError ERR_CHECKPOINT */
-export function inferViT(found: Finder): ViTConfig {
+/**
+ * @param globalBlocks which blocks are global, where the shapes cannot tell
+ * @throws SamError ERR_CHECKPOINT; ERR_INVALID_ARGUMENT for global blocks that the model cannot have
+ */
+export function inferViT(found: Finder, { globalBlocks }: InferenceOptions = {}): ViTConfig {
   const e = 'image_encoder.';
   const [width, , patch] = found.shape(`${e}patch_embed.proj.weight`, ['C', 3, 'P', 'P']);
   found.bound('patch size', patch, MAX_PATCH_PX);
@@ -59,21 +64,7 @@ export function inferViT(found: Finder): ViTConfig {
   let trainedGrid = tables.reduce((a, b) => Math.max(a, b), 1);
   if (hasPosEmbed) trainedGrid = found.shape(`${e}pos_embed`, [1, 'grid', 'grid', width])[1];
   found.bound('trained grid', trainedGrid, MAX_GRID);
-  const globalBlocks: number[] = [];
-  // A window can be larger than the grid, so it is not the smallest table but that of the blocks that are not
-  // global. Blocks whose window equals the grid look global, and at the trained size there is no difference.
-  let window: number | undefined;
-  tables.forEach((side, i) => {
-    if (side === trainedGrid) globalBlocks.push(i);
-    else if (window === undefined) window = side;
-    else if (side !== window) {
-      throw found.error(
-        `expected ${e}blocks.${i}.attn.rel_pos_h of shape [${2 * window - 1}, ${headDim}] (windowed) or ` +
-          `[${2 * trainedGrid - 1}, ${headDim}] (global) but found [${2 * side - 1}, ${headDim}]`,
-      );
-    }
-  });
-  window ??= trainedGrid;
+  const { window, ...blocks } = findWindows(found, tables, trainedGrid, headDim, globalBlocks);
   found.bound('window', window, MAX_WINDOW);
   return {
     family: 'vit',
@@ -84,13 +75,66 @@ export function inferViT(found: Finder): ViTConfig {
     depth,
     mlpDim,
     window,
-    globalBlocks,
+    ...blocks,
     trainedGrid,
     trainedSide_px: trainedGrid * patch,
     outChannels,
     hasPosEmbed,
     hasCoefficient: hasAny('coefficient'),
   };
+}
+
+/**
+ * The window and the blocks without it, from the sides that every block's tables are made for.
+ *
+ * @param given what a user says about the global blocks
+ */
+function findWindows(
+  found: Finder,
+  tables: readonly number[],
+  trainedGrid: number,
+  headDim: number,
+  given: readonly number[] | undefined,
+): Pick<ViTConfig, 'window' | 'globalBlocks' | 'globalBlocksFrom'> {
+  const depth = tables.length;
+  // A window can be larger than the grid, so it is not the smallest table but that of the blocks that are not global.
+  let window: number | undefined;
+  tables.forEach((side, i) => {
+    if (side === trainedGrid) return;
+    window ??= side;
+    if (side !== window) {
+      throw found.error(
+        `expected image_encoder.blocks.${i}.attn.rel_pos_h of shape [${2 * window - 1}, ${headDim}] (windowed) or ` +
+          `[${2 * trainedGrid - 1}, ${headDim}] (global) but found [${2 * side - 1}, ${headDim}]`,
+      );
+    }
+  });
+  const wanted = given && [...given].sort((a, b) => a - b);
+  if (wanted?.some((block) => block >= depth)) {
+    throw invalidArgument('globalBlocks', `indices of the model's ${depth} blocks`, given);
+  }
+  if (window === undefined) {
+    return wanted
+      ? { window: trainedGrid, globalBlocks: wanted, globalBlocksFrom: 'option' }
+      : { window: trainedGrid, globalBlocks: lastOfQuarters(depth), globalBlocksFrom: 'depth' };
+  }
+  const globalBlocks = [...tables.keys()].filter((i) => tables[i] === trainedGrid);
+  if (wanted && wanted.join() !== globalBlocks.join()) {
+    throw invalidArgument(
+      'globalBlocks',
+      `what the model's tensors tell, ${globalBlocks.join(', ') || 'no block'}, or nothing`,
+      given,
+    );
+  }
+  return { window, globalBlocks };
+}
+
+/**
+ * The last block of every quarter, as in SAM's three models: 2 5 8 11 of 12, 5 11 17 23 of 24, 7 15 23 31 of 32. Source:
+ * segment_anything/build_sam.py.
+ */
+function lastOfQuarters(depth: number): number[] {
+  return [...new Set([1, 2, 3, 4].map((quarter) => Math.ceil((quarter * depth) / 4) - 1))];
 }
 
 /** Names of all that a first block may have. */
