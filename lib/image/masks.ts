@@ -2,7 +2,7 @@
 import { invalidArgument, SamError } from '../errors';
 import { inBands, rowsPerBand } from './bands';
 import { drawBox, drawPoint } from './draw';
-import { outputFormat, writeImage } from './output';
+import { checkOutputSize, writeImage } from './output';
 import { checkMask } from './rle';
 import type { RgbImage } from './types';
 
@@ -147,7 +147,7 @@ export async function writeOverlayPng(
   masks: readonly MaskLayer[],
   options: OverlayOptions = {},
 ): Promise<void> {
-  outputFormat(path); // before the work
+  checkOutputSize(path, image.width, image.height); // before the work
   await writeImage(path, await overlay(image, masks, options));
 }
 
