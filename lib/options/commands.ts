@@ -9,12 +9,10 @@ import { predictShape } from './sam';
 import { settingsShape } from './settings';
 import { filePath } from './validate';
 
-const { longestSide } = inputShape;
-
 /** What encode and segment share. */
 export const encodingShape = {
   model: modelShape.model,
-  longestSide,
+  ...inputShape,
   ...padShape,
   ...computeShape,
   ...settingsShape,
