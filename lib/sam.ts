@@ -121,9 +121,10 @@ export class Sam implements AsyncDisposable {
     }
     // The caller may change its buffers as soon as the call returns. Raw RGB is resized at once, which copies it: nothing may be
     // awaited before that.
-    const { limitInputPixels } = parsed;
+    const { limitInputPixels, signal } = parsed;
     const rgb =
-      rawRgb(image, { limitInputPixels }) ?? (await decodeImage(copyInput(image), { limitInputPixels }));
+      rawRgb(image, { limitInputPixels }) ??
+      (await decodeImage(copyInput(image), { limitInputPixels, signal }));
     const { longestSide = this.config.trainedSide_px, pad } = parsed;
     const { width, height } = rgb;
     const geometry = inputGeometry({ width, height, longestSide, pad, patch: this.config.patch });

@@ -46,7 +46,7 @@ export async function encode(input: string, texts: Texts, signal: AbortSignal): 
   const source =
     path.extname(input).toLowerCase() === '.safetensors'
       ? checkSize(await readPixelValues(input, config.patch), longestSide)
-      : await decodeImage(input);
+      : await decodeImage(input, { limitInputPixels: options.limitInputPixels, signal });
   checkScale(settings, config, inputSize(source, config, options));
   signal.throwIfAborted();
 

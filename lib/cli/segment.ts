@@ -5,6 +5,7 @@ import type { Size } from '../embedding';
 import { SamError } from '../errors';
 import { Outputs } from '../files/outputs';
 import { decodeImage } from '../image/load';
+import { checkOutputSize } from '../image/output';
 import { inputGeometry } from '../image/resize';
 import type { SamConfig } from '../model/config';
 import { checkpointOf } from '../options/checkpoint';
@@ -50,7 +51,8 @@ export async function segment(imagePath: string, texts: Texts, signal: AbortSign
       `${model}: expected a mask decoder but found an image encoder only: it can encode, not segment`,
     );
   }
-  const image = await decodeImage(imagePath);
+  const image = await decodeImage(imagePath, { limitInputPixels: options.limitInputPixels, signal });
+  checkPictureSize(options, image);
   checkInside(options, image);
   const known = reuse ? await loadEmbedding(options.embedding!, image, config, options, settings) : undefined;
   const grid = known ?? gridOf(image, config, settings, options);
@@ -115,6 +117,11 @@ async function checkFiles(
       ...named('--embedding', reuse ? embedding : undefined),
     ],
   );
+}
+
+// The formats' own limits, which libvips would find when everything is computed.
+function checkPictureSize({ output, overlay }: SegmentOptions, { width, height }: Size): void {
+  for (const file of [output, overlay]) if (file !== undefined) checkOutputSize(file, width, height);
 }
 
 function gridOf(

@@ -20,15 +20,7 @@ import { FolderLock } from './lock';
 import { fileHash, modelConfig } from './model';
 import { checkOptions } from './options';
 import { needsTruth } from './prompts';
-import {
-  checkFolder,
-  checkReplaceable,
-  type EvaluationResult,
-  RESULT_FILES,
-  summarize,
-  VERSION,
-  writeReport,
-} from './report';
+import { checkFolder, type EvaluationResult, RESULT_FILES, summarize, VERSION, writeReport } from './report';
 import { type EvaluationRow, type Failure, type Fingerprint, Journal } from './resume';
 import { type Procedure, RowMaker } from './rows';
 import { cellsOf, checkCells } from './settings';
@@ -80,8 +72,7 @@ export async function prepareEvaluation(given: EvaluateOptions): Promise<Prepare
   const config = await modelConfig(options.model, checkpointOf(options));
   const cells = cellsOf(options.sizes ?? [config.trainedSide_px], options.attention);
   checkCells(cells, config, distance);
-  await checkFolder(out);
-  await checkReplaceable(out, RESULT_FILES);
+  await checkFolder(out, RESULT_FILES);
 
   const dataset = await openOrTake(options);
   const samples = dataset.samples.slice(0, options.limit);

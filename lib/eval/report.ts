@@ -44,21 +44,22 @@ export interface EvaluationResult {
   readonly files: readonly string[];
 }
 
-const RESULT_FILES = ['results.json', 'results.md', 'chart.svg', 'chart.png'];
+/** What an evaluation leaves in its folder, besides the journal. */
+export const RESULT_FILES = ['results.json', 'results.md', 'chart.svg', 'chart.png'] as const;
 
 /**
- * Checks that a folder is there and writable, or can be made, and that results can be written into it.
+ * Checks that a folder is there and writable, or can be made, and that these files can be written into it.
  *
  * @throws SamError ERR_IO
  */
-export async function checkFolder(folder: string): Promise<void> {
+export async function checkFolder(folder: string, names: readonly string[]): Promise<void> {
   const fail = (reason: string, cause?: unknown) =>
     new SamError('ERR_IO', `Cannot write to ${folder}: ${reason}`, { cause });
   for (let at = folder; ; at = path.dirname(at)) {
     try {
       if (!(await stat(at)).isDirectory()) throw fail(`${at} is no directory`);
       await access(at, constants.W_OK | constants.X_OK);
-      if (at === folder) for (const name of RESULT_FILES) await assertWritable(path.join(folder, name));
+      if (at === folder) for (const name of names) await assertWritable(path.join(folder, name));
       return;
     } catch (cause) {
       if (cause instanceof SamError) throw cause;
@@ -66,24 +67,6 @@ export async function checkFolder(folder: string): Promise<void> {
       if (code !== 'ENOENT' || at === path.dirname(at)) {
         throw fail(at === folder ? ioReason(cause) : `${at}: ${ioReason(cause)}`, cause);
       }
-    }
-  }
-}
-
-/** What an evaluation leaves in its folder, besides the journal. */
-export const RESULT_FILES = ['results.json', 'results.md', 'chart.svg', 'chart.png'] as const;
-
-/**
- * Checks that files can take their places when the work is done: no folder, pipe or device is there.
- *
- * @throws SamError ERR_IO
- */
-export async function checkReplaceable(folder: string, names: readonly string[]): Promise<void> {
-  for (const name of names) {
-    const file = path.join(folder, name);
-    const info = await stat(file).catch(() => undefined);
-    if (info && !info.isFile()) {
-      throw new SamError('ERR_IO', `Cannot write ${file}: it is not a regular file`);
     }
   }
 }

@@ -19,7 +19,6 @@ import { journalPath, type PreparedEvaluation, prepareEvaluation, runEvaluation 
 import { FolderLock } from './lock';
 import {
   checkFolder,
-  checkReplaceable,
   type EvaluationResult,
   formatValue,
   heading,
@@ -80,8 +79,7 @@ export async function evaluateSuite(options: SuiteOptions): Promise<SuiteResult>
   const { config, out, onProgress, ...shared } = options;
   const { datasets, ...fileWide } = await readSuite(config);
   const inFolder = (file: string) => path.resolve(path.dirname(config), file);
-  await checkFolder(path.resolve(out));
-  await checkReplaceable(path.resolve(out), FILES);
+  await checkFolder(path.resolve(out), FILES);
   const evaluations = new Map<string, EvaluateOptions>();
   for (const [index, { label, root, dataset, ...own }] of datasets.entries()) {
     const name = label ?? [dataset, own.split].filter(Boolean).join(' ').replace(/[\\/]/g, '-');

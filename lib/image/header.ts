@@ -1,9 +1,9 @@
 // An image's size from its header, without decoding it.
 import { constants, open, stat } from 'node:fs/promises';
-import sharp from 'sharp';
 import { SamError } from '../errors';
 import { ioReason } from '../files/reason';
-import { checkFormat, checkPixels, DEFAULT_PIXEL_LIMIT, decodeError, readImageFile } from './load';
+import { checkFormat, decodeError, readHeader } from './decode';
+import { readImageFile } from './load';
 
 // Headers lie at the beginning, but for TIFF's, and behind previews and colour profiles of more than that in rare JPEGs.
 const HEADER_BYTES = 64 * 1024;
@@ -33,9 +33,9 @@ export async function readImageSize(path: string): Promise<{ width: number; heig
 }
 
 async function sizeOf(bytes: Uint8Array, path: string): Promise<{ width: number; height: number }> {
-  const { autoOrient } = await sharp(bytes, { limitInputPixels: false }).metadata();
-  checkPixels(autoOrient.width, autoOrient.height, path, DEFAULT_PIXEL_LIMIT);
-  return { width: autoOrient.width, height: autoOrient.height };
+  const { header } = await readHeader(bytes, path, undefined);
+  const { width, height } = header.autoOrient;
+  return { width, height };
 }
 
 async function readBeginning(path: string): Promise<{ bytes: Uint8Array; complete: boolean }> {

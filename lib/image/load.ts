@@ -1,19 +1,26 @@
-// Reads an image from a file, a buffer or raw pixels as 8-bit RGB, the way the reference's PIL does.
+// Takes an image in every form that a caller may have it in, and gives 8-bit RGB.
 import { readFile, stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import sharp, { type OutputInfo } from 'sharp';
-import { describe, invalidArgument, SamError } from '../errors';
+import sharp from 'sharp';
+import { unlessAborted } from '../abort';
+import { invalidArgument, SamError } from '../errors';
 import { ioReason } from '../files/reason';
+import { checkPixels, decodeEncoded, decodeError, rgbOf } from './decode';
+import { isByteStream, readByteStream } from './stream';
 import type { ImageInput, RawImage, RgbImage } from './types';
+
+export { checkFormat, checkPixels, DEFAULT_PIXEL_LIMIT, decodeError } from './decode';
 
 /** Options of {@link decodeImage}. */
 export interface DecodeOptions {
-  /** Images with more pixels than this are refused before they are decoded. Default 268402689 (16383²). */
+  /**
+   * Images with more pixels than this are refused by their header, before they are decoded. Default 134217728 (2²⁷), for AVIF
+   * 67108864 (2²⁶); for raw pixels, which are in memory already, there is none.
+   */
   limitInputPixels?: number;
+  /** Aborting rejects with the signal's reason at once. A decoder that runs already ends by itself: nothing can stop libvips. */
+  signal?: AbortSignal;
 }
-
-/** Pixels that an image may have unless a caller says otherwise: 16383². */
-export const DEFAULT_PIXEL_LIMIT = 0x3fff ** 2;
 
 /**
  * Decodes an image to 8-bit RGB.
@@ -21,6 +28,8 @@ export const DEFAULT_PIXEL_LIMIT = 0x3fff ** 2;
  * - EXIF orientation is applied: `width` and `height` are those of the upright picture, and prompts refer to it.
  * - Alpha is dropped, not composited: transparent pixels keep their stored colour (PIL's `convert('RGB')`).
  * - Gray is replicated to three channels; 16-bit values become `value >> 8`.
+ * - Float samples (32 bits, in TIFF) between 0 and 1 become `255 · value`, those between 0 and 255 keep their value, both
+ *   rounded; other values are refused, and so are floats of 16 and 64 bits, signed integers and integers of 32 bits.
  * - CMYK, Lab and other colour spaces are converted to sRGB. The ICC profile of an image that is RGB or gray already is
  *   ignored, because PIL and OpenCV, with which SAM was trained and is evaluated, ignore it: the same file gives
  *   the same pixels.
@@ -31,19 +40,46 @@ export const DEFAULT_PIXEL_LIMIT = 0x3fff ** 2;
  * their memory. Bytes that are passed in must not change before the promise settles.
  *
  * @returns RGB, `[height, width, 3]`
- * @throws SamError `ERR_IO` when a file is missing, is no regular file or cannot be read; `ERR_IMAGE` when it is
- *   empty, truncated, damaged, not an image or too large; `ERR_INVALID_ARGUMENT` when the input is neither.
+ * @throws SamError `ERR_IO` when a file is missing, is no regular file or cannot be read, or a stream fails; `ERR_IMAGE` when
+ *   it is empty, truncated, damaged, not an image or too large; `ERR_INVALID_ARGUMENT` when the input is neither; the signal's
+ *   reason
  */
 export async function decodeImage(input: ImageInput, options: DecodeOptions = {}): Promise<RgbImage> {
   const limit = limitOf(options);
+  const { signal } = options;
+  signal?.throwIfAborted();
+  return unlessAborted(decode(input, limit, options), signal);
+}
+
+async function decode(
+  input: ImageInput,
+  limit: number | undefined,
+  options: DecodeOptions,
+): Promise<RgbImage> {
+  const { signal } = options;
   if (typeof input === 'string' || input instanceof URL) {
     const path = toPath(input);
-    return decodeEncoded(await readImageFile(path), path, limit);
+    return decodeEncoded(await readImageFile(path, signal), path, limit, signal);
   }
-  if (input instanceof Uint8Array) return decodeEncoded(input, 'the image buffer', limit);
-  if (isArrayBuffer(input)) return decodeEncoded(new Uint8Array(input), 'the image buffer', limit);
+  if (input instanceof Uint8Array) return decodeEncoded(input, 'the image buffer', limit, signal);
+  if (isArrayBuffer(input)) return decodeEncoded(new Uint8Array(input), 'the image buffer', limit, signal);
+  if (isBlob(input)) {
+    return decodeEncoded(
+      await readByteStream(input.stream(), limit, signal),
+      'the image blob',
+      limit,
+      signal,
+    );
+  }
+  if (isByteStream(input)) {
+    return decodeEncoded(await readByteStream(input, limit, signal), 'the image stream', limit, signal);
+  }
   if (isRaw(input)) return rawRgb(input, options) ?? decodeRaw(input);
-  throw invalidArgument('image', 'path, file URL, Buffer, Uint8Array, ArrayBuffer or raw image', input);
+  throw invalidArgument(
+    'image',
+    'path, file URL, Buffer, Uint8Array, ArrayBuffer, Blob, stream or raw image',
+    input,
+  );
 }
 
 /**
@@ -59,9 +95,15 @@ export function rawRgb(input: ImageInput, options: DecodeOptions = {}): RgbImage
   return { data: new Uint8Array(data.buffer, data.byteOffset, data.length), width, height };
 }
 
-function limitOf({ limitInputPixels: limit = DEFAULT_PIXEL_LIMIT }: DecodeOptions): number {
-  if (Number.isSafeInteger(limit) && limit >= 1) return limit;
+function limitOf({ limitInputPixels: limit }: DecodeOptions): number | undefined {
+  if (limit === undefined || (Number.isSafeInteger(limit) && limit >= 1)) return limit;
   throw invalidArgument('limitInputPixels', 'positive integer', limit);
+}
+
+function isBlob(input: ImageInput): input is Blob {
+  return (
+    typeof input === 'object' && input !== null && 'stream' in input && typeof input.stream === 'function'
+  );
 }
 
 function isRaw(input: ImageInput): input is RawImage {
@@ -100,43 +142,21 @@ function toPath(input: string | URL): string {
  *
  * @throws SamError ERR_IO
  */
-export async function readImageFile(path: string): Promise<Uint8Array> {
+export async function readImageFile(path: string, signal?: AbortSignal): Promise<Uint8Array> {
   try {
     const info = await stat(path);
     if (info.isDirectory()) throw new SamError('ERR_IO', `Cannot read ${path}: it is a directory`);
     // A pipe or a device may never end.
     if (!info.isFile()) throw new SamError('ERR_IO', `Cannot read ${path}: it is not a regular file`);
-    return await readFile(path);
+    return await readFile(path, { signal });
   } catch (cause) {
     if (cause instanceof SamError) throw cause;
+    signal?.throwIfAborted();
     throw new SamError('ERR_IO', `Cannot read ${path}: ${ioReason(cause)}`, { cause });
   }
 }
 
-async function decodeEncoded(bytes: Uint8Array, name: string, limit: number): Promise<RgbImage> {
-  checkFormat(bytes, name);
-  try {
-    const header = await sharp(bytes, { limitInputPixels: false }).metadata();
-    checkPixels(header.width, header.height, name, limit);
-    // For CMYK the profile says what the inks look like. Otherwise it is ignored, see decodeImage().
-    const ignoreIcc = header.space !== 'cmyk';
-    const { data, info } = await sharp(bytes, {
-      failOn: 'error',
-      autoOrient: true,
-      limitInputPixels: false,
-      ignoreIcc,
-    })
-      .removeAlpha()
-      .toColourspace('srgb')
-      .raw()
-      .toBuffer({ resolveWithObject: true });
-    return rgb(data, info);
-  } catch (cause) {
-    throw decodeError(name, cause);
-  }
-}
-
-function checkRaw({ data, width, height, channels = 3 }: RawImage, limit: number): void {
+function checkRaw({ data, width, height, channels = 3 }: RawImage, limit: number | undefined): void {
   for (const [name, value] of [
     ['width', width],
     ['height', height],
@@ -151,7 +171,7 @@ function checkRaw({ data, width, height, channels = 3 }: RawImage, limit: number
   if (!isBytes && !(data instanceof Uint16Array)) {
     throw invalidArgument('image.data', 'Uint8Array, Uint8ClampedArray or Uint16Array', data);
   }
-  checkPixels(width, height, 'the raw image', limit);
+  if (limit !== undefined) checkPixels(width, height, 'the raw image', limit);
   const length = width * height * channels;
   if (data.length !== length) {
     throw new SamError(
@@ -173,76 +193,8 @@ async function decodeRaw({ data, width, height, channels = 3 }: RawImage): Promi
       .toColourspace('srgb')
       .raw()
       .toBuffer({ resolveWithObject: true });
-    return rgb(out, info);
+    return rgbOf(out, info);
   } catch (cause) {
     throw decodeError('the raw image', cause);
   }
-}
-
-function rgb(data: Buffer, info: OutputInfo): RgbImage {
-  if (info.channels !== 3 || data.length !== info.width * info.height * 3) {
-    throw new SamError('ERR_INTERNAL', `Expected three 8-bit channels but received ${info.channels}`);
-  }
-  return { data, width: info.width, height: info.height };
-}
-
-/** Refuses an image with more than `limit` pixels. */
-export function checkPixels(width: number, height: number, name: string, limit: number): void {
-  if (width * height <= limit) return;
-  throw new SamError(
-    'ERR_IMAGE',
-    `Cannot decode ${name}: ${width} x ${height} px exceeds limitInputPixels (${limit})`,
-  );
-}
-
-/** What went wrong in a decoder: libvips prints one line per message and often says a thing three times. */
-export function decodeError(name: string, cause: unknown): SamError {
-  if (cause instanceof SamError) return cause;
-  const message = cause instanceof Error ? cause.message : String(cause);
-  const lines = message
-    .replace(/^Input (buffer|file) (has corrupt header:?\s*)?/, '')
-    .split('\n')
-    .map((line) => line.replace(/^(VipsJpeg|vipspng|tiff2vips|webp|heif|\w+load_buffer): /, '').trim())
-    .filter((line) => line !== '' && !line.startsWith('source: bad seek'));
-  const reason = [...new Set(lines)].slice(0, 3).join('; ') || 'the data is damaged';
-  return new SamError('ERR_IMAGE', `Cannot decode ${name}: ${reason}`, { cause });
-}
-
-/**
- * Refuses what is no photograph. The first bytes decide, not the file's name; everything else (SVG above all: it can
- * refer to other files) never reaches a decoder.
- *
- * @param bytes the file, or at least its first 24 bytes
- * @throws SamError ERR_IMAGE
- */
-export function checkFormat(bytes: Uint8Array, name: string): void {
-  if (bytes.length === 0) throw new SamError('ERR_IMAGE', `Cannot decode ${name}: it is empty`);
-  if (isSupportedFormat(bytes)) return;
-  throw new SamError(
-    'ERR_IMAGE',
-    `Cannot decode ${name}: expected JPEG, PNG, WebP, TIFF, AVIF or GIF, but it starts with ${startOf(bytes)}`,
-  );
-}
-
-function isSupportedFormat(bytes: Uint8Array): boolean {
-  const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 16)).toString('latin1');
-  return (
-    head.startsWith('\xff\xd8\xff') ||
-    head.startsWith('\x89PNG\r\n\x1a\n') ||
-    head.startsWith('GIF87a') ||
-    head.startsWith('GIF89a') ||
-    (head.startsWith('RIFF') && head.startsWith('WEBP', 8)) ||
-    /^(II[*+]\0|MM\0[*+])/.test(head) ||
-    head.startsWith('ftyp', 4)
-  );
-}
-
-function startOf(bytes: Uint8Array): string {
-  const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 24));
-  const text = head.toString('latin1');
-  if (/^[\x20-\x7e\s]+$/.test(text)) return describe(text);
-  return `the bytes ${head
-    .subarray(0, 8)
-    .toString('hex')
-    .replace(/..(?=.)/g, '$& ')}`;
 }

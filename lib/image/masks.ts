@@ -5,7 +5,7 @@ import { type Color, layerSchema, type OverlayOptions, overlaySchema } from '../
 import { type NumericArray, parse } from '../options/validate';
 import { inBands, rowsPerBand } from './bands';
 import { drawBox, drawPoint } from './draw';
-import { checkRgb, outputFormat, writeImage } from './output';
+import { checkOutputSize, checkRgb, writeImage } from './output';
 import { checkMask } from './rle';
 import type { RgbImage } from './types';
 
@@ -130,7 +130,7 @@ export async function writeOverlayPng(
   masks: readonly MaskLayer[],
   options: OverlayOptions = {},
 ): Promise<void> {
-  outputFormat(path); // before the work
+  checkOutputSize(path, image.width, image.height); // before the work
   await writeImage(path, await overlay(image, masks, options));
 }
 

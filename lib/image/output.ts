@@ -29,6 +29,25 @@ export function outputFormat(path: string): 'png' | 'jpeg' | 'webp' {
   return format;
 }
 
+// Largest width and height, px: WebP has 14 bits for them; libjpeg refuses more than 65500.
+const LARGEST_SIDE: Readonly<Record<string, number>> = { webp: 16383, jpeg: 65500 };
+
+/**
+ * Refuses a size that the format of a path cannot hold.
+ *
+ * @throws SamError `ERR_INVALID_ARGUMENT`, as {@link outputFormat} and for too long a side
+ */
+export function checkOutputSize(path: string, width: number, height: number): void {
+  const format = outputFormat(path);
+  const most = LARGEST_SIDE[format];
+  if (most === undefined || Math.max(width, height) <= most) return;
+  throw new SamError(
+    'ERR_INVALID_ARGUMENT',
+    `Expected sides of at most ${most} px for ${path}, as ${format === 'webp' ? 'WebP' : 'JPEG'} has them, but received ` +
+      `${width} × ${height} px; .png has no such limit`,
+  );
+}
+
 /**
  * Writes an RGB image; the extension says in which format (.png, .jpg, .jpeg, .webp).
  *
@@ -37,6 +56,7 @@ export function outputFormat(path: string): 'png' | 'jpeg' | 'webp' {
 export async function writeImage(path: string, image: RgbImage): Promise<void> {
   const format = outputFormat(path);
   const { data, width, height } = checkRgb(image);
+  checkOutputSize(path, width, height);
   const pipeline = sharp(data, { raw: { width, height, channels: 3 }, limitInputPixels: false });
   await write(path, format === 'png' ? pipeline.png() : pipeline.toFormat(format, { quality: 90 }));
 }
@@ -68,6 +88,7 @@ export async function writeMaskPng(
   // JPEG would smear the edge into values that are neither inside nor outside.
   if (format === 'jpeg') throw invalidArgument('output', 'path of a mask that ends in .png or .webp', path);
   checkMask(mask, width, height);
+  checkOutputSize(path, width, height);
   const pipeline = sharp(mask, { raw: { width, height, channels: 1 }, limitInputPixels: false })
     .threshold(1, { grayscale: false })
     .toColourspace('b-w');

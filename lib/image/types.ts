@@ -1,4 +1,5 @@
 // What the image layer takes and gives: encoded images, raw pixels.
+import type { ByteStream } from './stream';
 
 /** Pixels that are already decoded, row-major and without gaps: `data[(y · width + x) · channels + c]`. */
 export interface RawImage {
@@ -13,10 +14,10 @@ export interface RawImage {
 }
 
 /**
- * An image: the path or `file:` URL of an encoded file, its bytes, or raw pixels.
- * JPEG, PNG, WebP, TIFF, AVIF and GIF are decoded.
+ * An image: the path or `file:` URL of an encoded file; its bytes, at once, in a Blob or in a stream; or raw pixels, as
+ * `decodeImage` returns them. JPEG, PNG, WebP, TIFF, AVIF and GIF are decoded.
  */
-export type ImageInput = string | URL | Uint8Array | ArrayBuffer | RawImage;
+export type ImageInput = string | URL | Uint8Array | ArrayBuffer | Blob | ByteStream | RawImage;
 
 /** Raw pixels as decoding gives them: 8-bit RGB `[height, width, 3]`. */
 export interface RgbImage extends RawImage {

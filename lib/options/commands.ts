@@ -10,8 +10,6 @@ import { predictShape } from './sam';
 import { settingsShape } from './settings';
 import { filePath } from './validate';
 
-const { longestSide } = inputShape;
-
 /** The flags of `info`; its argument is the model. */
 export const infoCommandShape = {
   ...checkpointShape,
@@ -22,7 +20,7 @@ export const infoCommandShape = {
 export const encodingShape = {
   model: modelShape.model,
   ...checkpointShape,
-  longestSide,
+  ...inputShape,
   ...padShape,
   ...computeShape,
   ...settingsShape,

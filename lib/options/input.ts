@@ -22,6 +22,13 @@ export const inputShape = {
     '--longest-side <px>',
     'length of the longer side (default: the trained side)',
   ).optional(),
-  /** Images with more pixels are refused. Default 268402689 (16383²). */
-  limitInputPixels: z.int().min(1).optional(),
+  /**
+   * Images with more pixels are refused before they are decoded. Default 134217728 (2²⁷), for AVIF 67108864 (2²⁶); raw pixels
+   * have none.
+   */
+  limitInputPixels: spelled(
+    z.int().min(1),
+    '--limit-input-pixels <count>',
+    'refuse larger images (default: 134217728, for AVIF 67108864)',
+  ).optional(),
 };

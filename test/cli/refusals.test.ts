@@ -2,6 +2,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, linkSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
+import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { DEMO, MAIN, POINT, ROOT, refused, temporaryFolder } from './run';
 
@@ -44,6 +45,23 @@ describe('prompts', () => {
     [['--point', '1,1', '--box', '1,1,9,9', '--box', '2,2,8,8'], /Expected no --point together with 2 boxes/],
   ] as [string[], RegExp][])('%j', (args, message) =>
     refused(['segment', DEMO, ...OUT, ...args], message, folder),
+  );
+});
+
+describe('sizes', () => {
+  const wide = path.join(folder, 'wide.png');
+  beforeAll(async () => {
+    const create = { width: 17_000, height: 8, channels: 3, background: 'white' } as const;
+    await sharp({ create }).png().toFile(wide);
+  });
+
+  it.each([
+    [['-o', 'new.webp'], /at most 16383 px for new\.webp, as WebP has them, but received 17000 × 8 px/],
+    [['-o', 'new.png', '--overlay', 'new.webp'], /at most 16383 px for new\.webp/],
+    [['-o', 'new.png', '--limit-input-pixels', '135999'], /17000 x 8 px exceeds limitInputPixels \(135999\)/],
+    [['-o', 'new.png', '--limit-input-pixels', '0'], /between 1 and 9007199254740991 for --limit-input-pixels/],
+  ] as [string[], RegExp][])('%j', (args, message) =>
+    refused(['segment', wide, '--point', '1,1', ...args], message, folder),
   );
 });
 

@@ -2,6 +2,8 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { ReadableStream } from 'node:stream/web';
 import { pathToFileURL } from 'node:url';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -93,6 +95,20 @@ describe('formats', () => {
       expect(await decodeImage(input)).toMatchObject({ width: W, height: H });
       expect(Buffer.compare((await decodeImage(input)).data, quadrants())).toBe(0);
     }
+  });
+
+  test('a Blob and streams of Node.js and of the web give the same pixels', async () => {
+    const bytes = await rgb().png().toBuffer();
+    const halves = [bytes.subarray(0, 50), bytes.subarray(50)];
+    const inputs: ImageInput[] = [
+      new Blob(halves),
+      new Blob(halves).stream() as ReadableStream<Uint8Array>,
+      Readable.from(halves),
+      (async function* () {
+        yield* halves;
+      })(),
+    ];
+    for (const input of inputs) expect(Buffer.compare((await decodeImage(input)).data, quadrants())).toBe(0);
   });
 
   test('the first bytes decide, not the extension', async () => {
@@ -267,6 +283,35 @@ describe('what cannot be decoded', () => {
     await bad(path, 'ERR_IMAGE', `Cannot decode ${path}: it is empty`);
   });
 
+  test('streams that fail, give something else, or never end', async () => {
+    const failing = Readable.from(
+      (async function* () {
+        yield Buffer.from('\x89PNG');
+        throw new Error('connection lost');
+      })(),
+    );
+    await bad(failing, 'ERR_IO', 'Cannot read the image stream: connection lost');
+    await bad(Readable.from(['text']) as never, 'ERR_INVALID_ARGUMENT', 'Uint8Array for image');
+    await bad(Readable.from([]), 'ERR_IMAGE', 'it is empty');
+    const endless = Readable.from(
+      (function* () {
+        for (;;) yield new Uint8Array(2 ** 20);
+      })(),
+    );
+    await expectSamError(
+      decodeImage(endless, { limitInputPixels: 1 }),
+      'ERR_IMAGE',
+      'at most 67108872 bytes for limitInputPixels (1)',
+    );
+    expect(endless.destroyed).toBe(true);
+    for (const silent of [new Readable({ read() {} }), new ReadableStream<Uint8Array>({})]) {
+      const controller = new AbortController();
+      const waiting = decodeImage(silent, { signal: controller.signal });
+      setImmediate(() => controller.abort(new Error('enough')));
+      await expect(waiting).rejects.toThrow('enough');
+    }
+  });
+
   test('missing files, directories and devices', async () => {
     await bad(join(dir, 'missing.png'), 'ERR_IO', 'missing.png: no such file or directory');
     await mkdir(join(dir, 'folder.png'));
@@ -286,7 +331,7 @@ describe('what cannot be decoded', () => {
     png.writeUInt32BE(60_000, 16);
     png.writeUInt32BE(60_000, 20);
     png.writeUInt32BE(crc32(png.subarray(12, 29)), 29);
-    await bad(png, 'ERR_IMAGE', '60000 x 60000 px exceeds limitInputPixels (268402689)');
+    await bad(png, 'ERR_IMAGE', '60000 x 60000 px exceeds limitInputPixels (134217728)');
     for (const limitInputPixels of [0, -1, 1.5, Number.NaN]) {
       await expectSamError(
         decodeImage(png, { limitInputPixels }),
@@ -294,6 +339,39 @@ describe('what cannot be decoded', () => {
         'positive integer',
       );
     }
+  });
+
+  test('38 bytes of WebP that claim 268 million pixels', async () => {
+    const webp = Buffer.from(
+      '524946461e000000574542505650384c110000002ffebfff0f0750c00216b0ff8188e87f0000',
+      'hex',
+    );
+    await bad(webp, 'ERR_IMAGE', '16383 x 16383 px exceeds limitInputPixels (134217728)');
+  });
+
+  test('a picture between the limits of AVIF and of the others', async () => {
+    const avif = await rgb().avif().toBuffer();
+    const size = avif.indexOf('ispe') + 8;
+    avif.writeUInt32BE(16_384, size);
+    avif.writeUInt32BE(4100, size + 4);
+    await bad(avif, 'ERR_IMAGE', '16384 x 4100 px exceeds limitInputPixels (67108864)');
+  });
+
+  test('an aborted call rejects before one that decodes', async () => {
+    const png = await sharp({ create: { width: 3000, height: 2000, channels: 3, background: 'blue' } })
+      .png()
+      .toBuffer();
+    const controller = new AbortController();
+    const order: string[] = [];
+    const whole = decodeImage(png).then(() => order.push('decoded'));
+    const aborted = decodeImage(png, { signal: controller.signal }).catch((error) => {
+      order.push(error.message);
+    });
+    setImmediate(() => controller.abort(new Error('enough')));
+    await Promise.all([whole, aborted]);
+    expect(order).toEqual(['enough', 'decoded']);
+    const { signal } = controller;
+    await expect(decodeImage(png, { signal })).rejects.toThrow('enough');
   });
 
   test('inputs of another kind', async () => {

@@ -1,0 +1,68 @@
+// Encoded images that come piece by piece: streams of Node.js and of the web, and what a Blob gives.
+import { addAbortListener } from 'node:events';
+import { Readable } from 'node:stream';
+import type { ReadableStream } from 'node:stream/web';
+import { SamError } from '../errors';
+import { DEFAULT_PIXEL_LIMIT } from './decode';
+
+/** Pieces of a file's bytes: a `Readable` of Node.js, a `ReadableStream`, or any other source that can be iterated over. */
+export type ByteStream = AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>;
+
+export function isByteStream(value: unknown): value is ByteStream {
+  return typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
+}
+
+// An uncompressed RGBA picture of 16 bits, and something for what files hold besides.
+const BYTES_PER_PIXEL = 8;
+const BESIDES = 2 ** 26;
+
+/**
+ * All bytes of a stream, which is closed afterwards, also when it is left early.
+ *
+ * @param limit pixels that the image may have: a stream that goes on after as many bytes as they can take is refused
+ * @throws SamError ERR_IO when the stream fails, ERR_IMAGE when it is too long, ERR_INVALID_ARGUMENT when it does not give bytes;
+ *   the signal's reason
+ */
+export async function readByteStream(
+  stream: ByteStream,
+  limit = DEFAULT_PIXEL_LIMIT,
+  signal?: AbortSignal,
+): Promise<Uint8Array> {
+  const most = limit * BYTES_PER_PIXEL + BESIDES;
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  // Destroying ends a stream that waits for its next piece; the iterator's own end would wait for it.
+  const source = isWebStream(stream) ? Readable.fromWeb(stream) : stream;
+  const listener = signal && source instanceof Readable && addAbortListener(signal, () => source.destroy());
+  try {
+    for await (const piece of source as AsyncIterable<unknown>) {
+      signal?.throwIfAborted();
+      if (!(piece instanceof Uint8Array)) {
+        throw new SamError(
+          'ERR_INVALID_ARGUMENT',
+          `Expected pieces of type Uint8Array for image but received ${typeof piece}`,
+        );
+      }
+      length += piece.length;
+      if (length > most) {
+        throw new SamError(
+          'ERR_IMAGE',
+          `Cannot decode the image stream: expected at most ${most} bytes for limitInputPixels (${limit})`,
+        );
+      }
+      pieces.push(piece);
+    }
+  } catch (cause) {
+    if (signal?.aborted) throw signal.reason;
+    if (cause instanceof SamError) throw cause;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new SamError('ERR_IO', `Cannot read the image stream: ${reason}`, { cause });
+  } finally {
+    if (listener) listener[Symbol.dispose]();
+  }
+  return Buffer.concat(pieces);
+}
+
+function isWebStream(stream: ByteStream): stream is ReadableStream<Uint8Array> {
+  return Object.prototype.toString.call(stream) === '[object ReadableStream]';
+}
