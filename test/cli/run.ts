@@ -29,15 +29,21 @@ export interface Result {
 export interface RunOptions {
   cwd?: string;
   env?: NodeJS.ProcessEnv;
+  /** In a process group of its own, as a shell's jobs are. */
+  detached?: boolean;
   /** Sees the process as soon as it runs. */
   started?: (child: ReturnType<typeof spawn>) => void;
 }
 
 /** Runs `ba-sam ARGS` with pipes for stdout and stderr. */
-export function baSam(args: readonly string[], { cwd, env, started }: RunOptions = {}): Promise<Result> {
+export function baSam(
+  args: readonly string[],
+  { cwd, env, detached, started }: RunOptions = {},
+): Promise<Result> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [MAIN, ...args], {
       cwd,
+      detached,
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
