@@ -3,7 +3,7 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { baSam, DEMO, MAIN, POINT, ROOT, refused, residentMB, temporaryFolder } from './run';
+import { spawnBaSam as baSam, DEMO, MAIN, POINT, ROOT, refused, residentMB, temporaryFolder } from './run';
 
 const folder = temporaryFolder();
 const { version } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as { version: string };
