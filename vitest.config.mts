@@ -1,19 +1,30 @@
-// How the tests run: one process per file, one file at a time.
+// How the tests run: a process per file. `npm test` runs the project `unit`; `npm run test:all` also what compiles or measures
+// for minutes.
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import { writeOpIndex } from './scripts/write-op-index.mts';
 
 writeOpIndex();
 
+/** Compilers run here, or the machine's memory and threads are looked at: one file at a time, and not with every change. */
+const SYSTEM = [
+  'test/native/**/*.test.ts',
+  'test/cuda/{c-library,golden,bench}.test.ts',
+  'test/package/prebuild.test.ts',
+  'tools/**/*.test.ts',
+];
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts', 'tools/**/*.test.ts'],
-    // Native code holds a process-wide compute thread: one process per file keeps files independent,
-    // and one file at a time keeps two-core machines from timing out.
+    // Native code holds a process-wide compute thread: one process per file keeps files independent.
     pool: 'forks',
-    fileParallelism: false,
-    testTimeout: 60_000,
+    // A test that takes this long hangs: others may be using the machine at the same time.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
+    expect: { poll: { timeout: 120_000 } },
     // Tests mean the CPU unless they say otherwise, also where there is a GPU: test/cuda sets the variable itself.
     env: { BA_SAM_CUDA_ADDON: '/none/ba_sam_cuda.node' },
+    globalSetup: 'test/support/build-library.ts',
     // Read by scripts/count-tests.mjs. A second run names another file, or it would replace what the first one counted.
     reporters: process.env.CI
       ? [
@@ -21,5 +32,22 @@ export default defineConfig({
           ['json', { outputFile: `build/test-results/${process.env.BA_SAM_TEST_RESULTS ?? 'vitest'}.json` }],
         ]
       : ['default'],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: SYSTEM,
+          // Most of a file's time passes in one thread, of this process or of one that it started.
+          maxWorkers: Math.min(4, availableParallelism()),
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: { name: 'system', include: SYSTEM, maxWorkers: 1, sequence: { groupOrder: 1 } },
+      },
+    ],
   },
 });

@@ -77,7 +77,8 @@ function fail(status: number, line: string): void {
   process.exitCode = status;
 }
 
-async function main(): Promise<void> {
+/** Runs one command line; what it says goes to stdout and stderr, how it ended is `process.exitCode`. */
+export async function main(args: readonly string[]): Promise<void> {
   const controller = new AbortController();
   // Once: a second Ctrl-C ends the process at once.
   for (const name of Object.keys(SIGNALS) as (keyof typeof SIGNALS)[]) {
@@ -90,7 +91,6 @@ async function main(): Promise<void> {
   // Where nothing can be said, the exit status still is.
   process.stderr.on('error', () => {});
   const root = program(controller.signal);
-  const args = process.argv.slice(2);
   try {
     // Only where a command is named: --version and --help load no schemas.
     const named = root.commands.filter((command) => args.includes(command.name()));
@@ -98,7 +98,7 @@ async function main(): Promise<void> {
       const { addCommandFlags } = await import('./command-flags.js');
       for (const command of named) addCommandFlags(command);
     }
-    await root.parseAsync(args, { from: 'user' });
+    await root.parseAsync([...args], { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) {
       if (error.exitCode === 0) return;
@@ -114,4 +114,4 @@ async function main(): Promise<void> {
   }
 }
 
-void main();
+if (require.main === module) void main(process.argv.slice(2));

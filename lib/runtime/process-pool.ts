@@ -100,6 +100,9 @@ class WorkerProcess<P extends Protocol> {
     { module, env, execArgv = [] }: Pick<ProcessesOptions<P>, 'module' | 'env' | 'execArgv'>,
   ) {
     this.child = fork(module, {
+      // A group of its own: Ctrl-C in a terminal is for the parent, which decides when its workers end. One that has
+      // just started could not ignore it yet.
+      detached: true,
       env,
       execArgv: [...execArgv],
       serialization: 'advanced',

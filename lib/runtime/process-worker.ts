@@ -50,8 +50,6 @@ export function serve<P extends Protocol>(begin: (setup: P['setup']) => Promise<
       await send({ type: 'ready' });
     } else await send({ type: 'done', result: await doJob(message.job, note) });
   };
-  // Ctrl-C reaches the whole group of processes; the parent decides when its workers end.
-  process.on('SIGINT', () => {});
   // The parent is done, or gone.
   process.on('disconnect', () => process.exit());
   process.on('message', (message: ToWorker<P>) => {

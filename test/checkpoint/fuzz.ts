@@ -10,8 +10,10 @@ import { SamError } from '../../lib/errors';
 import { makeSafetensors, makeZip, type ZipPart } from './make-zip';
 
 export interface FuzzOptions {
-  /** How long to go on, in seconds. */
-  readonly seconds: number;
+  /** How long to go on, in seconds; for ever without one of the two. */
+  readonly seconds?: number;
+  /** How many files to try. */
+  readonly files?: number;
   /** Equal seeds give equal sequences of files. */
   readonly seed: number;
 }
@@ -25,12 +27,8 @@ export interface FuzzReport {
   readonly slowest_ms: number;
 }
 
-/**
- * Nothing here is larger than a few hundred kB, so anything that computes for longer has lost its bounds. Time on
- * the clock is allowed more of: the machine may be busy with something else.
- */
-const LIMIT_CPU_MS = 5000;
-const LIMIT_MS = 60_000;
+/** Of processor time. Nothing here is larger than a few hundred kB, so anything that computes for longer has lost its bounds. */
+const LIMIT_CPU_MS = 20_000;
 /** Tensors are read until this many bytes; a mutated shape may promise more. */
 const READ_BYTES = 8 * 1024 * 1024;
 const CODES = new Set(['ERR_CHECKPOINT', 'ERR_OUT_OF_MEMORY']);
@@ -41,7 +39,11 @@ const CODES = new Set(['ERR_CHECKPOINT', 'ERR_OUT_OF_MEMORY']);
  * @throws Error at the first file that ends in anything but success or a SamError, or takes too long; the file
  *   is kept and named
  */
-export async function fuzzCheckpoints({ seconds, seed }: FuzzOptions): Promise<FuzzReport> {
+export async function fuzzCheckpoints({
+  seconds = Number.POSITIVE_INFINITY,
+  files: limit = Number.POSITIVE_INFINITY,
+  seed,
+}: FuzzOptions): Promise<FuzzReport> {
   const folder = mkdtempSync(join(tmpdir(), 'ba-sam-fuzz-'));
   const random = new Random(seed);
   const seeds = loadSeeds();
@@ -51,7 +53,7 @@ export async function fuzzCheckpoints({ seconds, seed }: FuzzOptions): Promise<F
   let slowest_ms = 0;
   const end = performance.now() + seconds * 1000;
   const path = join(folder, 'mutant');
-  while (performance.now() < end) {
+  while (files < limit && performance.now() < end) {
     const bytes = mutate(random, seeds);
     writeFileSync(path, bytes);
     const start = performance.now();
@@ -246,16 +248,12 @@ function mutateText(random: Random, original: Buffer): Buffer {
 
 async function within<T>(work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
-  const start = performance.now();
   const cpu = process.cpuUsage();
   const late = new Promise<never>((_, reject) => {
     timer = setInterval(() => {
       const used = process.cpuUsage(cpu);
       const used_ms = (used.user + used.system) / 1000;
-      const passed_ms = performance.now() - start;
-      if (!(used_ms <= LIMIT_CPU_MS && passed_ms <= LIMIT_MS)) {
-        reject(new Error(`took too long: ${used_ms} ms of computing in ${passed_ms} ms`));
-      }
+      if (!(used_ms <= LIMIT_CPU_MS)) reject(new Error(`took too long: ${used_ms} ms of computing`));
     }, 500);
   });
   try {

@@ -1,4 +1,4 @@
-// What the checkpoint tests share: reading whole files, expecting refusals, temporary files, event loop stalls.
+// What the checkpoint tests share: reading whole files, expecting refusals, temporary files.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -30,30 +30,6 @@ export async function refusal(path: string): Promise<string> {
   expect(error.code).toBe('ERR_CHECKPOINT');
   expect(error.message).toContain(`${path}: `);
   return error.message;
-}
-
-/** Longest time in ms between two turns of the event loop while `work` runs. */
-export async function longestStall(work: () => Promise<void>): Promise<number> {
-  let longest = 0;
-  let last = performance.now();
-  let running = true;
-  const tick = () => {
-    const now = performance.now();
-    longest = Math.max(longest, now - last);
-    last = now;
-    if (running) setImmediate(tick);
-  };
-  tick();
-  await work();
-  running = false;
-  return longest;
-}
-
-/** The smallest of several longest stalls: collections of garbage and busy neighbours are not the code's doing. */
-export async function usualStall(work: () => Promise<void>): Promise<number> {
-  let smallest = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < 4; i++) smallest = Math.min(smallest, await longestStall(work));
-  return smallest;
 }
 
 /** A directory for a test file's temporary files. */

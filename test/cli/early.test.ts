@@ -8,7 +8,7 @@ import { openSamCheckpoint } from '../../lib/checkpoint/keys';
 import { writeSafetensors } from '../../lib/checkpoint/safetensors';
 import { Embedding } from '../../lib/embedding';
 import { modelTensors, type SamConfig } from '../../lib/model/config';
-import { baSam, place, ROOT, temporaryFolder } from './run';
+import { spawnBaSam as baSam, place, ROOT, temporaryFolder } from './run';
 
 const folder = temporaryFolder();
 const at = (name: string) => path.join(folder, name);

@@ -1,5 +1,5 @@
 // Runs the built command line tool the way a shell does.
-import { spawn } from 'node:child_process';
+import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -29,15 +29,55 @@ export interface Result {
 export interface RunOptions {
   cwd?: string;
   env?: NodeJS.ProcessEnv;
+  /** In a process group of its own, as a shell's jobs are. */
+  detached?: boolean;
   /** Sees the process as soon as it runs. */
   started?: (child: ReturnType<typeof spawn>) => void;
 }
 
-/** Runs `ba-sam ARGS` with pipes for stdout and stderr. */
-export function baSam(args: readonly string[], { cwd, env, started }: RunOptions = {}): Promise<Result> {
+/**
+ * Runs `ba-sam ARGS`: in the process that this test file keeps for command lines, or, where the options say something about the
+ * process, in one of its own.
+ */
+export function baSam(args: readonly string[], options: RunOptions = {}): Promise<Result> {
+  const { cwd, ...ofProcess } = options;
+  return Object.keys(ofProcess).length > 0 ? spawnBaSam(args, options) : hosted(args, cwd);
+}
+
+let host: ChildProcess | undefined;
+let last: Promise<unknown> = Promise.resolve();
+afterAll(() => host?.disconnect());
+
+/** One after the other: working directory and streams are the process's. */
+function hosted(args: readonly string[], cwd: string | undefined): Promise<Result> {
+  const result = last.then(() => {
+    host ??= fork(path.join(__dirname, 'host.cjs'), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    const child = host;
+    return new Promise<Result>((resolve, reject) => {
+      const ended = (status: number | null, signal: string | null) => {
+        host = undefined;
+        reject(new Error(`ba-sam ${args.join(' ')} ended its process: ${signal ?? status}`));
+      };
+      child.once('exit', ended).once('message', (answer) => {
+        child.off('exit', ended);
+        resolve(answer as Result);
+      });
+      child.send({ args, cwd });
+    });
+  });
+  last = result.catch(() => {});
+  return result;
+}
+
+/** Runs `ba-sam ARGS` in a process of its own, with pipes for stdout and stderr. */
+export function spawnBaSam(
+  args: readonly string[],
+  { cwd, env, detached, started }: RunOptions = {},
+): Promise<Result> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [MAIN, ...args], {
       cwd,
+      detached,
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });

@@ -112,6 +112,23 @@ describe('an addon that does not fit', () => {
     expect(reason(() => resolveDevice('cuda'))).toContain('ba_sam.node: another addon of this package');
   });
 
+  it('is looked for again: what was wrong may have passed', async () => {
+    const { resolveDevice, backends } = await load('none');
+    const file = path.join(dir, 'later.cjs');
+    vi.stubEnv('BA_SAM_CUDA_ADDON', file);
+    expect(reason(() => resolveDevice('cuda'))).toContain('later.cjs: not there');
+    writeFileSync(file, "throw Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE' });");
+    expect(reason(() => resolveDevice('cuda'))).toContain('later.cjs: EMFILE: too many open files');
+    expect(backends()[1]!.available).toBe(false);
+    writeFileSync(
+      file,
+      `module.exports = { version: 3, info: () => (${JSON.stringify(info())}), shutDown() {} };`,
+    );
+    expect(resolveDevice('cuda')).toEqual({ kind: 'cuda', index: 0 });
+    writeFileSync(file, 'throw new Error("loaded twice")');
+    expect(resolveDevice('cuda')).toEqual({ kind: 'cuda', index: 0 });
+  });
+
   it('a damaged file', async () => {
     const { resolveDevice } = await load('none');
     const file = path.join(dir, 'damaged.node');

@@ -31,20 +31,3 @@ function checkSamError(error: unknown, code: string, texts: string[]): void {
   expect((error as SamError).code).toBe(code);
   for (const text of texts) expect((error as SamError).message).toContain(text);
 }
-
-/** Longest time in ms for which `body` kept the event loop from turning. */
-export async function longestStall(body: () => Promise<unknown>): Promise<number> {
-  let longest = 0;
-  let last = performance.now();
-  let running = true;
-  const turn = (): void => {
-    const now = performance.now();
-    longest = Math.max(longest, now - last);
-    last = now;
-    if (running) setImmediate(turn);
-  };
-  setImmediate(turn);
-  await body();
-  running = false;
-  return Math.max(longest, performance.now() - last);
-}

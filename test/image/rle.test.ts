@@ -43,6 +43,16 @@ describe('against pycocotools', () => {
   });
 });
 
+/** Of five runs, in ms. */
+function fastest(run: () => unknown): number {
+  const times = Array.from({ length: 5 }, () => {
+    const start = performance.now();
+    run();
+    return performance.now() - start;
+  });
+  return Math.min(...times);
+}
+
 describe('round trips', () => {
   test('one pixel inside a large mask, and large runs', () => {
     const [width, height] = [5000, 3000];
@@ -59,11 +69,9 @@ describe('round trips', () => {
     const [width, height] = [4000, 3000];
     const mask = new Uint8Array(width * height);
     for (let y = 500; y < 2500; y++) mask.fill(1, y * width + 700, y * width + 3300 - (y % 50));
-    encodeRle(mask, width, height);
-    const start = performance.now();
-    encodeRle(mask, width, height);
-    // Measured 10 to 15 ms; walking down the columns took ten times as long.
-    expect(performance.now() - start).toBeLessThan(100);
+    // Walking down the columns took ten times as long.
+    const looked = fastest(() => mask.indexOf(2));
+    expect(fastest(() => encodeRle(mask, width, height)) / looked).toBeLessThan(20);
   });
 });
 

@@ -42,16 +42,12 @@ describe('worker threads', () => {
 });
 
 describe('event loop', () => {
-  // Retried: what a busy machine does to a process now and then is not the library's doing.
-  it('does not stall for more than 20 ms during an encode', { retry: 2 }, () => {
+  it('turns all the time during an encode', () => {
     const result = run('event-loop.cjs');
     expect(result).toMatchObject(clean);
-    const { largest, median99, ticks } = JSON.parse(result.stdout) as Record<string, number>;
-    expect(ticks).toBeGreaterThan(20);
-    // A machine whose cores are all busy delays any process now and then: the bound on nearly all ticks is what the
-    // library answers for, and one outlier may be the machine's.
-    expect(median99).toBeLessThanOrEqual(20);
-    expect(largest).toBeLessThanOrEqual(100);
+    const { longest, turns } = JSON.parse(result.stdout) as Record<string, number>;
+    expect(turns).toBeGreaterThan(100);
+    expect(longest).toBeLessThan(0.3);
   });
 });
 

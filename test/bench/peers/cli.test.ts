@@ -181,9 +181,7 @@ describe('bench:peers', () => {
     ];
     const { child, ended } = await bench(...options);
     const pidFile = path.join(folder, 'pid');
-    await expect
-      .poll(() => existsSync(pidFile) && readFileSync(pidFile, 'utf8') !== '', { timeout: 20_000 })
-      .toBe(true);
+    await expect.poll(() => existsSync(pidFile) && readFileSync(pidFile, 'utf8') !== '').toBe(true);
     const pid = Number(readFileSync(pidFile, 'utf8'));
     expect(lives(pid)).toBe(true);
     child.kill(signal);

@@ -34,7 +34,8 @@ interface FakeOptions {
   rounds?: number;
   runs?: number;
   sizes?: number[];
-  onTurn?: (text: string) => void;
+  /** `order` tells which turns have begun. */
+  onTurn?: (text: string, order: () => string[]) => void;
 }
 
 /** Runs rounds of fakes at 64 px. */
@@ -44,10 +45,11 @@ export async function fakeRounds(
 ) {
   const folder = scratch();
   const log = path.join(folder, 'log');
-  const limits: Limits = { memory_gb: 4, timeout_s: 30, ...rest };
+  const limits: Limits = { memory_gb: 4, timeout_s: 300, ...rest };
   const texts: string[] = [];
   const snapshots: PeerRow[][] = [];
   const taken = new Map<FakePeer, number>();
+  const order = () => readFileSync(log, 'utf8').trimEnd().split('\n');
   const rows = await runRounds(
     { peers, model: 'fake', sizes, rounds, runs, references: ['A', 'B'] },
     {
@@ -65,16 +67,17 @@ export async function fakeRounds(
         const act = acts[Math.min(turn, acts.length - 1)];
         const name = `${peer.peer} ${peer.dtype}`;
         const args = [WORKER, JSON.stringify({ act: 'work', name, log, runs, ...job, ...act })];
-        return runTurn({ command: process.execPath, args }, limits);
+        // A short limit is meant for a turn that does not end.
+        const own = act.act === 'hang' ? limits : { ...limits, timeout_s: 300 };
+        return runTurn({ command: process.execPath, args }, own);
       },
       sizeFails: async () => undefined,
       onTurn: (text, soFar) => {
         texts.push(text);
-        onTurn?.(text);
+        onTurn?.(text, order);
         if (soFar) snapshots.push(soFar);
       },
     },
   );
-  const order = () => readFileSync(log, 'utf8').trimEnd().split('\n');
   return { rows, texts, snapshots, order };
 }

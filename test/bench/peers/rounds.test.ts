@@ -192,8 +192,10 @@ describe('an interruption', () => {
   it('ends the child and keeps what was measured', async () => {
     const abort = new AbortController();
     const acts = [{}, { act: 'hang' }];
-    const onTurn = (text: string) => {
-      if (text === '64 px, round 2 of 5: B f32 …') setTimeout(() => abort.abort(), 300);
+    const onTurn = async (text: string, order: () => string[]) => {
+      if (text !== '64 px, round 2 of 5: B f32 …') return;
+      await expect.poll(order).toHaveLength(4);
+      abort.abort();
     };
     const peers = [A, { ...B, acts }, C];
     const { rows, order } = await fakeRounds(peers, { rounds: 5, signal: abort.signal, onTurn });

@@ -173,10 +173,7 @@ describe('ends', () => {
       child.kill('SIGKILL');
     });
     expect(workers).toHaveLength(2);
-    for (let wait = 0; wait < 200 && workers.some(alive); wait++) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-    expect(workers.filter(alive)).toEqual([]);
+    await expect.poll(() => workers.filter(alive)).toEqual([]);
     await resumed('killed-workers');
   });
 
