@@ -1,66 +1,32 @@
 // An encoded image: what predict() needs, and how it is kept in a file.
 import { z } from 'zod';
-import { openCheckpoint } from './checkpoint/checkpoint';
+import { type Checkpoint, openCheckpoint } from './checkpoint/checkpoint';
 import { writeSafetensors } from './checkpoint/safetensors';
-import { SamError } from './errors';
+import { checkInfo, type EmbeddingInfo, type EmbeddingShape, type Size, savedInfo } from './embedding-info';
+import { invalidArgument, SamError } from './errors';
+import { allFinite } from './finite';
+import { DEFAULT_PIXEL_LIMIT } from './image/load';
 import type { ResolvedSettings } from './model/ba-sam';
-import { dtype } from './options/compute';
-import { metric, mode } from './options/settings';
-import { unchanged } from './options/validate';
+import type { OptionsOf } from './options/option';
+import { isTypedArray, parse } from './options/validate';
 
-/** Width and height in px. */
-export interface Size {
-  readonly width: number;
-  readonly height: number;
-}
-
-/** How an image came to be this embedding. */
-export interface EmbeddingInfo {
-  /** The photograph: prompts and masks are in its pixels. */
-  readonly image: Size;
-  /** The photograph scaled to the encoder's input, without padding. */
-  readonly content: Size;
-  /** The encoder's input, padding included. */
-  readonly input: Size;
-  readonly settings: ResolvedSettings;
-  /** Dtype that the encoder computed in. */
-  readonly dtype: 'f32' | 'bf16' | 'f16';
-  /** Whether its linear layers had operands of 8 bits; default false. */
-  readonly f8?: boolean;
-}
+export type { EmbeddingInfo, Size } from './embedding-info';
 
 const TENSOR = 'image_embeddings';
 const FORMAT = 'ba-sam-embedding-1';
-const MAX_ELEMENTS = 2 ** 31;
+/** Far above what any settings need; JSON.parse cannot be interrupted. */
+const MAX_INFO = 2 ** 20;
 
-const size = z.strictObject({
-  width: z
-    .int()
-    .min(1)
-    .max(2 ** 24),
-  height: z
-    .int()
-    .min(1)
-    .max(2 ** 24),
-});
-const infoSchema = z.strictObject({
-  image: size,
-  content: size,
-  input: size,
-  dtype,
-  f8: z.boolean().optional(),
-  settings: z.strictObject({
-    mode,
-    lengthScale: z.boolean(),
-    distance: z
-      .strictObject({
-        metric,
-        slopes: unchanged(z.array(z.number().min(0))),
-        start: z.number().min(0),
-      })
-      .nullable(),
-  }),
-});
+const loadShape = {
+  /**
+   * An embedding of an image with more pixels is refused: masks have the image's size, and a small file can name any.
+   * Default 134217728 (2²⁷).
+   */
+  limitInputPixels: z.int().min(1).default(DEFAULT_PIXEL_LIMIT),
+};
+
+/** Options of {@link Embedding.load}. */
+export interface EmbeddingLoadOptions extends OptionsOf<typeof loadShape> {}
 
 /**
  * The image encoder's output for one image, or for several of one size.
@@ -75,25 +41,36 @@ export class Embedding implements EmbeddingInfo {
   readonly settings: ResolvedSettings;
   readonly dtype: EmbeddingInfo['dtype'];
   readonly f8: boolean;
+  readonly name?: string;
+  readonly shape: EmbeddingShape;
 
+  /**
+   * @param data kept, not copied
+   * @throws SamError ERR_INVALID_ARGUMENT when data, shape and info contradict each other
+   */
   constructor(
     readonly data: Float32Array,
-    readonly shape: readonly [batch: number, channels: number, gridH: number, gridW: number],
+    shape: EmbeddingShape,
     info: EmbeddingInfo,
   ) {
-    const elements = shape.reduce((product, dim) => product * dim, 1);
-    if (data.length !== elements) {
-      throw new SamError(
-        'ERR_INVALID_ARGUMENT',
-        `Expected ${elements} elements for shape [${shape}] but received ${data.length}`,
+    const checked = checkInfo(shape, info);
+    const elements = checked.shape.reduce((product, dim) => product * dim, 1);
+    if (!isTypedArray(data, 'Float32Array') || data.length !== elements) {
+      throw invalidArgument(
+        'data',
+        `Float32Array of ${elements} values ([${checked.shape.join(', ')}])`,
+        data,
       );
     }
-    this.image = info.image;
-    this.content = info.content;
-    this.input = info.input;
-    this.settings = info.settings;
-    this.dtype = info.dtype;
-    this.f8 = info.f8 ?? false;
+    const { image, content, input, settings, dtype, f8, name } = checked.info;
+    this.shape = checked.shape;
+    this.image = image;
+    this.content = content;
+    this.input = input;
+    this.settings = settings;
+    this.dtype = dtype;
+    this.f8 = f8 ?? false;
+    this.name = name;
   }
 
   get batch(): number {
@@ -112,10 +89,7 @@ export class Embedding implements EmbeddingInfo {
   /** Item `index` of a batch; shares this embedding's memory. */
   at(index: number): Embedding {
     if (!(Number.isInteger(index) && index >= 0 && index < this.batch)) {
-      throw new SamError(
-        'ERR_INVALID_ARGUMENT',
-        `Expected integer between 0 and ${this.batch - 1} for index but received ${index}`,
-      );
+      throw invalidArgument('index', `integer between 0 and ${this.batch - 1}`, index);
     }
     const length = this.data.length / this.batch;
     const [, channels, gridH, gridW] = this.shape;
@@ -144,51 +118,71 @@ export class Embedding implements EmbeddingInfo {
   }
 
   /**
-   * Reads what {@link Embedding.save} wrote.
+   * Reads what {@link Embedding.save} wrote. Every field is checked against the others and the tensor, and every value is
+   * finite; whether it fits a model is checked by `Sam.predict`.
    *
-   * @throws SamError ERR_IO, ERR_CHECKPOINT when the file is damaged or not an embedding of this package
+   * @throws SamError ERR_INVALID_ARGUMENT, ERR_IO, ERR_EMBEDDING that names the field, ERR_OUT_OF_MEMORY
    */
-  static async load(path: string): Promise<Embedding> {
-    const file = await openCheckpoint(path);
+  static async load(path: string, options: EmbeddingLoadOptions = {}): Promise<Embedding> {
+    const { limitInputPixels } = parse(z.strictObject(loadShape), options, 'options');
     try {
-      const tensor = file.tensors.get(TENSOR);
-      const fail = (message: string) => new SamError('ERR_CHECKPOINT', `${path}: ${message}`);
-      if (!tensor)
-        throw fail(
-          `expected a tensor ${TENSOR} but found ${[...file.tensors.keys()].slice(0, 3).join(', ') || 'none'}`,
-        );
-      const shape = tensor.shape as Embedding['shape'];
-      const elements = shape.reduce((product, dim) => product * dim, 1);
-      if (tensor.dtype !== 'f32' || shape.length !== 4 || !(elements > 0 && elements <= MAX_ELEMENTS)) {
-        throw fail(`expected ${TENSOR} as f32 [B, C, Gh, Gw] but found ${tensor.dtype} [${shape}]`);
+      const file = await openCheckpoint(path);
+      try {
+        return await read(file, limitInputPixels);
+      } finally {
+        await file.close();
       }
-      if (file.metadata.format !== FORMAT) {
-        throw fail(`expected metadata of format ${FORMAT}: this embedding was not written by ba-sam`);
-      }
-      const info = parseInfo(file.metadata.info, fail);
-      const bytes = await file.read(TENSOR);
-      return new Embedding(new Float32Array(bytes.buffer, bytes.byteOffset, elements), shape, info);
-    } finally {
-      await file.close();
+    } catch (error) {
+      // A damaged file is one of an embedding here, whatever it is to the reader of checkpoints.
+      if (!(error instanceof SamError) || error.code !== 'ERR_CHECKPOINT') throw error;
+      throw new SamError('ERR_EMBEDDING', error.message, { cause: error });
     }
   }
 }
 
-function parseInfo(text: string | undefined, fail: (message: string) => SamError): EmbeddingInfo {
-  let json: unknown;
+async function read(file: Checkpoint, limitInputPixels: number): Promise<Embedding> {
+  const fail = (message: string, cause?: unknown) =>
+    new SamError('ERR_EMBEDDING', `${file.path}: ${message}`, { cause });
+  const tensor = file.tensors.get(TENSOR);
+  if (!tensor) {
+    const found = [...file.tensors.keys()].slice(0, 3).join(', ') || 'none';
+    throw fail(`expected a tensor ${TENSOR} but found ${found}`);
+  }
+  const { dtype, shape } = tensor;
+  if (dtype !== 'f32' || shape.length !== 4 || shape.includes(0)) {
+    throw fail(`expected ${TENSOR} as f32 [B, C, Gh, Gw] but found ${dtype} [${shape.join(', ')}]`);
+  }
+  if (file.metadata.format !== FORMAT) {
+    throw fail(`expected metadata of format ${FORMAT}: this embedding was not written by ba-sam`);
+  }
+  // Before the tensor is read: its size is the file's, but there may be a lot of it.
+  let info: EmbeddingInfo;
   try {
-    json = JSON.parse(text ?? '');
+    info = parse(savedInfo, infoJson(file.metadata.info, fail), 'info');
+    checkInfo(shape, info);
+  } catch (error) {
+    if (!(error instanceof SamError) || error.code !== 'ERR_INVALID_ARGUMENT') throw error;
+    throw fail(error.message.replace(/^Expected /, 'expected '), error);
+  }
+  const { width, height } = info.image;
+  if (width * height > limitInputPixels) {
+    throw fail(
+      `expected at most ${limitInputPixels} px (limitInputPixels) for info.image but found ${width} × ${height}`,
+    );
+  }
+  const bytes = await file.read(TENSOR);
+  const data = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+  if (!(await allFinite(data))) throw fail(`expected finite values for ${TENSOR} but found others`);
+  return new Embedding(data, shape as unknown as EmbeddingShape, { ...info, name: file.path });
+}
+
+function infoJson(text: string | undefined, fail: (message: string) => SamError): unknown {
+  if (text !== undefined && text.length > MAX_INFO) {
+    throw fail(`expected at most ${MAX_INFO} characters in the metadata entry info but found ${text.length}`);
+  }
+  try {
+    return JSON.parse(text ?? '');
   } catch {
     throw fail('expected JSON in the metadata entry info');
   }
-  const result = infoSchema.safeParse(json);
-  if (!result.success) {
-    const issue = result.error.issues[0];
-    throw fail(`metadata entry info: ${issue.path.join('.')}: ${issue.message}`);
-  }
-  const { content, input } = result.data;
-  if (content.width > input.width || content.height > input.height) {
-    throw fail('expected content no larger than input in the metadata entry info');
-  }
-  return result.data;
 }

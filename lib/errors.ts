@@ -8,6 +8,8 @@ export type SamErrorCode =
   | 'ERR_INVALID_ARGUMENT'
   /** A checkpoint or safetensors file is damaged, truncated, hostile or of the wrong kind. */
   | 'ERR_CHECKPOINT'
+  /** A file is no embedding, or one that is damaged or contradicts itself: encode the image again. */
+  | 'ERR_EMBEDDING'
   /** An image cannot be read or decoded. */
   | 'ERR_IMAGE'
   /** A dataset's folders, lists or annotations are missing, damaged or contradictory. */
@@ -25,6 +27,8 @@ export type SamErrorCode =
   | 'ERR_DEVICE_LOST'
   /** Memory for a buffer could not be had; smaller work may still succeed. */
   | 'ERR_OUT_OF_MEMORY'
+  /** The model computed NaN or infinity: its weights are damaged, or values went beyond the range of the dtype. */
+  | 'ERR_NOT_FINITE'
   /** The model was disposed before or during the call. */
   | 'ERR_DISPOSED'
   /** The call was aborted by the native side (an `AbortSignal` rejects with its own reason instead). */
@@ -64,6 +68,7 @@ export function describe(value: unknown): string {
   else if (ArrayBuffer.isView(value)) {
     text = `${tagOf(value)}(${'length' in value ? value.length : value.byteLength})`;
   } else if (types.isNativeError(value)) text = 'an error';
+  else if (isShortList(value)) text = `[${value.map(describe).join(',')}]`;
   else text = inspect(value, INSPECT);
   return text.length > MAX_DESCRIPTION ? `${text.slice(0, MAX_DESCRIPTION - 3)}...` : text;
 }
@@ -74,6 +79,12 @@ const INSPECT = {
   ...{ breakLength: Number.POSITIVE_INFINITY, compact: true, customInspect: false, depth: 2 },
   ...{ maxArrayLength: 10, maxStringLength: MAX_DESCRIPTION },
 } as const;
+
+/** Whether a value is a list of a few numbers, texts and the like, such as a shape or a box. */
+function isShortList(value: unknown): value is (string | number | boolean | null)[] {
+  if (types.isProxy(value) || !Array.isArray(value) || value.length > 16) return false;
+  return value.every((item) => item === null || ['string', 'number', 'boolean'].includes(typeof item));
+}
 
 /** The kind of a value for an error message: as `typeof`, but `null`, `array` and the names of typed arrays are told. */
 export function typeName(value: unknown): string {

@@ -4,7 +4,7 @@ export { type AttentionResult, attention } from './attention';
 export { openSamCheckpoint, type SamCheckpoint } from './checkpoint/keys';
 export { type TensorToWrite, writeSafetensors } from './checkpoint/safetensors';
 export { type BackendStatus, backends, type ResolvedDevice } from './device';
-export { Embedding, type EmbeddingInfo, type Size } from './embedding';
+export { Embedding, type EmbeddingInfo, type EmbeddingLoadOptions, type Size } from './embedding';
 export { SamError, type SamErrorCode } from './errors';
 export { type DType, Graph, type Shape, type Value } from './graph/graph';
 export type { ProfileRow } from './graph/profile';

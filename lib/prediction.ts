@@ -2,6 +2,8 @@
 import { unlessAborted } from './abort';
 import type { TensorData } from './addon';
 import type { Embedding } from './embedding';
+import { SamError } from './errors';
+import { allFinite, notFinite } from './finite';
 import { Graph } from './graph/graph';
 import type { Session } from './graph/session';
 import type { SamDecoderConfig } from './model/decoder/config';
@@ -53,6 +55,8 @@ export class MaskPredictor {
   constructor(
     private readonly session: Session,
     private readonly config: SamDecoderConfig,
+    /** The checkpoint, as errors name it. */
+    private readonly path: string,
   ) {}
 
   /** One prediction per prompt, in order. @throws as `Sam.predict` */
@@ -94,6 +98,7 @@ export class MaskPredictor {
         { signal, onProfile, borrowed: shared ? image.length : 0 },
       );
       const low = lowRes as Float32Array;
+      await this.checkFinite([scores as Float32Array, low], embedding);
       const perPrompt = low.length / (count * 16 * grid.h * grid.w);
       const sizes = [count, perPrompt] as const;
       const full: FullSize = {};
@@ -108,6 +113,18 @@ export class MaskPredictor {
       onProgress?.(done / prompts.length);
     }
     return results;
+  }
+
+  // A score of NaN would be a number like any other to whoever sorts by it, and a logit of NaN is outside of every mask.
+  private async checkFinite(outputs: readonly Float32Array[], embedding: Embedding): Promise<void> {
+    for (const output of outputs) {
+      if (await allFinite(output)) continue;
+      if (await allFinite(embedding.data)) throw notFinite('mask decoder', this.path, embedding);
+      throw new SamError(
+        'ERR_INVALID_ARGUMENT',
+        'Expected finite values for embedding.data but received others',
+      );
+    }
   }
 
   // Without the call's signal: calls at the same time share it.

@@ -4,7 +4,9 @@ import type { NativeToken, TensorData } from './addon';
 import { openSamCheckpoint } from './checkpoint/keys';
 import { resolveCompute } from './device';
 import { Embedding, type Size } from './embedding';
+import { checkModel } from './embedding-info';
 import { invalidArgument, SamError } from './errors';
+import { allFinite, notFinite } from './finite';
 import { elementCount } from './graph/graph';
 import { Session } from './graph/session';
 import { copyInput, decodeImage, rawRgb } from './image/load';
@@ -66,6 +68,8 @@ export class Sam implements AsyncDisposable {
     private readonly session: Session,
     /** Whether the image encoder's linear layers have operands of 8 bits. */
     readonly f8: boolean,
+    /** The checkpoint, as errors name it. */
+    private readonly path: string,
   ) {}
 
   /**
@@ -92,7 +96,7 @@ export class Sam implements AsyncDisposable {
       resolveSettings(settings, attentionOf(config));
       await loadWeights(file, session, compute.dtype, { signal, onProgress });
       signal?.throwIfAborted();
-      return new Sam(config, session.device, compute.dtype, settings, session, compute.f8);
+      return new Sam(config, session.device, compute.dtype, settings, session, compute.f8, checkpoint);
     } catch (error) {
       await session?.dispose();
       throw error;
@@ -135,11 +139,13 @@ export class Sam implements AsyncDisposable {
     const resize = (token: NativeToken) => cpu.resizeImage(rgb.data, ...sizes, canvas, token);
     await this.session.track({ signal: parsed.signal }, resize, cpu);
     const pixels = [canvas, Int32Array.of(scaledHeight, scaledWidth)];
-    return this.runEncoder('photograph', pixels, 1, settings, parsed, {
+    const sizes_px = {
       image: { width, height },
       content: { width: scaledWidth, height: scaledHeight },
       input: { width: inputWidth, height: inputHeight },
-    });
+    };
+    const name = typeof image === 'string' ? image : image instanceof URL ? image.href : undefined;
+    return this.runEncoder('photograph', pixels, 1, settings, parsed, sizes_px, name);
   }
 
   /**
@@ -158,7 +164,7 @@ export class Sam implements AsyncDisposable {
     const predict = parse(predictSchema, options, 'options');
     const decoder = this.checkEmbedding(embedding);
     const many = Array.isArray(prompts);
-    const list: readonly unknown[] = many ? prompts : [prompts];
+    const list: readonly unknown[] = many ? Array.from(prompts) : [prompts];
     const tokens = list.map((prompt, i) => promptTokens(prompt, embedding, many ? `prompts.${i}` : 'prompt'));
 
     const results = await this.predictorOf(decoder).predict(embedding, tokens, predict);
@@ -225,7 +231,7 @@ export class Sam implements AsyncDisposable {
   }
 
   private predictorOf(decoder: NonNullable<SamConfig['decoder']>): MaskPredictor {
-    this.predictor ??= new MaskPredictor(this.session, decoder);
+    this.predictor ??= new MaskPredictor(this.session, decoder, this.path);
     return this.predictor;
   }
 
@@ -270,6 +276,7 @@ export class Sam implements AsyncDisposable {
     settings: ResolvedSettings,
     options: RunOptions,
     sizes: { image: Size; content: Size; input: Size },
+    name?: string,
   ): Promise<Embedding> {
     const { config, dtype, f8 } = this;
     const grid = { h: sizes.input.height / config.patch, w: sizes.input.width / config.patch };
@@ -280,7 +287,17 @@ export class Sam implements AsyncDisposable {
       { signal: options.signal, onProgress: options.onProgress, onProfile: options.onProfile },
     );
     const shape = [batch, config.outChannels, grid.h, grid.w] as const;
-    return new Embedding(data as Float32Array, shape, { ...sizes, settings, dtype, f8 });
+    const embedding = new Embedding(data as Float32Array, shape, { ...sizes, settings, dtype, f8, name });
+    if (!(await allFinite(embedding.data))) {
+      if (pixels === 'normalised' && !(await allFinite(inputs[0] as Float32Array))) {
+        throw new SamError(
+          'ERR_INVALID_ARGUMENT',
+          'Expected finite values for pixelValues but received others',
+        );
+      }
+      throw notFinite('image encoder', this.path, embedding);
+    }
+    return embedding;
   }
 
   private checkEmbedding(embedding: Embedding): NonNullable<SamConfig['decoder']> {
@@ -298,6 +315,7 @@ export class Sam implements AsyncDisposable {
           (embedding.batch > 1 ? '; use embedding.at(index)' : ''),
       );
     }
+    checkModel(embedding, this.config);
     return decoder;
   }
 }

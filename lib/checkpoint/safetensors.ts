@@ -4,6 +4,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { invalidArgument, SamError } from '../errors';
 import { replaceFile } from '../files/outputs';
+import { isTypedArray } from '../options/validate';
 import { TimeSlice } from '../time-slice';
 import type { Checkpoint, TensorInfo } from './checkpoint';
 import { type CheckpointDType, dtypeRank, MAX_DIMENSIONS, parseDType, tensorBytes } from './dtype';
@@ -246,12 +247,18 @@ export async function writeSafetensors(
 }
 
 function sortTensors(path: string, tensors: readonly TensorToWrite[]): TensorToWrite[] {
+  if (!Array.isArray(tensors)) throw invalidArgument(`${path}: tensors`, 'array of tensors', tensors);
   const names = new Set<string>();
-  for (const { name, dtype, shape, data } of tensors) {
-    const title = `${path}: tensors[${JSON.stringify(name)}]`;
+  // Array.from: a hole of a sparse array is a tensor that is missing.
+  for (const [index, tensor] of Array.from<unknown>(tensors).entries()) {
+    if (typeof tensor !== 'object' || tensor === null) {
+      throw invalidArgument(`${path}: tensors.${index}`, 'tensor', tensor);
+    }
+    const { name, dtype, shape, data } = tensor as TensorToWrite;
     if (typeof name !== 'string' || name === '__metadata__' || /\p{Surrogate}/u.test(name)) {
       throw invalidArgument(`${path}: name`, 'well-formed string other than __metadata__', name);
     }
+    const title = `${path}: tensors[${JSON.stringify(name)}]`;
     if (!(Buffer.byteLength(name) <= MAX_NAME_BYTES)) {
       throw invalidArgument(`${path}: name`, `string of at most ${MAX_NAME_BYTES} bytes`, name);
     }
@@ -269,7 +276,7 @@ function sortTensors(path: string, tensors: readonly TensorToWrite[]): TensorToW
         shape,
       );
     }
-    const fits = data instanceof Uint8Array || (data instanceof Float32Array && dtype === 'f32');
+    const fits = isTypedArray(data, 'Uint8Array') || (isTypedArray(data, 'Float32Array') && dtype === 'f32');
     if (!fits || data.byteLength !== bytes) {
       throw invalidArgument(
         `${title}.data`,
@@ -291,6 +298,9 @@ function writeHeader(
 ): Buffer {
   const parts: string[] = [];
   if (metadata !== undefined) {
+    if (typeof metadata !== 'object' || metadata === null) {
+      throw invalidArgument(`${path}: metadata`, 'object of strings', metadata);
+    }
     const entries = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));
     for (const [key, value] of entries) {
       if (typeof value !== 'string' || /\p{Surrogate}/u.test(key + value)) {

@@ -1,6 +1,7 @@
 // `--embedding`: a kept embedding is used when it fits the image and the options, never silently when it does not.
 
 import { Embedding, type Size } from '../embedding';
+import { checkModel } from '../embedding-info';
 import { SamError } from '../errors';
 import { inputGeometry } from '../image/resize';
 import { resolveSettings, settingsKey } from '../model/ba-sam';
@@ -13,7 +14,7 @@ import type { EncodingOptions } from './settings';
  * Loads an embedding of `image`.
  *
  * @param settings what the options ask for; only what was given on the command line is compared
- * @throws SamError ERR_IO, ERR_CHECKPOINT; ERR_INVALID_ARGUMENT when it belongs to an image of another size, another
+ * @throws SamError ERR_IO, ERR_EMBEDDING; ERR_INVALID_ARGUMENT when it belongs to an image of another size, another
  *   model's shape, or was made with other options than those given
  */
 export async function loadEmbedding(
@@ -23,27 +24,21 @@ export async function loadEmbedding(
   flags: EncodingOptions,
   settings: BaSamSettings,
 ): Promise<Embedding> {
-  const embedding = await Embedding.load(path);
+  // Its image must be as large as `image`, which has been decoded: no other limit is needed.
+  const embedding = await Embedding.load(path, { limitInputPixels: Number.MAX_SAFE_INTEGER });
   const expected = (what: string, found: string) => {
     throw new SamError('ERR_INVALID_ARGUMENT', `${path}: expected ${what} but found ${found}`);
   };
   if (embedding.batch !== 1) expected('an embedding of one image', `${embedding.batch}`);
-  if (embedding.channels !== config.outChannels) {
-    expected(`${config.outChannels} channels like the model's`, `${embedding.channels}`);
+  try {
+    checkModel(embedding, config);
+  } catch (error) {
+    throw error instanceof SamError ? new SamError(error.code, `${path}: ${error.message}`) : error;
   }
-  const { content, input, gridH, gridW } = embedding;
-  if (input.width !== gridW * config.patch || input.height !== gridH * config.patch) {
-    expected(
-      `a grid of ${input.width / config.patch} × ${input.height / config.patch} tokens for its input of ` +
-        `${input.width} × ${input.height} px`,
-      `${gridW} × ${gridH}`,
-    );
-  }
+  const { content, input } = embedding;
   if (embedding.image.width !== image.width || embedding.image.height !== image.height) {
     expected(`an embedding of an image of ${size(image)}`, size(embedding.image));
   }
-
-  if (!embedding.data.every(Number.isFinite)) expected('finite values', 'others');
 
   const longestSide = Math.max(content.width, content.height);
   if (flags.longestSide !== undefined && flags.longestSide !== longestSide) {

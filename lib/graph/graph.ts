@@ -97,7 +97,7 @@ export class Graph {
 
   /** Marks a value as an output. Outputs come back from a run in this order. */
   output(value: Value): void {
-    if (value.graph !== this) throw new SamError('ERR_GRAPH', 'Expected an output of this graph');
+    if (value?.graph !== this) throw new SamError('ERR_GRAPH', 'Expected an output of this graph');
     this.outputList.push(value);
   }
 

@@ -12,7 +12,7 @@ import {
   sessionSchema,
 } from '../options/session';
 import { parse } from '../options/validate';
-import { checkShape, type DType, elementCount, type Graph, type Shape } from './graph';
+import { checkShape, type DType, elementCount, Graph, type Shape } from './graph';
 
 // A plan is small (its arena belongs to the weights), except for folded constants: resized positions of a large grid.
 const MAX_PLANS = 24;
@@ -120,6 +120,8 @@ export class Session {
     options: SessionRunOptions = {},
   ): Promise<TensorData[]> {
     const { borrowed, ...run } = parse(sessionRunSchema, options, 'options');
+    if (typeof key !== 'string') throw invalidArgument('key', 'string', key);
+    if (typeof build !== 'function') throw invalidArgument('build', 'function that builds a graph', build);
     run.signal?.throwIfAborted();
     this.assertUsable();
     const cached = this.plan(key, build);
@@ -180,6 +182,7 @@ export class Session {
       return known;
     }
     const graph = build();
+    if (!(graph instanceof Graph)) throw invalidArgument('build()', 'Graph', graph);
     const bytes = graph.encode();
     let plan: NativePlan;
     try {

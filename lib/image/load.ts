@@ -95,7 +95,9 @@ export function rawRgb(input: ImageInput, options: DecodeOptions = {}): RgbImage
   return { data: new Uint8Array(data.buffer, data.byteOffset, data.length), width, height };
 }
 
-function limitOf({ limitInputPixels: limit }: DecodeOptions): number | undefined {
+function limitOf(options: DecodeOptions): number | undefined {
+  if (typeof options !== 'object' || options === null) throw invalidArgument('options', 'object', options);
+  const { limitInputPixels: limit } = options;
   if (limit === undefined || (Number.isSafeInteger(limit) && limit >= 1)) return limit;
   throw invalidArgument('limitInputPixels', 'positive integer', limit);
 }
@@ -131,7 +133,12 @@ function isArrayBuffer(value: unknown): value is ArrayBuffer {
 function toPath(input: string | URL): string {
   if (input instanceof URL) {
     if (input.protocol !== 'file:') throw invalidArgument('image', 'file URL', input.href);
-    return fileURLToPath(input);
+    try {
+      return fileURLToPath(input);
+    } catch {
+      // Of another host, or with a part that is no path.
+      throw invalidArgument('image', 'file URL of this machine', input.href);
+    }
   }
   if (input === '' || input.includes('\0')) throw invalidArgument('image', 'path of an image file', input);
   return input;

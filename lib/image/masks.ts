@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { invalidArgument, SamError } from '../errors';
 import { type Color, layerSchema, type OverlayOptions, overlaySchema } from '../options/overlay';
-import { type NumericArray, parse } from '../options/validate';
+import { isTypedArray, type NumericArray, parse } from '../options/validate';
 import { inBands, rowsPerBand } from './bands';
 import { drawBox, drawPoint } from './draw';
 import { checkOutputSize, checkRgb, writeImage } from './output';
@@ -30,13 +30,14 @@ export interface MaskLayer {
  */
 export async function unionMasks(masks: readonly Uint8Array[]): Promise<Uint8Array> {
   if (!Array.isArray(masks) || masks.length === 0) throw invalidArgument('masks', 'at least one mask', masks);
-  const length = masks[0]!.length;
-  for (const mask of masks) {
-    if (!(mask instanceof Uint8Array)) throw invalidArgument('mask', 'Uint8Array', mask);
+  const length = masks[0]?.length;
+  // Array.from: a hole of a sparse array is a mask that is missing.
+  for (const [index, mask] of Array.from(masks).entries()) {
+    if (!isTypedArray(mask, 'Uint8Array')) throw invalidArgument(`masks.${index}`, 'Uint8Array', mask);
     if (mask.length !== length) {
       throw new SamError(
         'ERR_INVALID_ARGUMENT',
-        `Expected ${length} values for mask but received ${mask.length}`,
+        `Expected ${length} values for masks.${index} but received ${mask.length}`,
       );
     }
   }

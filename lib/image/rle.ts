@@ -4,6 +4,7 @@
 // difference to the one before the last; each number is cut into groups of 5 bits, lowest first, bit 5 meaning
 // "more follows", plus 48. Source: rleEncode, rleToString, rleFrString and rleToBbox of cocoapi's maskApi.c.
 import { invalidArgument, SamError } from '../errors';
+import { isTypedArray } from '../options/validate';
 
 /** A run-length encoded mask as in COCO's JSON files. */
 export interface Rle {
@@ -206,7 +207,7 @@ function describeCharacter(text: string, index: number): string {
  * @param mask any value but 0 is inside
  */
 export function maskArea(mask: Uint8Array): number {
-  if (!(mask instanceof Uint8Array)) throw invalidArgument('mask', 'Uint8Array', mask);
+  if (!isTypedArray(mask, 'Uint8Array')) throw invalidArgument('mask', 'Uint8Array', mask);
   const words = asWords(mask) ?? new Uint32Array(0);
   let area = 0;
   for (let i = 0; i < words.length; i++) {
@@ -264,7 +265,7 @@ export function checkSize(width: number, height: number): void {
 /** Throws unless `mask` is a Uint8Array of `width · height` values. */
 export function checkMask(mask: Uint8Array, width: number, height: number): void {
   checkSize(width, height);
-  if (!(mask instanceof Uint8Array)) throw invalidArgument('mask', 'Uint8Array', mask);
+  if (!isTypedArray(mask, 'Uint8Array')) throw invalidArgument('mask', 'Uint8Array', mask);
   if (mask.length !== width * height) {
     throw new SamError(
       'ERR_INVALID_ARGUMENT',

@@ -4,7 +4,13 @@
 import { z } from 'zod';
 import { SamError } from '../errors';
 import type { Metric } from '../ops';
-import { type BaSamSettings, checkMode, type FullPenalty, settingsShape } from '../options/settings';
+import {
+  type BaSamSettings,
+  checkMode,
+  type FullPenalty,
+  MAX_HEADS,
+  settingsShape,
+} from '../options/settings';
 import { parse } from '../options/validate';
 
 /** What the settings act on in an image encoder. */
@@ -69,8 +75,13 @@ export function headSlopes(slopes: FullPenalty['slopes'], heads: number): readon
   return slopes;
 }
 
-/** ALiBi's geometric slopes 2^(−8i/H), i = 1 … H. Source: Press et al. 2022. */
+/**
+ * ALiBi's geometric slopes 2^(−8i/H), i = 1 … H. Source: Press et al. 2022.
+ *
+ * @throws SamError ERR_INVALID_ARGUMENT
+ */
 export function alibiSlopes(heads: number): number[] {
+  parse(z.int().min(1).max(MAX_HEADS), heads, 'heads');
   return Array.from({ length: heads }, (_, i) => 2 ** ((-8 * (i + 1)) / heads));
 }
 

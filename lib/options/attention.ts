@@ -2,14 +2,14 @@
 import { z } from 'zod';
 import { deviceText } from './compute';
 import type { OptionsOf } from './option';
-import { distanceShape } from './settings';
+import { distanceShape, MAX_HEADS } from './settings';
 import { abortSignal, float32Array, tensorData } from './validate';
 
 const integer = (low: number, high: number) => z.int().min(low).max(high);
 
 export const attentionShape = {
   /** H. */
-  heads: integer(1, 4096),
+  heads: integer(1, MAX_HEADS),
   /** D = channels per head, at most 256. */
   headDim: integer(1, 256),
   /** B; default 1. */

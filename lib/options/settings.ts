@@ -10,7 +10,11 @@ export const metric = z.enum(METRICS).exclude(['none']);
 
 // Beyond this, slope · distance overflows f32 and the attention would give NaN.
 const MAX_PENALTY = 1e30;
-const slope = z.number().min(0).max(MAX_PENALTY);
+/** Attention heads that a model may have. */
+export const MAX_HEADS = 4096;
+
+/** One slope of a distance penalty. */
+export const slope = z.number().min(0).max(MAX_PENALTY);
 
 const slopeList = unchanged(z.array(slope).min(1));
 // Apart from the list, which the command line reads item by item.

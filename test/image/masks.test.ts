@@ -57,7 +57,7 @@ describe('unionMasks', () => {
     await expectSamError(
       unionMasks([new Uint8Array(4), new Uint8Array(5)]),
       'ERR_INVALID_ARGUMENT',
-      'Expected 4 values for mask but received 5',
+      'Expected 4 values for masks.1 but received 5',
     );
   });
 });

@@ -441,7 +441,7 @@ describe('hostile annotations', () => {
       rle([200], [20, 10]),
       "Expected [10, 20], the image's [height, width], for segmentation.size",
     ],
-    ['absurd size', rle([200], [1e9, 1e9]), 'for segmentation.size but received [ 1000000000, 1000000000 ]'],
+    ['absurd size', rle([200], [1e9, 1e9]), 'for segmentation.size but received [1000000000,1000000000]'],
     ['size missing', rle([200], null), 'for segmentation.size'],
     ['id missing', { id: undefined }, 'Expected integer for id but received undefined'],
   ])('%s', async (_, hostile, reason) => {
