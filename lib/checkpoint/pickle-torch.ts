@@ -1,5 +1,6 @@
 // The only names that a pickle in a checkpoint may use, and what "calling" each of them means here. No name leads to code from the
 // file: every call is to a function of this page.
+import { describe } from '../errors';
 import { type CheckpointDType, dtypeBits, MAX_DIMENSIONS, tensorBytes } from './dtype';
 import { isClassLike, isOpaque, isType } from './pickle-opaque';
 import {
@@ -147,9 +148,9 @@ export function persistentLoad(id: PickleValue): PyStorage {
     throw new PickleError(`${nameOf(type ?? null)} is not a storage class with a known size`);
   if (typeof key !== 'string' || key.length > 100) throw new PickleError('a storage has an invalid key');
   if (location === 'meta')
-    throw new PickleError(`storage ${JSON.stringify(key)} is on the meta device: it has no data`);
+    throw new PickleError(`storage ${describe(key)} is on the meta device: it has no data`);
   const byteLength = isCount(count) ? tensorBytes(dtype ?? 'u8', [count]) : undefined;
-  if (byteLength === undefined) throw new PickleError(`storage ${JSON.stringify(key)} has an invalid size`);
+  if (byteLength === undefined) throw new PickleError(`storage ${describe(key)} has an invalid size`);
   return new PyStorage(key, dtype ?? undefined, byteLength);
 }
 

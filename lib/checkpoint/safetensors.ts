@@ -3,7 +3,7 @@
 // overlaps would let two readers see different tensors in one file.
 import { randomBytes } from 'node:crypto';
 import { type FileHandle, open, rename, unlink } from 'node:fs/promises';
-import { invalidArgument, SamError } from '../errors';
+import { describe, invalidArgument, SamError } from '../errors';
 import { TimeSlice } from '../time-slice';
 import type { Checkpoint, TensorInfo } from './checkpoint';
 import { type CheckpointDType, dtypeRank, MAX_DIMENSIONS, parseDType, tensorBytes } from './dtype';
@@ -43,6 +43,7 @@ export async function openSafetensors(file: CheckpointFile): Promise<Checkpoint>
 
   return {
     path: file.path,
+    files: [file.path],
     format: 'safetensors',
     tensors: header.tensors,
     metadata: header.metadata,
@@ -71,7 +72,7 @@ async function parseHeader(file: CheckpointFile, bytes: Uint8Array) {
           if (metadata) throw new HeaderError('__metadata__ appears twice');
           metadata = await parseMetadata(scan, slice);
         } else {
-          if (tensors.has(name)) throw new HeaderError(`tensor ${JSON.stringify(name)} appears twice`);
+          if (tensors.has(name)) throw new HeaderError(`tensor ${describe(name)} appears twice`);
           if (!(tensors.size < MAX_TENSORS)) throw new HeaderError(`more than ${MAX_TENSORS} tensors`);
           const entry = parseEntry(scan, name);
           entries.set(name, entry);
@@ -98,7 +99,7 @@ async function parseMetadata(scan: HeaderScanner, slice: TimeSlice): Promise<Rec
   do {
     const key = scan.string(MAX_NAME_BYTES);
     scan.expect(':');
-    if (Object.hasOwn(metadata, key)) throw new HeaderError(`metadata ${JSON.stringify(key)} appears twice`);
+    if (Object.hasOwn(metadata, key)) throw new HeaderError(`metadata ${describe(key)} appears twice`);
     if (!(count++ < MAX_TENSORS)) throw new HeaderError(`more than ${MAX_TENSORS} metadata entries`);
     metadata[key] = scan.string();
     if (slice.due()) await slice.next();
@@ -113,7 +114,7 @@ function noMetadata(): Record<string, string> {
 }
 
 function parseEntry(scan: HeaderScanner, name: string): Entry {
-  const title = JSON.stringify(name);
+  const title = describe(name);
   let dtype: CheckpointDType | undefined;
   let shape: number[] | undefined;
   let offsets: number[] | undefined;
@@ -129,7 +130,7 @@ function parseEntry(scan: HeaderScanner, name: string): Entry {
         once(field, dtype);
         const text = scan.string(MAX_NAME_BYTES);
         dtype = text === text.toUpperCase() ? parseDType(text.toLowerCase()) : undefined;
-        if (!dtype) throw new HeaderError(`tensor ${title} has unknown dtype ${JSON.stringify(text)}`);
+        if (!dtype) throw new HeaderError(`tensor ${title} has unknown dtype ${describe(text)}`);
       } else if (field === 'shape') {
         once(field, shape);
         shape = scan.integers(MAX_DIMENSIONS);
@@ -165,7 +166,7 @@ async function checkLayout(file: CheckpointFile, entries: ReadonlyMap<string, En
   for (const entry of entries.values()) {
     if (!(entry.end <= length)) {
       throw file.error(
-        `is truncated: tensor ${JSON.stringify(entry.info.name)} ends at byte ${entry.end} of ${length} data bytes`,
+        `is truncated: tensor ${describe(entry.info.name)} ends at byte ${entry.end} of ${length} data bytes`,
       );
     }
     if (entry.begin < entry.end) {
@@ -195,7 +196,7 @@ async function checkLayout(file: CheckpointFile, entries: ReadonlyMap<string, En
   for (const entry of entries.values()) {
     if (entry.begin === entry.end && entry.begin !== length && !starts.has(entry.begin)) {
       throw file.error(
-        `empty tensor ${JSON.stringify(entry.info.name)} lies inside another at byte ${entry.begin}`,
+        `empty tensor ${describe(entry.info.name)} lies inside another at byte ${entry.begin}`,
       );
     }
     if (slice.due()) await slice.next();
@@ -203,7 +204,7 @@ async function checkLayout(file: CheckpointFile, entries: ReadonlyMap<string, En
 }
 
 function overlap(file: CheckpointFile, a: Entry, b: Entry): SamError {
-  return file.error(`tensors ${JSON.stringify(a.info.name)} and ${JSON.stringify(b.info.name)} overlap`);
+  return file.error(`tensors ${describe(a.info.name)} and ${describe(b.info.name)} overlap`);
 }
 
 /** A tensor to write: contiguous, row-major, little-endian. */
@@ -255,7 +256,7 @@ export async function writeSafetensors(
 function sortTensors(path: string, tensors: readonly TensorToWrite[]): TensorToWrite[] {
   const names = new Set<string>();
   for (const { name, dtype, shape, data } of tensors) {
-    const title = `${path}: tensors[${JSON.stringify(name)}]`;
+    const title = `${path}: tensors[${describe(name)}]`;
     if (typeof name !== 'string' || name === '__metadata__' || /\p{Surrogate}/u.test(name)) {
       throw invalidArgument(`${path}: name`, 'well-formed string other than __metadata__', name);
     }
