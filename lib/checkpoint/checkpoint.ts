@@ -1,8 +1,9 @@
 // Opens a checkpoint of any supported file format; the content decides which, never the file's name.
 import type { CheckpointDType } from './dtype';
-import { CheckpointFile } from './file';
+import { CheckpointFile, checkPath } from './file';
 import { openPyTorchZip } from './pytorch';
 import { openSafetensors } from './safetensors';
+import { fileInFolder, openSharded } from './sharded';
 import { recognise } from './sniff';
 
 export type { CheckpointDType } from './dtype';
@@ -19,6 +20,9 @@ export interface TensorInfo {
 /** An open checkpoint: its list of tensors is in memory, their data stays in the file until read. */
 export interface Checkpoint {
   readonly path: string;
+  /** Every file of it: itself, or an index and what that names. */
+  readonly files: readonly string[];
+  /** Of its files. */
   readonly format: 'safetensors' | 'pytorch-zip';
   /** In the file's order. In a PyTorch file the names of nested dictionaries are joined with dots. */
   readonly tensors: ReadonlyMap<string, TensorInfo>;
@@ -37,20 +41,38 @@ export interface Checkpoint {
 }
 
 /**
- * Opens a safetensors file or a PyTorch zip checkpoint (`torch.save` since PyTorch 1.6) and lists its tensors.
- * Nothing in the file is ever executed, and nothing but the list is read. The file stays open until `close`.
+ * Opens a safetensors file or a PyTorch zip checkpoint (`torch.save` since PyTorch 1.6) and lists its tensors. A checkpoint in
+ * several files is opened by its index (`model.safetensors.index.json`) or by the folder that Hugging Face's `save_pretrained`
+ * wrote. Nothing in a file is ever executed, and nothing but the list is read. The files stay open until `close`.
  *
+ * @param path of the file, the index or the folder
  * @throws SamError ERR_INVALID_ARGUMENT, ERR_IO (cannot be opened or read), ERR_CHECKPOINT (damaged, hostile,
  *   or another kind of file, which is named when it is recognised)
  */
 export async function openCheckpoint(path: string): Promise<Checkpoint> {
-  const file = await CheckpointFile.open(path);
+  checkPath(path);
+  const file = await CheckpointFile.open(await fileInFolder(path));
   try {
-    return (await recognise(file)) === 'safetensors'
-      ? await openSafetensors(file)
-      : await openPyTorchZip(file);
+    return (await recognise(file)) === 'index' ? await openSharded(file, openFile) : await openFile(file);
   } catch (error) {
     await file.close().catch(() => {});
     throw error;
   }
+}
+
+/**
+ * The files of a checkpoint: itself, or an index and what that names.
+ *
+ * @throws SamError as {@link openCheckpoint}
+ */
+export async function checkpointFiles(path: string): Promise<readonly string[]> {
+  const checkpoint = await openCheckpoint(path);
+  await checkpoint.close();
+  return checkpoint.files;
+}
+
+async function openFile(file: CheckpointFile): Promise<Checkpoint> {
+  const format = await recognise(file);
+  if (format === 'index') throw file.error('is an index where a part of the checkpoint should be');
+  return format === 'safetensors' ? openSafetensors(file) : openPyTorchZip(file);
 }

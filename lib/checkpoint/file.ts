@@ -25,9 +25,7 @@ export class CheckpointFile {
    * @throws SamError ERR_INVALID_ARGUMENT, ERR_IO (cannot be opened), ERR_CHECKPOINT (a directory, a device, …)
    */
   static async open(path: string): Promise<CheckpointFile> {
-    if (typeof path !== 'string' || path.length === 0)
-      throw invalidArgument('path', 'non-empty string', path);
-    if (path.includes('\0')) throw invalidArgument('path', 'string without null bytes', path);
+    checkPath(path);
     let handle: FileHandle | undefined;
     try {
       const found = await stat(path);
@@ -100,6 +98,12 @@ export class CheckpointFile {
       throw ioError(this.path, 'cannot be closed', error);
     }
   }
+}
+
+/** @throws SamError ERR_INVALID_ARGUMENT for what cannot be a path */
+export function checkPath(path: unknown): void {
+  if (typeof path !== 'string' || path.length === 0) throw invalidArgument('path', 'non-empty string', path);
+  if (path.includes('\0')) throw invalidArgument('path', 'string without null bytes', path);
 }
 
 /** `path: message` with code ERR_CHECKPOINT. */

@@ -1,6 +1,8 @@
-// The only names that a pickle in a checkpoint may use, and what "calling" each of them means here. No name
-// leads to code from the file: every entry is a function of this page.
+// The only names that a pickle in a checkpoint may use, and what "calling" each of them means here. No name leads to code from the
+// file: every call is to a function of this page.
+import { describe } from '../errors';
 import { type CheckpointDType, dtypeBits, MAX_DIMENSIONS, tensorBytes } from './dtype';
+import { isClassLike, isOpaque, isType } from './pickle-opaque';
 import {
   PickleError,
   type PickleValue,
@@ -62,11 +64,16 @@ type Call = (args: readonly PickleValue[], name: string) => PickleValue;
 const CALLS: ReadonlyMap<string, Call> = new Map<string, Call>([
   ['collections.OrderedDict', orderedDict],
   ['torch.Size', size],
-  ['torch.device', () => new PyOpaque('a torch.device')],
   ['torch._utils._rebuild_tensor_v2', (args, name) => rebuildTensor(args, name, false)],
   ['torch._utils._rebuild_tensor_v3', (args, name) => rebuildTensor(args, name, true)],
+  ['torch._tensor._rebuild_from_type_v2', rebuildFromType],
   ['torch._utils._rebuild_parameter', rebuildParameter],
   ['torch._utils._rebuild_parameter_with_state', rebuildParameter],
+  ['collections.defaultdict', () => new PyDict()],
+  [
+    'collections.deque',
+    ([items]) => new PyList(items instanceof PyList || items instanceof PyTuple ? [...items.items] : []),
+  ],
   ['builtins.set', () => new PySet()],
   ['builtins.frozenset', () => new PySet()],
   ['builtins.bytearray', () => new PyOpaque('bytes')],
@@ -78,12 +85,15 @@ const CALLS: ReadonlyMap<string, Call> = new Map<string, Call>([
 /**
  * The value of a name in a pickle.
  *
- * @throws PickleError naming it, unless it is one of the few that rebuild tensors and plain containers
+ * @throws PickleError naming it, unless it is one of those that rebuild tensors, containers and harmless values, or may be the
+ *   class of a dict
  */
 export function findGlobal(module: string, name: string): PyGlobal {
   const full = `${module}.${name}`;
   const known = canonical(full);
-  if (STORAGES.has(known) || DTYPES.has(known) || CALLS.has(known)) return new PyGlobal(full);
+  const isValue = STORAGES.has(known) || DTYPES.has(known) || isType(known);
+  if (isValue || CALLS.has(known) || isOpaque(known)) return new PyGlobal(full);
+  if (isClassLike(full)) return new PyGlobal(full, false);
   throw refused(full);
 }
 
@@ -91,16 +101,40 @@ export function findGlobal(module: string, name: string): PyGlobal {
 export function call(target: PickleValue, args: PickleValue): PickleValue {
   const name = nameOf(target);
   if (!(target instanceof PyGlobal)) throw new PickleError(`refused to call ${name}`);
-  const found = CALLS.get(canonical(name));
-  if (!found) throw new PickleError(`refused to call ${name}`);
   if (!(args instanceof PyTuple)) throw new PickleError(`${name} is called without a tuple of arguments`);
-  return found(args.items, name);
+  if (!target.known) return emptyDict(target, args);
+  const found = CALLS.get(canonical(name));
+  if (found) return found(args.items, name);
+  if (isOpaque(canonical(name))) return new PyOpaque(name);
+  throw new PickleError(`refused to call ${name}`);
 }
 
-/** What `BUILD` does: sets an object's state. Only an OrderedDict has some here, and nobody reads it. */
+/** What `NEWOBJ` does: makes an object of a class, without calling that. */
+export function makeInstance(type: PickleValue, args: PickleValue): PickleValue {
+  if (type instanceof PyGlobal && args instanceof PyTuple) {
+    if (!type.known) return emptyDict(type, args);
+    if (isOpaque(canonical(type.name))) return new PyOpaque(type.name);
+  }
+  throw refused(`an instance of ${nameOf(type)}`);
+}
+
+// Of a class that nothing is known of: whoever runs the pickle has to see that items are set before he believes it.
+function emptyDict(type: PyGlobal, args: PyTuple): PyDict {
+  if (args.items.length > 0) throw refused(type.name);
+  return new PyDict(type.name);
+}
+
+/** Whether an object's state is that of a torch.nn.Module. */
+export function isModule(state: PickleValue): boolean {
+  return state instanceof PyDict && state.entries.has('_parameters') && state.entries.has('_modules');
+}
+
+/** What `BUILD` does: sets an object's state, which nobody reads here. */
 export function build(target: PickleValue): void {
   // torch.nn.Module.state_dict hangs `_metadata` (module versions) on its OrderedDict.
-  if (!(target instanceof PyDict)) throw new PickleError(`refused to set the state of ${nameOf(target)}`);
+  if (!(target instanceof PyDict || target instanceof PyOpaque)) {
+    throw new PickleError(`refused to set the state of ${nameOf(target)}`);
+  }
 }
 
 /** What `BINPERSID` does: a persistent id is a reference to a storage in the archive. */
@@ -114,17 +148,26 @@ export function persistentLoad(id: PickleValue): PyStorage {
     throw new PickleError(`${nameOf(type ?? null)} is not a storage class with a known size`);
   if (typeof key !== 'string' || key.length > 100) throw new PickleError('a storage has an invalid key');
   if (location === 'meta')
-    throw new PickleError(`storage ${JSON.stringify(key)} is on the meta device: it has no data`);
+    throw new PickleError(`storage ${describe(key)} is on the meta device: it has no data`);
   const byteLength = isCount(count) ? tensorBytes(dtype ?? 'u8', [count]) : undefined;
-  if (byteLength === undefined) throw new PickleError(`storage ${JSON.stringify(key)} has an invalid size`);
+  if (byteLength === undefined) throw new PickleError(`storage ${describe(key)} has an invalid size`);
   return new PyStorage(key, dtype ?? undefined, byteLength);
+}
+
+/** The refusal of a model that was saved as a Python object. @param name its class */
+export function wholeModel(name: string): PickleError {
+  const what = name.startsWith('ultralytics.') ? 'a FastSAM or YOLO model of Ultralytics' : 'a whole model';
+  return new PickleError(
+    `holds ${what} as Python objects (${printable(name)}), which only its code can read: load it with PyTorch and save its ` +
+      'state_dict() alone',
+  );
 }
 
 /** The refusal of a name, worded for the person who has the file. */
 export function refused(name: string): PickleError {
   return new PickleError(
-    `refused ${printable(name)}: a checkpoint may hold only tensors and plain containers, and nothing in it is ` +
-      'executed. If you trust the file, load it with PyTorch and save its state_dict alone',
+    `refused ${printable(name)}: a checkpoint may hold only tensors, plain containers and values that do nothing, and ` +
+      'nothing in it is executed. If you trust the file, load it with PyTorch and save its state_dict alone',
   );
 }
 
@@ -147,9 +190,16 @@ function printable(name: string): string {
   return clean.length > 200 ? `${clean.slice(0, 200)}...` : clean;
 }
 
-/** Protocol 2 writes Python 2's name of the built-in module. */
+/** Protocol 2 writes Python 2's names of what is built in. */
 function canonical(name: string): string {
-  return name.startsWith('__builtin__.') ? `builtins.${name.slice('__builtin__.'.length)}` : name;
+  if (!name.startsWith('__builtin__.')) return name;
+  const old = name.slice('__builtin__.'.length);
+  const now = new Map([
+    ['long', 'int'],
+    ['unicode', 'str'],
+    ['xrange', 'range'],
+  ]).get(old);
+  return `builtins.${now ?? old}`;
 }
 
 function orderedDict(args: readonly PickleValue[], name: string): PyDict {
@@ -183,6 +233,15 @@ function rebuildParameter(args: readonly PickleValue[], name: string): PyTensor 
   const [data] = args;
   if (!(data instanceof PyTensor) || args.length < 3 || args.length > 4) throw badArguments(name);
   return data;
+}
+
+/** (function, type, arguments, state): a tensor that has attributes of its own. */
+function rebuildFromType(args: readonly PickleValue[], name: string): PickleValue {
+  const [rebuild, type, inner] = args;
+  // Not itself: a file could nest it without end.
+  const isPlain = rebuild instanceof PyGlobal && rebuild.name.startsWith('torch._utils._rebuild_');
+  if (!isPlain || !(type instanceof PyGlobal && type.known) || args.length !== 4) throw badArguments(name);
+  return call(rebuild, inner ?? null);
 }
 
 /** (storage, offset, size, stride, requires_grad, hooks[, dtype in v3][, metadata]) */

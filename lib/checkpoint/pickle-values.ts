@@ -25,9 +25,12 @@ export class PyList {
   constructor(readonly items: PickleValue[] = []) {}
 }
 
-/** `dict` or `collections.OrderedDict`. */
+/** `dict`, `collections.OrderedDict` and the like. */
 export class PyDict {
   readonly entries = new Map<PickleValue, PickleValue>();
+
+  /** @param of the class that the file says it is, where nothing is known of that */
+  constructor(readonly of?: string) {}
 }
 
 /** Sets are legal in a checkpoint but hold no tensors, so their elements are not kept. */
@@ -38,6 +41,8 @@ export class PyGlobal {
   constructor(
     /** As the file spells it, `module.name`. */
     readonly name: string,
+    /** False for what may be the class of a dict: what is done with it must show that. */
+    readonly known = true,
   ) {}
 }
 

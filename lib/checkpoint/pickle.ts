@@ -2,7 +2,18 @@
 // A pickle is a program for a stack machine that may import and call anything; this machine has no such power,
 // and stops with the name of whatever was asked for.
 import { TimeSlice } from '../time-slice';
-import { build, call, findGlobal, nameOf, persistentLoad, refused, setItem } from './pickle-torch';
+import {
+  build,
+  call,
+  findGlobal,
+  isModule,
+  makeInstance,
+  nameOf,
+  persistentLoad,
+  refused,
+  setItem,
+  wholeModel,
+} from './pickle-torch';
 import {
   PickleError,
   type PickleValue,
@@ -53,6 +64,8 @@ class Machine {
   #stack: PickleValue[] = [];
   readonly #marks: PickleValue[][] = [];
   readonly #memo = new Map<number, PickleValue>();
+  /** Names that may be classes of dicts, in their order, and whether one of those got items. */
+  readonly #classes = new Map<string, boolean>();
   #values = 0;
 
   constructor(bytes: Uint8Array) {
@@ -87,6 +100,7 @@ class Machine {
         this.result = this.#pop();
         if (this.#stack.length > 0 || this.#marks.length > 0)
           throw new PickleError('the pickle ends too early');
+        if (this.#firstClass() !== undefined) throw refused(this.#firstClass()!);
         return true;
 
       // Stack
@@ -229,7 +243,7 @@ class Machine {
 
       // Names and calls: allowed names only, see pickle-torch.ts
       case 0x63: // GLOBAL
-        this.#push(findGlobal(this.#line(), this.#line()));
+        this.#pushGlobal(this.#line(), this.#line());
         break;
       case 0x93: {
         // STACK_GLOBAL
@@ -237,7 +251,7 @@ class Machine {
         if (typeof module !== 'string' || typeof name !== 'string') {
           throw new PickleError('STACK_GLOBAL without a module and a name');
         }
-        this.#push(findGlobal(module, name));
+        this.#pushGlobal(module, name);
         break;
       }
       case 0x52: {
@@ -246,17 +260,21 @@ class Machine {
         this.#push(call(this.#pop(), args));
         break;
       }
-      case 0x62: // BUILD
-        this.#pop();
+      case 0x62: {
+        // BUILD
+        const state = this.#pop();
+        if (isModule(state)) throw wholeModel(this.#firstClass() ?? nameOf(this.#top()));
         build(this.#top());
         break;
+      }
       case 0x51: // BINPERSID
         this.#push(persistentLoad(this.#pop()));
         break;
       case 0x81: {
         // NEWOBJ
-        this.#pop();
-        throw this.#refuseInstance(this.#pop());
+        const args = this.#pop();
+        this.#push(makeInstance(this.#pop(), args));
+        break;
       }
       case 0x92: // NEWOBJ_EX
         this.#popMany(2);
@@ -283,6 +301,17 @@ class Machine {
     return refused(
       type instanceof PyGlobal ? `an instance of ${type.name}` : `an instance of ${nameOf(type)}`,
     );
+  }
+
+  #pushGlobal(module: string, name: string): void {
+    const found = findGlobal(module, name);
+    if (!found.known && !this.#classes.has(found.name)) this.#classes.set(found.name, false);
+    this.#push(found);
+  }
+
+  /** The first class of which nothing says that it is that of a dict. */
+  #firstClass(): string | undefined {
+    return [...this.#classes].find(([, isDict]) => !isDict)?.[0];
   }
 
   #push(value: PickleValue): void {
@@ -327,6 +356,7 @@ class Machine {
     const dict = this.#top();
     if (!(dict instanceof PyDict)) throw new PickleError(`SETITEMS on ${nameOf(dict)}`);
     if (items.length % 2 !== 0) throw new PickleError('SETITEMS has a key without a value');
+    if (dict.of !== undefined && items.length > 0) this.#classes.set(dict.of, true);
     for (let i = 0; i < items.length; i += 2) setItem(dict, items[i]!, items[i + 1]!);
   }
 
@@ -343,8 +373,7 @@ class Machine {
   }
 
   #pushBytes(length: number): void {
-    if (!(length <= MAX_STRING_BYTES)) throw new PickleError(`${length} bytes in one value are too many`);
-    // No tensor is stored this way, so the bytes (random generator states and the like) are not kept.
+    // No tensor is stored this way, so the bytes (numpy arrays, random generator states and the like) are not kept.
     this.#advance(length);
     this.#push(new PyOpaque('bytes'));
   }

@@ -1,6 +1,6 @@
 // Reads PyTorch zip checkpoints (torch.save since 1.6): a pickle that describes the tensors, and one archive
 // entry for each storage.
-import { invalidArgument } from '../errors';
+import { describe, invalidArgument } from '../errors';
 import { TimeSlice } from '../time-slice';
 import type { Checkpoint, TensorInfo } from './checkpoint';
 import { dtypeBits } from './dtype';
@@ -49,7 +49,7 @@ export async function openPyTorchZip(file: CheckpointFile): Promise<Checkpoint> 
     const stored = zip.size(entry);
     if (stored !== storage.byteLength) {
       throw file.error(
-        `tensor ${JSON.stringify(name)}: expected storage ${JSON.stringify(`data/${storage.key}`)} of ${storage.byteLength} bytes ` +
+        `tensor ${describe(name)}: expected storage ${describe(`data/${storage.key}`)} of ${storage.byteLength} bytes ` +
           `but found ${stored === undefined ? 'none' : `${stored}`}`,
       );
     }
@@ -66,6 +66,7 @@ export async function openPyTorchZip(file: CheckpointFile): Promise<Checkpoint> 
 
   return {
     path: file.path,
+    files: [file.path],
     format: 'pytorch-zip',
     tensors,
     metadata: Object.create(null),
@@ -127,7 +128,7 @@ async function checkByteOrder(file: CheckpointFile, zip: ZipArchive, prefix: str
       'was saved on a big-endian machine, which is not supported: save it again on a little-endian one',
     );
   }
-  throw file.error(`has an unknown byte order ${JSON.stringify(order)}; expected little`);
+  throw file.error(`has an unknown byte order ${describe(order)}; expected little`);
 }
 
 interface Node {
@@ -147,7 +148,7 @@ async function listTensors(root: PickleValue): Promise<Map<string, PyTensor>> {
     const { value, depth } = node;
     if (value instanceof PyTensor) {
       const name = nodeName(node);
-      if (tensors.has(name)) throw new PickleError(`two tensors are called ${JSON.stringify(name)}`);
+      if (tensors.has(name)) throw new PickleError(`two tensors are called ${describe(name)}`);
       if (!(tensors.size < MAX_TENSORS)) throw new PickleError(`more than ${MAX_TENSORS} tensors`);
       tensors.set(name, value);
     }

@@ -2,7 +2,7 @@
 // What the reader refuses follows the official implementation (huggingface/safetensors, tensor.rs): gaps and
 // overlaps would let two readers see different tensors in one file.
 import { type FileHandle, open } from 'node:fs/promises';
-import { invalidArgument, SamError } from '../errors';
+import { describe, invalidArgument, SamError } from '../errors';
 import { replaceFile } from '../files/outputs';
 import { isTypedArray } from '../options/validate';
 import { TimeSlice } from '../time-slice';
@@ -44,6 +44,7 @@ export async function openSafetensors(file: CheckpointFile): Promise<Checkpoint>
 
   return {
     path: file.path,
+    files: [file.path],
     format: 'safetensors',
     tensors: header.tensors,
     metadata: header.metadata,
@@ -72,7 +73,7 @@ async function parseHeader(file: CheckpointFile, bytes: Uint8Array) {
           if (metadata) throw new HeaderError('__metadata__ appears twice');
           metadata = await parseMetadata(scan, slice);
         } else {
-          if (tensors.has(name)) throw new HeaderError(`tensor ${JSON.stringify(name)} appears twice`);
+          if (tensors.has(name)) throw new HeaderError(`tensor ${describe(name)} appears twice`);
           if (!(tensors.size < MAX_TENSORS)) throw new HeaderError(`more than ${MAX_TENSORS} tensors`);
           const entry = parseEntry(scan, name);
           entries.set(name, entry);
@@ -99,7 +100,7 @@ async function parseMetadata(scan: HeaderScanner, slice: TimeSlice): Promise<Rec
   do {
     const key = scan.string(MAX_NAME_BYTES);
     scan.expect(':');
-    if (Object.hasOwn(metadata, key)) throw new HeaderError(`metadata ${JSON.stringify(key)} appears twice`);
+    if (Object.hasOwn(metadata, key)) throw new HeaderError(`metadata ${describe(key)} appears twice`);
     if (!(count++ < MAX_TENSORS)) throw new HeaderError(`more than ${MAX_TENSORS} metadata entries`);
     metadata[key] = scan.string();
     if (slice.due()) await slice.next();
@@ -114,7 +115,7 @@ function noMetadata(): Record<string, string> {
 }
 
 function parseEntry(scan: HeaderScanner, name: string): Entry {
-  const title = JSON.stringify(name);
+  const title = describe(name);
   let dtype: CheckpointDType | undefined;
   let shape: number[] | undefined;
   let offsets: number[] | undefined;
@@ -130,7 +131,7 @@ function parseEntry(scan: HeaderScanner, name: string): Entry {
         once(field, dtype);
         const text = scan.string(MAX_NAME_BYTES);
         dtype = text === text.toUpperCase() ? parseDType(text.toLowerCase()) : undefined;
-        if (!dtype) throw new HeaderError(`tensor ${title} has unknown dtype ${JSON.stringify(text)}`);
+        if (!dtype) throw new HeaderError(`tensor ${title} has unknown dtype ${describe(text)}`);
       } else if (field === 'shape') {
         once(field, shape);
         shape = scan.integers(MAX_DIMENSIONS);
@@ -166,7 +167,7 @@ async function checkLayout(file: CheckpointFile, entries: ReadonlyMap<string, En
   for (const entry of entries.values()) {
     if (!(entry.end <= length)) {
       throw file.error(
-        `is truncated: tensor ${JSON.stringify(entry.info.name)} ends at byte ${entry.end} of ${length} data bytes`,
+        `is truncated: tensor ${describe(entry.info.name)} ends at byte ${entry.end} of ${length} data bytes`,
       );
     }
     if (entry.begin < entry.end) {
@@ -196,7 +197,7 @@ async function checkLayout(file: CheckpointFile, entries: ReadonlyMap<string, En
   for (const entry of entries.values()) {
     if (entry.begin === entry.end && entry.begin !== length && !starts.has(entry.begin)) {
       throw file.error(
-        `empty tensor ${JSON.stringify(entry.info.name)} lies inside another at byte ${entry.begin}`,
+        `empty tensor ${describe(entry.info.name)} lies inside another at byte ${entry.begin}`,
       );
     }
     if (slice.due()) await slice.next();
@@ -204,7 +205,7 @@ async function checkLayout(file: CheckpointFile, entries: ReadonlyMap<string, En
 }
 
 function overlap(file: CheckpointFile, a: Entry, b: Entry): SamError {
-  return file.error(`tensors ${JSON.stringify(a.info.name)} and ${JSON.stringify(b.info.name)} overlap`);
+  return file.error(`tensors ${describe(a.info.name)} and ${describe(b.info.name)} overlap`);
 }
 
 /** A tensor to write: contiguous, row-major, little-endian. */
@@ -258,7 +259,7 @@ function sortTensors(path: string, tensors: readonly TensorToWrite[]): TensorToW
     if (typeof name !== 'string' || name === '__metadata__' || /\p{Surrogate}/u.test(name)) {
       throw invalidArgument(`${path}: name`, 'well-formed string other than __metadata__', name);
     }
-    const title = `${path}: tensors[${JSON.stringify(name)}]`;
+    const title = `${path}: tensors[${describe(name)}]`;
     if (!(Buffer.byteLength(name) <= MAX_NAME_BYTES)) {
       throw invalidArgument(`${path}: name`, `string of at most ${MAX_NAME_BYTES} bytes`, name);
     }

@@ -30,11 +30,11 @@ const CONVERT =
   'load it with PyTorch and save it again with torch.save, or save it with safetensors.torch.save_file';
 
 /**
- * The format of an open file.
+ * The format of an open file; an index names the files of a sharded checkpoint.
  *
  * @throws SamError ERR_CHECKPOINT naming what the file is instead
  */
-export async function recognise(file: CheckpointFile): Promise<'safetensors' | 'pytorch-zip'> {
+export async function recognise(file: CheckpointFile): Promise<'safetensors' | 'pytorch-zip' | 'index'> {
   if (file.size === 0) throw file.error('is empty');
   const bytes = await file.read(0, Math.min(HEAD_BYTES, file.size));
   const head = Buffer.from(bytes.buffer).toString('latin1');
@@ -68,6 +68,7 @@ export async function recognise(file: CheckpointFile): Promise<'safetensors' | '
   // ONNX is protobuf: field 1 (IR version, a small number), then another length-delimited field.
   if (bytes[0] === 0x08 && bytes[1]! <= 0x20 && [0x12, 0x1a, 0x22, 0x3a].includes(bytes[2]!))
     throw unsupported(file, 'an ONNX model');
+  if (/^\s*\{\s*["}]/.test(head)) return 'index';
   if (head[8] === '{') return 'safetensors';
   if (file.size < 9) throw file.error(`is too short to be a checkpoint (${file.size} bytes)`);
   throw file.error('is neither a safetensors file nor a PyTorch zip checkpoint');

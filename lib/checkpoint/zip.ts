@@ -4,7 +4,7 @@ import { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createInflateRaw } from 'node:zlib';
 import * as yauzl from 'yauzl';
-import { SamError } from '../errors';
+import { describe, SamError } from '../errors';
 import { TimeSlice } from '../time-slice';
 import type { CheckpointFile } from './file';
 
@@ -62,8 +62,7 @@ export class ZipArchive {
         if (!(entries.size < MAX_ENTRIES))
           throw file.error(`zip archive has more than ${MAX_ENTRIES} entries`);
         const entry = checkEntry(file, found);
-        if (entries.has(entry.name))
-          throw file.error(`zip archive has two entries ${JSON.stringify(entry.name)}`);
+        if (entries.has(entry.name)) throw file.error(`zip archive has two entries ${describe(entry.name)}`);
         entries.set(entry.name, entry);
         if (slice.due()) await slice.next();
       }
@@ -101,10 +100,10 @@ export class ZipArchive {
    */
   async read(name: string, start = 0, length?: number): Promise<Uint8Array<ArrayBuffer>> {
     const entry = this.entries.get(name);
-    if (!entry) throw this.file.error(`zip archive has no entry ${JSON.stringify(name)}`);
+    if (!entry) throw this.file.error(`zip archive has no entry ${describe(name)}`);
     const count = length ?? entry.size - start;
     if (!(start >= 0 && count >= 0 && start + count <= entry.size)) {
-      throw this.file.error(`zip entry ${JSON.stringify(name)} is too small: ${entry.size} bytes`);
+      throw this.file.error(`zip entry ${describe(name)} is too small: ${entry.size} bytes`);
     }
     const dataStart = await this.#locate(entry);
     if (entry.method === STORED) return this.file.read(dataStart + start, count);
@@ -114,7 +113,7 @@ export class ZipArchive {
   /** Checks the header in front of an entry's data against the directory. */
   async #locate(entry: ZipEntry): Promise<number> {
     if (entry.dataStart !== undefined) return entry.dataStart;
-    const title = `zip entry ${JSON.stringify(entry.name)}`;
+    const title = `zip entry ${describe(entry.name)}`;
     const header = await this.file.read(entry.headerOffset, LOCAL_HEADER_BYTES + entry.nameBytes.length);
     const view = new DataView(header.buffer);
     if (view.getUint32(0, true) !== 0x04034b50) throw this.file.error(`${title} has no local header`);
@@ -138,7 +137,7 @@ export class ZipArchive {
   }
 
   async #inflate(entry: ZipEntry, dataStart: number, start: number, length: number) {
-    const title = `zip entry ${JSON.stringify(entry.name)}`;
+    const title = `zip entry ${describe(entry.name)}`;
     const file = this.file;
     const target = file.allocate(length);
     let at = 0;
@@ -172,7 +171,7 @@ export class ZipArchive {
 function checkEntry(file: CheckpointFile, found: yauzl.Entry): ZipEntry {
   const nameBytes = found.fileNameRaw;
   const name = nameBytes.toString('utf8');
-  const title = `zip entry ${JSON.stringify(name.slice(0, 200))}`;
+  const title = `zip entry ${describe(name)}`;
   if (found.generalPurposeBitFlag & 0x2041) throw file.error(`${title} is encrypted`);
   const { compressionMethod: method, compressedSize, uncompressedSize: size } = found;
   if (method !== STORED && method !== DEFLATED) {
@@ -195,9 +194,7 @@ function checkOverlap(file: CheckpointFile, entries: ZipEntry[]): void {
     const before = entries[i - 1]!;
     const end = before.headerOffset + LOCAL_HEADER_BYTES + before.nameBytes.length + before.compressedSize;
     if (!(end <= entries[i]!.headerOffset)) {
-      throw file.error(
-        `zip entries ${JSON.stringify(before.name)} and ${JSON.stringify(entries[i]!.name)} overlap`,
-      );
+      throw file.error(`zip entries ${describe(before.name)} and ${describe(entries[i]!.name)} overlap`);
     }
   }
 }

@@ -14,7 +14,7 @@ import { filePath } from '../options/validate';
 import { BUNDLED_MODEL, type PixelValues, Sam } from '../sam';
 import { UsageError } from './errors';
 import { optionsOf, type Texts } from './flags';
-import { checkScale, inspectModel, readPixelValues } from './inputs';
+import { checkScale, inspectModel, modelFiles, readPixelValues } from './inputs';
 import { checkOutputs, SAFETENSORS } from './outputs';
 import { Progress } from './progress';
 import { computeOf, type EncodingOptions, settingsOf } from './settings';
@@ -37,10 +37,7 @@ export async function encode(input: string, texts: Texts, signal: AbortSignal): 
   const { model = BUNDLED_MODEL, output, longestSide, pad } = options;
   await checkOutputs(
     [{ option: '--output', path: output, extensions: SAFETENSORS }],
-    [
-      { option: 'IN', path: input },
-      { option: '--model', path: model },
-    ],
+    [{ option: 'IN', path: input }, ...(await modelFiles(model))],
   );
   const config = await inspectModel(model, checkpoint, settings);
   const source =

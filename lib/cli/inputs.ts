@@ -1,6 +1,6 @@
 // What commands read: the model's configuration before its weights, pixel values, mask prompts.
 
-import { type Checkpoint, openCheckpoint, type TensorInfo } from '../checkpoint/checkpoint';
+import { type Checkpoint, checkpointFiles, openCheckpoint, type TensorInfo } from '../checkpoint/checkpoint';
 import { openSamCheckpoint } from '../checkpoint/keys';
 import type { Size } from '../embedding';
 import { SamError } from '../errors';
@@ -10,6 +10,7 @@ import { attentionOf } from '../model/families';
 import type { CheckpointOptions } from '../options/checkpoint';
 import type { BaSamSettings } from '../options/settings';
 import type { PixelValues } from '../sam';
+import type { NamedPath } from './outputs';
 
 /**
  * Reads a model's configuration, which takes milliseconds, and checks the settings against it.
@@ -28,6 +29,12 @@ export async function inspectModel(
   } finally {
     await file.close();
   }
+}
+
+/** The files of a model, none of which may be replaced. What is wrong with it is told when it is read. */
+export async function modelFiles(path: string): Promise<NamedPath[]> {
+  const files = await checkpointFiles(path).catch(() => [path]);
+  return files.map((file) => ({ option: '--model', path: file }));
 }
 
 /**

@@ -16,7 +16,7 @@ import { filePath } from '../options/validate';
 import { BUNDLED_MODEL, Sam } from '../sam';
 import { loadEmbedding } from './embeddings';
 import { optionsOf, type Texts } from './flags';
-import { checkScale, inspectModel, readMaskInput } from './inputs';
+import { checkScale, inspectModel, modelFiles, readMaskInput } from './inputs';
 import { checkOutputs, JSON_FILE, MASK, type NamedPath, PICTURE, SAFETENSORS } from './outputs';
 import { Progress } from './progress';
 import { buildPrompts, checkInside, type PromptOptions, promptCount } from './prompts';
@@ -112,7 +112,7 @@ async function checkFiles(
     ],
     [
       { option: 'IMAGE', path: image },
-      { option: '--model', path: model },
+      ...(await modelFiles(model)),
       ...named('--mask-input', maskInput),
       ...named('--embedding', reuse ? embedding : undefined),
     ],

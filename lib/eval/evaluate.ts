@@ -17,7 +17,7 @@ import {
 import { Sam } from '../sam';
 import { openDataset } from './datasets';
 import { FolderLock } from './lock';
-import { fileHash, modelConfig } from './model';
+import { modelConfig, modelHash } from './model';
 import { checkOptions } from './options';
 import { needsTruth } from './prompts';
 import { checkFolder, type EvaluationResult, RESULT_FILES, summarize, VERSION, writeReport } from './report';
@@ -98,7 +98,7 @@ export async function prepareEvaluation(given: EvaluateOptions): Promise<Prepare
     imageList: createHash('sha256')
       .update(JSON.stringify(samples.map(({ id }) => id)))
       .digest('hex'),
-    model: await fileHash(options.model),
+    model: await modelHash(options.model),
     device,
     dtype: `${tf32 ? 'tf32' : dtype}${f8 ? ' with f8' : ''}`,
     // Absent without the option, as in journals from before there was one.

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { checkpointFiles } from '../checkpoint/checkpoint';
 import { openSamCheckpoint } from '../checkpoint/keys';
 import { SamError } from '../errors';
 import { ioReason } from '../files/reason';
@@ -35,7 +36,7 @@ const hashes = new Map<string, Promise<string>>();
  *
  * @throws SamError ERR_IO
  */
-export async function fileHash(path: string): Promise<string> {
+async function fileHash(path: string): Promise<string> {
   const failed = (cause: unknown) =>
     new SamError('ERR_IO', `Cannot read ${path}: ${ioReason(cause)}`, { cause });
   const { size, mtimeMs } = await stat(path).catch((cause) => {
@@ -50,6 +51,17 @@ export async function fileHash(path: string): Promise<string> {
   });
   hashes.set(key, hash);
   return hash;
+}
+
+/**
+ * SHA-256 of a model in hex: of its file, or of the hashes of all its files.
+ *
+ * @throws SamError ERR_IO, ERR_CHECKPOINT
+ */
+export async function modelHash(path: string): Promise<string> {
+  const hashes: string[] = [];
+  for (const file of await checkpointFiles(path)) hashes.push(await fileHash(file));
+  return hashes.length === 1 ? hashes[0]! : createHash('sha256').update(hashes.join()).digest('hex');
 }
 
 async function hashFile(path: string): Promise<string> {

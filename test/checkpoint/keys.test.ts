@@ -42,14 +42,18 @@ beforeAll(async () => {
   await reference.close();
 });
 
-/** A checkpoint with these names. What ends like a tensor of the small model has its shape, everything else one element. */
-async function withNames(list: readonly string[]): Promise<string> {
+/**
+ * A checkpoint with these names. What ends like a tensor of the small model has its shape, everything else one element.
+ *
+ * @param plain the names to compare where others are in the way
+ */
+async function withNames(list: readonly string[], plain = list): Promise<string> {
   const path = scratch.path('names.safetensors');
   const known = list.some((name) => name.endsWith('embed.projection.weight'))
     ? shapes.huggingface
     : shapes.official;
-  const tensors = list.map((name) => {
-    const parts = name.split('.');
+  const tensors = list.map((name, index) => {
+    const parts = plain[index]!.split('.');
     const key = parts.map((_, i) => parts.slice(i).join('.')).find((end) => known.has(end));
     const shape = known.get(key ?? '') ?? [1];
     return { name, dtype: 'f32' as const, shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)) };
@@ -168,6 +172,43 @@ describe('official names', () => {
         expect([...checkpoint.ignored].sort()).toEqual(['image_encoder_extra', 'optimizer.state.0']);
       },
     );
+  });
+
+  test.each<[string, RegExp, string]>([
+    ['DataParallel around the encoder', /^image_encoder\./, '$&module.'],
+    ['torch.compile of encoder and decoder', /^(image_encoder|mask_decoder)\./, '$&_orig_mod.'],
+    ['torch.compile of every block', /^image_encoder\.blocks\.\d+\./, '$&_orig_mod.'],
+    ['torch.compile of single layers', /(patch_embed\.|attn\.qkv\.|layers\.\d\.)/, '$&_orig_mod.'],
+    ['FSDP inside of DataParallel', /^(\w+)\./, '$1.module._fsdp_wrapped_module.'],
+    ['activation checkpointing', /(blocks\.\d+\.)/, '$&_checkpoint_wrapped_module.'],
+  ])('wrapped in parts: %s', async (_, place, wrapped) => {
+    for (const [prefix, list] of [
+      ['', Object.values(names)],
+      ['state_dict.module.', Object.values(names)],
+      ['', official],
+    ] as const) {
+      const path = await withNames(
+        list.map((name) => prefix + name.replace(place, wrapped)),
+        list,
+      );
+      await using(path, (checkpoint) => {
+        expect(checkpoint.prefix).toBe(prefix);
+        expect([...checkpoint.tensors.keys()].sort()).toEqual([...list].sort());
+        expect(checkpoint.ignored).toEqual([]);
+        expect(checkpoint.sourceName(list[0]!)).toBe(prefix + list[0]!.replace(place, wrapped));
+      });
+    }
+  });
+
+  test('a tensor with and without a wrapper is a contradiction; one below a wrapper may be unknown', async () => {
+    const twice = [...official, 'image_encoder.module.patch_embed.proj.weight'];
+    await expect(openSamCheckpoint(await withNames(twice))).rejects.toThrow(
+      /^.*"image_encoder\.(module\.)?patch_embed\.proj\.weight" and .* both stand for image_encoder\.patch_embed/,
+    );
+    const unknown = official.map((name) => name.replace('image_encoder.', '$&module.'));
+    await expect(
+      openSamCheckpoint(await withNames([...unknown, 'image_encoder.module.adapter.weight'])),
+    ).rejects.toThrow(/found 1 tensor that SAM does not have, first "image_encoder\.module\.adapter/);
   });
 
   test('every key of a whole model is known', async () => {

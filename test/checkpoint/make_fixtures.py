@@ -4,7 +4,8 @@ mapping against the reference implementation: both must give the same embedding 
     python test/checkpoint/make_fixtures.py PATH/TO/basam_ref.py
 
 Needs torch, safetensors and transformers; run by hand when a fixture has to change. Tests need no Python."""
-import argparse, collections, importlib.util, io, json, os, pickle, re, sys, zipfile
+import argparse, collections, datetime, decimal, fractions, importlib.util, io, json, os, pathlib, pickle, re, sys, types, uuid, zipfile
+import numpy as np
 import torch
 import safetensors.torch
 from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig, SamVisionModel
@@ -74,6 +75,35 @@ def write_containers():
         raw = bytes(t.contiguous().reshape(-1).view(torch.uint8).tolist()) if t.numel() else b''
         expected[name] = {'shape': list(t.shape), 'hex': raw.hex()}
     with open(path('expected.json'), 'w') as f: json.dump(expected, f, indent=0)
+
+
+class Options(collections.OrderedDict):
+    pass
+
+
+class AttributeDict(dict):
+    def __getattr__(self, name): return self[name]
+
+
+def write_objects():
+    """What people keep beside their weights, and a model that was saved whole."""
+    options = AttributeDict(lr=1e-4, sub=AttributeDict(depth=2)); options.seen = True
+    losses = collections.defaultdict(list, train=[np.float64(0.5), 0.25]); counts = collections.defaultdict(int, a=1)
+    moment = datetime.datetime(2026, 1, 2, 3, 4, 5)
+    attributed = torch.ones(2); attributed.note = 'x'
+    tree = {'model': Options(w=torch.arange(2.), b=torch.zeros(1)), 'args': argparse.Namespace(lr=1, path=pathlib.PosixPath('/a/b')), 'options': options,
+            'paths': [pathlib.PurePosixPath('c'), pathlib.PureWindowsPath('d\\e')], 'losses': losses, 'counts': counts, 'nested': collections.defaultdict(dict, x={'t': torch.ones(1)}),
+            'counter': collections.Counter('abca'), 'last': collections.deque([1.5, torch.ones(1)], maxlen=3),
+            'times': [moment, moment.date(), moment.time(), moment - moment, moment.replace(tzinfo=datetime.timezone.utc)],
+            'scalars': [np.float64(1.5), np.float32(2), np.int64(3), np.bool_(True), np.str_('s'), np.datetime64('2026-01-02')],
+            'arrays': [np.arange(6.).reshape(2, 3), np.array(['a', None], dtype=object), np.zeros(0), np.float16, np.dtype('int8')],
+            'random': [np.random.get_state(), np.random.default_rng(1), np.random.RandomState(1)],
+            'others': [decimal.Decimal('1.5'), fractions.Fraction(1, 3), uuid.UUID(int=1), 1 + 2j, range(3), slice(1, 2), ..., types.SimpleNamespace(a=1)],
+            'torch': [torch.__version__, torch.float16, torch.device('cpu'), torch.strided, attributed], 'keys': {np.int64(1): 'a', pathlib.PosixPath('p'): 'b'}}
+    for protocol in (2, 4, 5):
+        torch.save(tree, path(f'objects-p{protocol}.pt'), pickle_protocol=protocol)
+        fix_zip(f'objects-p{protocol}.pt', zipfile.ZIP_DEFLATED)
+    torch.save(torch.nn.Sequential(torch.nn.Linear(2, 2)), path('whole-model.pt')); fix_zip('whole-model.pt', zipfile.ZIP_DEFLATED)
 
 
 # ---------------------------------------------------------------- models
@@ -190,6 +220,6 @@ if __name__ == '__main__':
     os.makedirs(HERE, exist_ok=True)
     spec = importlib.util.spec_from_file_location('basam_ref', sys.argv[1])
     ref = importlib.util.module_from_spec(spec); spec.loader.exec_module(ref)
-    write_containers(); write_models(ref); write_window()
+    write_containers(); write_objects(); write_models(ref); write_window()
     sizes = {n: os.path.getsize(path(n)) for n in sorted(os.listdir(HERE))}
     print(*(f'{v:8} {k}' for k, v in sizes.items()), sep='\n'); print(sum(sizes.values()), 'bytes')

@@ -1,4 +1,5 @@
 // `ba-sam info`: the machine, and the configuration of every kind of checkpoint.
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import path, { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../lib/checkpoint/checkpoint';
@@ -164,6 +165,21 @@ describe('a model', () => {
       /found 25 tensors .*first "mask_/,
       folder,
     );
+  });
+
+  it('may be a folder with its parts in several files, none of which is replaced', async () => {
+    const parts = join(folder, 'parts');
+    mkdirSync(parts);
+    copyFileSync(NANO, join(parts, 'part-1.safetensors'));
+    const file = await openCheckpoint(NANO);
+    const map = Object.fromEntries([...file.tensors.keys()].map((name) => [name, 'part-1.safetensors']));
+    await file.close();
+    writeFileSync(join(parts, 'model.safetensors.index.json'), JSON.stringify({ weight_map: map }));
+    const { model } = await json([parts]);
+    expect(model).toMatchObject({ file: parts, format: 'safetensors', config: { depth: 6 } });
+    const part = join(parts, 'part-1.safetensors');
+    const args = ['encode', join(ROOT, 'test', 'fixtures', 'gradient.png'), '--model', parts, '-o', part];
+    await refused(args, /Expected different files for --model and --output but received .*part-1/, folder);
   });
 
   it('has global blocks that are assumed, or said', async () => {
