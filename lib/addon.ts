@@ -13,6 +13,8 @@ export interface NativeWeights {
     dtype: string,
     shape: readonly number[],
     bytes: Uint8Array,
+    /** Not copied: the caller vouches that nobody else has their buffer, or ever will. */
+    moved?: boolean,
   ): Promise<void>;
   /** Makes a parameter or changes it, in order with runs. */
   setParameter(
@@ -28,17 +30,21 @@ export interface NativeWeights {
 
 export type TensorData = Float32Array | Uint8Array | Int32Array | Uint16Array;
 
+/** A run's output in native memory: an input of later runs, of this addon, without a copy. */
+export interface NativeHeld {
+  readonly byteLength: number;
+}
+
 export interface NativePlan {
   /** Size of the arena in bytes; 0 before the first run. */
   readonly arenaBytes: number;
+  /** Inputs are copied before it returns, but for held ones; nobody may have the arrays of outputs until it is settled. */
   run(
-    inputs: readonly TensorData[],
-    outputs: readonly TensorData[],
+    inputs: readonly (TensorData | NativeHeld)[],
+    outputs: readonly (TensorData | NativeHeld)[],
     token?: NativeToken,
     onProgress?: (fraction: number) => void,
     profile?: boolean,
-    /** So many of the first inputs are not copied; they must not change until the promise is settled. */
-    borrowed?: number,
   ): Promise<Float64Array | undefined>;
   dispose(): void;
 }
@@ -55,6 +61,7 @@ export interface NativeAddon {
     tf32?: boolean;
   }) => NativeWeights;
   readonly Plan: new (weights: NativeWeights, graph: Uint8Array) => NativePlan;
+  readonly Held: new (dtype: string, elements: number) => NativeHeld;
   shutDown(): void;
   opTable(): { name: string; inputs: string[]; outputs: string[] }[];
   /** Number of nodes; throws ERR_GRAPH. */
@@ -71,6 +78,8 @@ export interface CpuInfo {
   readonly supportedIsas: readonly string[];
   /** Threads of the compute team. */
   readonly threads: number;
+  /** How many were asked for, where the system gave fewer; 0 otherwise, and before the first run. */
+  readonly threadsRefused: number;
   readonly oneDNN: string;
   /** Empty when bf16 can be used. */
   readonly bf16UnavailableReason: string;

@@ -8,7 +8,7 @@ export { Embedding, type EmbeddingInfo, type EmbeddingLoadOptions, type Size } f
 export { SamError, type SamErrorCode } from './errors';
 export { type DType, Graph, type Shape, type Value } from './graph/graph';
 export type { ProfileRow } from './graph/profile';
-export { Session, setThreads } from './graph/session';
+export { type Held, Session, setThreads } from './graph/session';
 export { decodeImage } from './image/load';
 export {
   type MaskLayer,
@@ -33,7 +33,12 @@ export type { CallOptions } from './options/call';
 export type { CheckpointOptions } from './options/checkpoint';
 export type { Device } from './options/compute';
 export type { EncodeOptions, LoadOptions, PredictOptions } from './options/sam';
-export type { RunOptions, SessionOptions, SessionRunOptions } from './options/session';
+export type {
+  RunOptions,
+  SessionOptions,
+  SessionRunOptions,
+  SessionWeightOptions,
+} from './options/session';
 export { type BaSamSettings, type DistancePenalty, ZERO_SHOT } from './options/settings';
 export type { Prompt, PromptPoint } from './prompts';
 export { BUNDLED_MODEL, type Mask, type PixelValues, type Prediction, Sam } from './sam';

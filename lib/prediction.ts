@@ -5,7 +5,7 @@ import type { Embedding } from './embedding';
 import { SamError } from './errors';
 import { allFinite, notFinite } from './finite';
 import { Graph } from './graph/graph';
-import type { Session } from './graph/session';
+import type { Held, Session } from './graph/session';
 import type { SamDecoderConfig } from './model/decoder/config';
 import { imageTokens, maskDecoder } from './model/decoder/mask-decoder';
 import { upsampleMasks } from './ops';
@@ -49,7 +49,7 @@ interface MaskPredictorOptions {
 /** The mask decoder of one model. */
 export class MaskPredictor {
   // What follows from the embedding used last, 2.5 times its size; ends with the embedding.
-  private readonly known = new WeakMap<Float32Array, { grid: string; tokens: Promise<TensorData[]> }>();
+  private readonly known = new WeakMap<Float32Array, { grid: string; tokens: Promise<Held[]> }>();
   private latest?: WeakRef<Float32Array>;
 
   constructor(
@@ -95,7 +95,7 @@ export class MaskPredictor {
             masked,
           ),
         ],
-        { signal, onProfile, borrowed: shared ? image.length : 0 },
+        { signal, onProfile },
       );
       const low = lowRes as Float32Array;
       await this.checkFinite([scores as Float32Array, low], embedding);
@@ -128,11 +128,12 @@ export class MaskPredictor {
   }
 
   // Without the call's signal: calls at the same time share it.
-  private imageTokens({ data }: Embedding, grid: { h: number; w: number }): Promise<TensorData[]> {
+  private imageTokens({ data }: Embedding, grid: { h: number; w: number }): Promise<Held[]> {
     const key = `${grid.h}x${grid.w}`;
     const known = this.known.get(data);
     if (known?.grid === key) return known.tokens;
-    const tokens = this.session.run(`image-tokens/${key}`, () => imageTokens(this.config, grid), [data]);
+    const build = () => imageTokens(this.config, grid);
+    const tokens = this.session.run(`image-tokens/${key}`, build, [data], { hold: true });
     const last = this.latest?.deref();
     if (last) this.known.delete(last);
     this.known.set(data, { grid: key, tokens });

@@ -1,5 +1,5 @@
 // Runs graphs on a device: weights uploaded once, one plan per graph, a few plans kept, clean disposal.
-import type { NativeAddon, NativePlan, NativeToken, NativeWeights, TensorData } from '../addon';
+import type { NativeAddon, NativeHeld, NativePlan, NativeToken, NativeWeights, TensorData } from '../addon';
 import { deviceName, resolveDevice } from '../device';
 import { invalidArgument, SamError } from '../errors';
 import { cudaAddon, fromNative, native } from '../native';
@@ -8,10 +8,12 @@ import {
   type RunOptions,
   type SessionOptions,
   type SessionRunOptions,
+  type SessionWeightOptions,
   sessionRunSchema,
   sessionSchema,
+  sessionWeightSchema,
 } from '../options/session';
-import { parse } from '../options/validate';
+import { isTypedArray, parse } from '../options/validate';
 import { checkShape, type DType, elementCount, Graph, type Shape } from './graph';
 
 // A plan is small (its arena belongs to the weights), except for folded constants: resized positions of a large grid.
@@ -24,6 +26,11 @@ interface CachedPlan {
   readonly bytes: Uint8Array;
   /** Of every node; known once a profile was asked for. */
   flops?: Float64Array;
+}
+
+/** An output of a run with `hold: true`: an input of later runs of the same session that is not copied. */
+export interface Held {
+  readonly byteLength: number;
 }
 
 /**
@@ -71,14 +78,24 @@ export class Session {
   }
 
   /**
-   * Adds a weight.
+   * Adds a weight. The bytes are copied before this returns, or moved: see {@link SessionWeightOptions}.
    *
-   * @param bytes row-major, little-endian elements of dtype `source`; must not change until the promise is settled
+   * @param bytes row-major, little-endian elements of dtype `source`
+   * @throws SamError ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY, ERR_DISPOSED
    */
-  async setWeight(name: string, source: DType, dtype: DType, shape: Shape, bytes: Uint8Array): Promise<void> {
+  async setWeight(
+    name: string,
+    source: DType,
+    dtype: DType,
+    shape: Shape,
+    bytes: Uint8Array,
+    options: SessionWeightOptions = {},
+  ): Promise<void> {
+    const { transfer } = parse(sessionWeightSchema, options, 'options');
     this.assertUsable();
+    const moved = transfer ? takeBytes(bytes) : undefined;
     try {
-      await this.weights.set(name, source, dtype, shape, bytes);
+      await this.weights.set(name, source, dtype, shape, moved ?? bytes, moved !== undefined);
     } catch (error) {
       throw fromNative(error);
     }
@@ -97,7 +114,7 @@ export class Session {
   }
 
   /**
-   * Copies a parameter's value into `out`, which has as many bytes; nobody may write to it until the promise is settled.
+   * Copies a parameter's value into `out`, which has as many bytes, when the promise is settled.
    *
    * @throws SamError ERR_INVALID_ARGUMENT, ERR_DISPOSED
    */
@@ -107,29 +124,44 @@ export class Session {
   }
 
   /**
-   * Runs the graph known as `key`, building it with `build` when it is new. Inputs are copied before this returns, but for
-   * `borrowed` ones.
+   * Runs the graph known as `key`, building it with `build` when it is new. Inputs are copied before this returns, but for what
+   * an earlier run has held.
    *
-   * @returns one typed array per graph output
+   * @returns one typed array per graph output, or one {@link Held} with `hold: true`
    * @throws SamError ERR_GRAPH, ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY, ERR_DISPOSED; the signal's reason when aborted
    */
+  run(
+    key: string,
+    build: () => Graph,
+    inputs: readonly (TensorData | Held)[],
+    options: SessionRunOptions & { hold: true },
+  ): Promise<Held[]>;
+  run(
+    key: string,
+    build: () => Graph,
+    inputs: readonly (TensorData | Held)[],
+    options?: SessionRunOptions & { hold?: false },
+  ): Promise<TensorData[]>;
   async run(
     key: string,
     build: () => Graph,
-    inputs: readonly TensorData[],
+    inputs: readonly (TensorData | Held)[],
     options: SessionRunOptions = {},
-  ): Promise<TensorData[]> {
-    const { borrowed, ...run } = parse(sessionRunSchema, options, 'options');
+  ): Promise<(TensorData | Held)[]> {
+    const { hold, ...run } = parse(sessionRunSchema, options, 'options');
     if (typeof key !== 'string') throw invalidArgument('key', 'string', key);
     if (typeof build !== 'function') throw invalidArgument('build', 'function that builds a graph', build);
     run.signal?.throwIfAborted();
     this.assertUsable();
     const cached = this.plan(key, build);
-    const outputs = cached.outputs.map(({ shape, dtype }) => allocate(dtype, elementCount(shape)));
+    const outputs = cached.outputs.map(({ shape, dtype }) =>
+      hold ? this.held(dtype, elementCount(shape)) : allocate(dtype, elementCount(shape)),
+    );
     const profile = run.onProfile !== undefined;
     const times = await this.track(run, (token, progress) =>
-      cached.plan.run(inputs, outputs, token, progress, profile, borrowed),
+      cached.plan.run(inputs, outputs, token, progress, profile),
     );
+    if (this.device === 'cpu') warnOfSmallTeam();
     if (profile && times) {
       cached.flops ??= this.addon.graphFlops(cached.bytes);
       const { ops, flops } = cached;
@@ -168,6 +200,14 @@ export class Session {
       this.weights.dispose();
     })();
     return this.disposal;
+  }
+
+  private held(dtype: DType, elements: number): NativeHeld {
+    try {
+      return new this.addon.Held(dtype, elements);
+    } catch (error) {
+      throw fromNative(error);
+    }
   }
 
   private assertUsable(): void {
@@ -260,6 +300,33 @@ export async function trackNative<T>(
 
 function disposedError(): SamError {
   return new SamError('ERR_DISPOSED', 'The model is disposed');
+}
+
+/** The bytes in a buffer that only the callee has, the caller's being detached; undefined when they cannot be moved. */
+function takeBytes(bytes: Uint8Array): Uint8Array | undefined {
+  if (!isTypedArray(bytes, 'Uint8Array')) return; // native code refuses it
+  const { buffer, byteLength } = bytes;
+  if (byteLength === 0 || byteLength !== buffer.byteLength) return;
+  try {
+    return new Uint8Array(structuredClone(buffer, { transfer: [buffer as ArrayBuffer] }));
+  } catch {
+    return; // shared, or WebAssembly's
+  }
+}
+
+let teamChecked = false;
+
+// Once in a process: after its first run the team has its size.
+function warnOfSmallTeam(): void {
+  if (teamChecked) return;
+  teamChecked = true;
+  const { threads, threadsRefused } = native().info();
+  if (threadsRefused === 0) return;
+  process.emitWarning(
+    `Only ${threads} of ${threadsRefused} threads could be started, so that work takes longer: a limit on processes ` +
+      '(ulimit -u, docker --pids-limit) or memory',
+    { code: 'BA_SAM_THREADS' },
+  );
 }
 
 function allocate(dtype: DType, count: number): TensorData {

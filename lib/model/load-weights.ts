@@ -40,11 +40,12 @@ export async function loadWeight(
   const dtypeOf = (tensor: string) => file.tensors.get(tensor)!.dtype as WeightDType;
   if (!make) {
     const [tensor] = tensors;
-    return session.setWeight(name, dtypeOf(tensor.name), dtype, shape, await file.read(tensor.name));
+    const bytes = await file.read(tensor.name);
+    return session.setWeight(name, dtypeOf(tensor.name), dtype, shape, bytes, { transfer: true });
   }
   const parts: Float32Array[] = [];
   for (const tensor of tensors) parts.push(toFloat32(await file.read(tensor.name), dtypeOf(tensor.name)));
   const made = make(parts);
   const bytes = new Uint8Array(made.buffer, made.byteOffset, made.byteLength);
-  return session.setWeight(name, 'f32', dtype, shape, bytes);
+  return session.setWeight(name, 'f32', dtype, shape, bytes, { transfer: true });
 }

@@ -28,11 +28,24 @@ export interface SessionOptions extends OptionsOf<typeof sessionShape> {}
 /** What a run accepts besides its inputs: `onProgress` is called at most every 30 ms, on the event loop. */
 export interface RunOptions extends CallOptions, ProfileOptions {}
 
-const borrowShape = {
-  /** So many of the first inputs are read where they lie instead of copied: nobody may write to them, ever. Default 0. */
-  borrowed: z.int().min(0).optional(),
+const holdShape = {
+  /** The outputs stay in native memory, for later runs of this session: see {@link Held}. Default false. */
+  hold: z.boolean().default(false),
 };
-export const sessionRunSchema = z.strictObject({ ...callShape, ...profileShape, ...borrowShape });
+export const sessionRunSchema = z.strictObject({ ...callShape, ...profileShape, ...holdShape });
 
 /** Of a run of one's own graph. */
-export interface SessionRunOptions extends RunOptions, OptionsOf<typeof borrowShape> {}
+export interface SessionRunOptions extends RunOptions, OptionsOf<typeof holdShape> {}
+
+const weightShape = {
+  /**
+   * The bytes are moved instead of copied, as `postMessage` moves what is in its list: their ArrayBuffer is detached when the call
+   * returns. For large weights that nobody needs afterwards. What cannot be moved (a part of a larger buffer, a
+   * SharedArrayBuffer) is copied. Default false.
+   */
+  transfer: z.boolean().default(false),
+};
+export const sessionWeightSchema = z.strictObject(weightShape);
+
+/** Of a weight given to a session. */
+export interface SessionWeightOptions extends OptionsOf<typeof weightShape> {}

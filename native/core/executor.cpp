@@ -2,6 +2,7 @@
 #include "executor.h"
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <condition_variable>
@@ -13,11 +14,16 @@
 #include <system_error>
 #include <thread>
 
+#include "team.h"
 #include "tensor.h"
 
 // Without OpenMP there are lanes without teams: a backend that computes elsewhere needs no more.
 #ifdef _OPENMP
 #include <omp.h>
+#endif
+
+#if defined(__linux__)
+#include <sys/syscall.h>
 #endif
 
 namespace ba_sam {
@@ -47,6 +53,26 @@ void pin_library() {
   }
 }
 
+bool is_first_thread() {
+#if defined(__linux__)
+  return syscall(SYS_gettid) == getpid();
+#else
+  return false;
+#endif
+}
+
+// exit() destroys the thread-local objects of the thread that calls it before anything else: the one place that no listener of
+// JavaScript can skip (process.exit in a listener of 'exit', process.reallyExit) and that comes before static destructors.
+struct ThreadEnd {
+  ~ThreadEnd() {
+    if (is_first_thread()) {
+      Executor::instance().shut_down();
+    } else {
+      Executor::instance().drain(Executor::release_owner());
+    }
+  }
+};
+
 }  // namespace
 
 struct Executor::Lane {
@@ -59,6 +85,7 @@ struct Executor::Lane {
   std::deque<Task> queue;
   const void* running_owner = nullptr;
   std::shared_ptr<CancelToken> running_token;
+  std::thread::id thread;
   bool running = false;
   bool has_team = false;
   bool started = false;
@@ -70,6 +97,7 @@ struct Executor::State {
   std::map<int, Lane> lanes;  // a lane never moves: its thread holds a reference
   bool shut = false;
   int threads = default_threads();
+  int threads_refused = 0;
 };
 
 Executor& Executor::instance() {
@@ -79,24 +107,41 @@ Executor& Executor::instance() {
 
 Executor::Executor() : state_(new State()) {
   pin_library();
-  // For those who load the addon without the library, whose exit hook calls shut_down() in time.
+  // For threads that drain_with_thread() does not know: the process's first one where Node runs on another, or a library's that
+  // calls exit() (libgomp does, on the compute thread, when it gets no thread).
   std::atexit([] { Executor::instance().shut_down(); });
+}
+
+void Executor::start_team(Lane& lane, std::unique_lock<std::mutex>& lock) {
+#ifdef _OPENMP
+  const int wanted = lane.has_team ? state_->threads : 1;
+  lock.unlock();
+  omp_set_dynamic(0);
+  const int team = team_to_be_had(wanted);
+  omp_set_num_threads(team);  // per calling thread
+  lock.lock();
+  if (team < wanted) {
+    state_->threads = team;
+    state_->threads_refused = wanted;
+  }
+#else
+  (void)lane, (void)lock;
+#endif
 }
 
 void Executor::loop(Lane& lane) {
   State& s = *state_;
   std::unique_lock<std::mutex> lock(s.mutex);
+  lane.thread = std::this_thread::get_id();
   for (;;) {
     lane.queued.wait(lock, [&] { return !lane.queue.empty(); });
-    Lane::Task task = std::move(lane.queue.front());
-    lane.queue.pop_front();
     if (!lane.started) {
       lane.started = true;
-#ifdef _OPENMP
-      omp_set_dynamic(0);
-      omp_set_num_threads(lane.has_team ? s.threads : 1);  // per calling thread
-#endif
+      start_team(lane, lock);
+      continue;  // what was queued may have been drained meanwhile
     }
+    Lane::Task task = std::move(lane.queue.front());
+    lane.queue.pop_front();
     lane.running = true;
     lane.running_owner = task.owner;
     lane.running_token = task.token;
@@ -145,8 +190,19 @@ void Executor::shut_down() {
   drain(nullptr);
 }
 
+const void* Executor::release_owner() {
+  static const char owner = 0;
+  return &owner;
+}
+
+void Executor::drain_with_thread() {
+  static thread_local ThreadEnd end;
+  (void)end;
+}
+
 void Executor::drain(const void* owner) {
   State& s = *state_;
+  const std::thread::id self = std::this_thread::get_id();
   std::unique_lock<std::mutex> lock(s.mutex);
   auto is_mine = [&](const void* o) { return owner == nullptr || o == owner; };
   // Queued work would wait behind other owners' runs: take it out and let it report its cancellation from here.
@@ -163,15 +219,23 @@ void Executor::drain(const void* owner) {
     task.work();
   }
   lock.lock();
+  // Not for this thread itself: work that calls exit() does not end.
   s.finished.wait(lock, [&] {
-    return std::none_of(s.lanes.begin(), s.lanes.end(),
-                        [&](const auto& entry) { return entry.second.running && is_mine(entry.second.running_owner); });
+    return std::none_of(s.lanes.begin(), s.lanes.end(), [&](const auto& entry) {
+      const Lane& lane = entry.second;
+      return lane.running && lane.thread != self && is_mine(lane.running_owner);
+    });
   });
 }
 
 int Executor::threads() const {
   std::lock_guard<std::mutex> lock(state_->mutex);
   return state_->threads;
+}
+
+int Executor::threads_refused() const {
+  std::lock_guard<std::mutex> lock(state_->mutex);
+  return state_->threads_refused;
 }
 
 void Executor::set_threads(int threads) {

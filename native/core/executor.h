@@ -10,6 +10,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 
 namespace ba_sam {
 
@@ -32,12 +33,22 @@ class Executor {
   void drain(const void* owner);
 
   // drain(nullptr), and from now on submitted work is cancelled at once: the process is about to exit. Must come before
-  // exit(): oneDNN's lazily made statics (its primitive cache) are destroyed before any atexit handler that was
-  // registered earlier, and a run that meets them then crashes or waits for ever.
+  // static objects are destroyed: oneDNN's lazily made ones (its primitive cache) are gone before any atexit handler that was
+  // registered earlier runs, and a run that meets them then crashes or waits for ever.
   void shut_down();
+
+  // What frees models, whatever environment they belonged to.
+  static const void* release_owner();
+
+  // Call on every thread that uses the executor. When the process's first thread calls exit(), or returns from main, everything
+  // is shut down before the first atexit handler and the first destructor of a static object; when another thread ends,
+  // what it gave to release_owner() is done before.
+  void drain_with_thread();
 
   // Size of lane 0's OpenMP team.
   int threads() const;
+  // The size that was asked for, where the system did not give as many threads (core/team.h); 0 otherwise.
+  int threads_refused() const;
   // Throws SamError once work has run in lane 0: plans are partitioned for a fixed number.
   void set_threads(int threads);
 
@@ -46,6 +57,7 @@ class Executor {
   struct Lane;
   Executor();
   void loop(Lane& lane);
+  void start_team(Lane& lane, std::unique_lock<std::mutex>& lock);
   State* state_;  // leaked on purpose: the threads may outlive static destructors
 };
 

@@ -225,9 +225,10 @@ void resize_bilinear_rgb8(uint8_t* out, int64_t out_stride, int64_t out_w, int64
                                             std::to_string(resize_workspace_bytes(out_w, out_h, w, h, team)) +
                                             " bytes to resize an image");
   }
-  // Contiguous bands: a thread computes the few rows that its neighbour also needs again, and shares nothing.
+  // Contiguous bands: a thread computes the few rows that its neighbour also needs again, and shares nothing. The whole team:
+  // a smaller region would end the threads it leaves out.
 #ifdef _OPENMP
-#pragma omp parallel for num_threads(team) schedule(static, 1)
+#pragma omp parallel for num_threads(team == 1 ? 1 : threads) schedule(static, 1)
 #endif
   for (int i = 0; i < team; ++i) {
     const int64_t begin = out_h * i / team, end = out_h * (i + 1) / team;

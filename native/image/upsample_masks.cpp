@@ -2,6 +2,7 @@
 #include "upsample_masks.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <new>
 #include <string>
@@ -10,10 +11,6 @@
 
 #include "../core/tensor.h"
 #include "bilinear_axis.h"
-
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 namespace ba_sam {
 namespace {
@@ -192,19 +189,24 @@ void upsample(Out* out, MaskStats* stats, const float* low, const UpsampleParams
     throw SamError("ERR_OUT_OF_MEMORY", "Cannot allocate " + std::to_string(scratch_floats(p) * team * sizeof(float)) +
                                             " bytes to upsample masks");
   }
+  // The whole team, though at most `team` of its threads get an item: a smaller region would end the threads it leaves out, and
+  // the next one would have to get them anew.
+  std::atomic<int> slots{0};
 #ifdef _OPENMP
-#pragma omp parallel for num_threads(team) schedule(dynamic, 1)
+#pragma omp parallel num_threads(team == 1 ? 1 : threads)
 #endif
-  for (int64_t item = 0; item < items; ++item) {
+  {
+    float* mine = nullptr;
 #ifdef _OPENMP
-    const int thread = omp_get_thread_num();
-#else
-    const int thread = 0;
+#pragma omp for schedule(dynamic, 1)
 #endif
-    const int64_t m = item / bands, begin = item % bands * kBandRows;
-    upsample_band(out + m * p.out_h * p.out_w, stats != nullptr ? &partial[item] : nullptr, low + m * p.low_h * p.low_w,
-                  p, axes, threshold, begin, std::min(begin + kBandRows, p.out_h),
-                  scratch.data() + thread * scratch_floats(p), cancel);
+    for (int64_t item = 0; item < items; ++item) {
+      if (!mine) mine = scratch.data() + slots++ * scratch_floats(p);
+      const int64_t m = item / bands, begin = item % bands * kBandRows;
+      upsample_band(out + m * p.out_h * p.out_w, stats != nullptr ? &partial[item] : nullptr,
+                    low + m * p.low_h * p.low_w, p, axes, threshold, begin, std::min(begin + kBandRows, p.out_h), mine,
+                    cancel);
+    }
   }
   if (stats == nullptr) return;
   for (int64_t m = 0; m < p.masks; ++m) {

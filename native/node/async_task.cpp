@@ -2,6 +2,7 @@
 #include "async_task.h"
 
 #include <chrono>
+#include <exception>
 #include <new>
 
 namespace ba_sam::node {
@@ -9,16 +10,27 @@ namespace {
 
 constexpr auto kProgressInterval = std::chrono::milliseconds(30);
 
+struct Task;
+
+struct Event {
+  Task* task;
+  bool done;
+  double progress;
+};
+
 struct Task {
   napi_threadsafe_function channel = nullptr;
+  // Once Node has said that the channel closes, it may be gone: it must not be touched again. Compute thread only.
+  bool closed = false;
   napi_deferred deferred = nullptr;
   std::vector<Napi::ObjectReference> keep_alive;
   Napi::FunctionReference on_progress;
   std::function<void(const std::function<void(double)>&)> work;
-  std::function<Napi::Value(Napi::Env)> result;
+  std::function<Napi::Value(Napi::Env, const std::vector<Napi::ObjectReference>&)> result;
   std::shared_ptr<CancelToken> token;
   std::string error_code, error_message;
   std::chrono::steady_clock::time_point last_progress{};
+  Event end{this, true, 1.0};  // part of the task: its end must not need memory
 
   // After the environment has gone its references have gone with it.
   void abandon() {
@@ -28,62 +40,77 @@ struct Task {
   }
 };
 
-struct Event {
-  Task* task;
-  bool done;
-  double progress;
-};
-
-void settle(napi_env raw_env, Task* task) {
-  Napi::Env env(raw_env);
-  if (task->error_code.empty()) {
-    Napi::Value value = env.Undefined();
-    try {
-      if (task->result) value = task->result(env);
-    } catch (const Napi::Error& error) {
-      napi_reject_deferred(env, task->deferred, error.Value());
-      return;
-    }
-    napi_resolve_deferred(env, task->deferred, value);
-  } else {
-    napi_reject_deferred(env, task->deferred, make_error(env, task->error_code, task->error_message).Value());
+// What a result function threw, as what the promise is rejected with.
+napi_value reason_of(Napi::Env env, const std::exception_ptr& exception) {
+  try {
+    std::rethrow_exception(exception);
+  } catch (const Napi::Error& error) {
+    return error.Value();
+  } catch (const SamError& error) {
+    return make_error(env, error.code(), error.what()).Value();
+  } catch (const std::bad_alloc&) {
+    return make_error(env, "ERR_OUT_OF_MEMORY", "Out of memory").Value();
+  } catch (const std::exception& error) {
+    return make_error(env, "ERR_INTERNAL", error.what()).Value();
   }
 }
 
-// On the event loop; env is null when the environment shuts down with events still queued.
+void settle(Napi::Env env, Task* task) {
+  if (!task->error_code.empty()) {
+    napi_reject_deferred(env, task->deferred, make_error(env, task->error_code, task->error_message).Value());
+    return;
+  }
+  Napi::Value value = env.Undefined();
+  try {
+    if (task->result) value = task->result(env, task->keep_alive);
+  } catch (...) {
+    napi_reject_deferred(env, task->deferred, reason_of(env, std::current_exception()));
+    return;
+  }
+  napi_resolve_deferred(env, task->deferred, value);
+}
+
+void report_progress(Napi::Env env, Task* task, double progress) {
+  if (task->on_progress.IsEmpty() || task->token->cancelled) return;
+  try {
+    task->on_progress.Call({Napi::Number::New(env, progress)});
+  } catch (const Napi::Error&) {
+    // The library wraps callbacks so that they do not throw; a bare addon user's exception ends the run.
+    task->token->cancelled = true;
+  }
+}
+
+// On the event loop; env is null when the environment shuts down with events still queued. Node calls this from C: nothing may
+// be thrown, and while a worker is being terminated every call into JavaScript may.
 void on_event(napi_env raw_env, napi_value, void*, void* data) {
   auto* event = static_cast<Event*>(data);
   Task* task = event->task;
   const bool done = event->done;
   const double progress = event->progress;
-  delete event;
+  if (!done) delete event;
   if (!raw_env) {
     if (done) task->abandon();
     return;
   }
-  Napi::Env env(raw_env);
-  Napi::HandleScope scope(env);
-  if (!done) {
-    if (!task->on_progress.IsEmpty() && !task->token->cancelled) {
-      try {
-        task->on_progress.Call({Napi::Number::New(env, progress)});
-      } catch (const Napi::Error& error) {
-        // The library wraps callbacks so that they do not throw; a bare addon user's exception ends the run.
-        task->token->cancelled = true;
-      }
+  try {
+    Napi::Env env(raw_env);
+    Napi::HandleScope scope(env);
+    if (done) {
+      settle(env, task);
+    } else {
+      report_progress(env, task, progress);
     }
-    return;
+  } catch (...) {
+    // The environment is ending, and with it whoever waits for this promise.
   }
-  settle(raw_env, task);
-  delete task;
+  if (done) delete task;
 }
 
-void send(Task* task, bool done, double progress) {
-  auto* event = new Event{task, done, progress};
-  if (napi_call_threadsafe_function(task->channel, event, napi_tsfn_nonblocking) != napi_ok) {
-    delete event;
-    if (done) task->abandon();
-  }
+// Whether the event loop will see the event; afterwards the task may be deleted.
+bool send(Task* task, Event* event) {
+  if (!task->closed && napi_call_threadsafe_function(task->channel, event, napi_tsfn_nonblocking) == napi_ok) return true;
+  task->closed = true;
+  return false;
 }
 
 void execute(Task* task) {
@@ -92,7 +119,8 @@ void execute(Task* task) {
     const auto now = std::chrono::steady_clock::now();
     if (fraction < 1.0 && now - task->last_progress < kProgressInterval) return;
     task->last_progress = now;
-    send(task, false, fraction);
+    auto* event = new (std::nothrow) Event{task, false, fraction};
+    if (event && !send(task, event)) delete event;
   };
   try {
     if (task->token->cancelled) throw SamError("ERR_ABORTED", "The run was aborted before it started");
@@ -109,8 +137,11 @@ void execute(Task* task) {
   }
   task->work = nullptr;  // releases plans and weights here, not whenever the event loop gets to it
   napi_threadsafe_function channel = task->channel;
-  send(task, true, 1.0);
-  napi_release_threadsafe_function(channel, napi_tsfn_release);
+  if (send(task, &task->end)) {
+    napi_release_threadsafe_function(channel, napi_tsfn_release);
+  } else {
+    task->abandon();  // the channel has released itself
+  }
 }
 
 struct EnvironmentTag {
@@ -132,6 +163,7 @@ Napi::Error make_error(Napi::Env env, const std::string& code, const std::string
 void install_cleanup(Napi::Env env) {
   auto* tag = new EnvironmentTag();
   env.SetInstanceData<EnvironmentTag>(tag);
+  Executor::instance().drain_with_thread();
   // Channels created later close first (hooks run last in, first out), but Node frees them only after all hooks
   // have run: a task that finishes during drain() still finds its channel, closed but there.
   env.AddCleanupHook([tag] { Executor::instance().drain(tag); });

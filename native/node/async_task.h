@@ -23,8 +23,9 @@ struct AsyncTaskOptions {
   Napi::Function on_progress;
   // On the compute thread. May throw SamError. Gets a progress reporter that is cheap to call often.
   std::function<void(const std::function<void(double)>&)> work;
-  // On the event loop, after the work; undefined when empty.
-  std::function<Napi::Value(Napi::Env)> result;
+  // On the event loop, after the work, with keep_alive; undefined when empty. Must hold no references of its own: it may be
+  // destroyed on the compute thread, when the environment is gone.
+  std::function<Napi::Value(Napi::Env, const std::vector<Napi::ObjectReference>&)> result;
 };
 
 // Returns the promise. Rejections are Errors with a `code` property.
@@ -41,6 +42,10 @@ auto guarded(Napi::Env env, F f) -> decltype(f()) {
     throw make_error(env, error.code(), error.what());
   } catch (const std::bad_alloc&) {
     throw make_error(env, "ERR_OUT_OF_MEMORY", "Out of memory");
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw make_error(env, "ERR_INTERNAL", error.what());
   }
 }
 

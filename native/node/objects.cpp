@@ -14,15 +14,15 @@ namespace {
 constexpr napi_type_tag kTokenTag = {0x6b1f0e4cd6d74a01, 0x9c0ba5a000000001};
 constexpr napi_type_tag kWeightsTag = {0x6b1f0e4cd6d74a02, 0x9c0ba5a000000002};
 constexpr napi_type_tag kPlanTag = {0x6b1f0e4cd6d74a03, 0x9c0ba5a000000003};
+constexpr napi_type_tag kHeldTag = {0x6b1f0e4cd6d74a04, 0x9c0ba5a000000004};
 
 // Frees the last reference on the backend's compute thread: unmapping a model's memory takes tens of milliseconds.
 template <typename T>
 void release(std::shared_ptr<T> object) {
-  static const char owner = 0;
   if (!object) return;
   const std::shared_ptr<Backend> backend = object->backend();
   try {
-    Executor::instance().submit(backend->lane(), &owner, std::make_shared<CancelToken>(),
+    Executor::instance().submit(backend->lane(), Executor::release_owner(), std::make_shared<CancelToken>(),
                                 [backend, object = std::move(object)]() mutable {
                                   try {
                                     backend->enter();
@@ -31,8 +31,8 @@ void release(std::shared_ptr<T> object) {
                                   }
                                   object.reset();
                                 });
-  } catch (const SamError&) {
-    // No thread to be had: what the task captured has been freed here.
+  } catch (const std::exception&) {
+    // No thread or no memory to be had: what the task captured has been freed here. A finalizer must not throw.
   }
 }
 
@@ -65,11 +65,68 @@ class TokenObject : public Napi::ObjectWrap<TokenObject> {
   std::shared_ptr<CancelToken> token;
 };
 
+// An output that stays in native memory, as an input of later runs. JavaScript cannot get at it: no transfer frees it.
+class HeldObject : public Napi::ObjectWrap<HeldObject> {
+ public:
+  static void define(Napi::Env env, Napi::Object exports) {
+    exports.Set("Held", DefineClass(env, "Held", {InstanceAccessor<&HeldObject::byte_length>("byteLength")}));
+  }
+
+  // new Held(dtype, elements)
+  explicit HeldObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+    info.This().As<Napi::Object>().TypeTag(&kHeldTag);
+    guarded(info.Env(), [&] {
+      dtype_ = to_dtype(info[0], "dtype");
+      const int64_t elements = to_integer(info[1], 0, int64_t{1} << 40, "elements");
+      memory_ = std::make_shared<Buffer>(static_cast<size_t>(elements) * dtype_bytes(dtype_), "an output");
+      report_bytes(info.Env(), reported_, static_cast<int64_t>(memory_->size()));
+    });
+  }
+  ~HeldObject() override {
+    Napi::MemoryManagement::AdjustExternalMemory(Env(), -reported_);
+  }
+
+  // Memory that a run writes, once: the same Held is no output again.
+  std::shared_ptr<Buffer> take(const ba_sam::Value& value) {
+    if (state_ != State::fresh || !fits(value)) bad_argument("an output", "a new Held of the output's dtype and size");
+    state_ = State::taken;
+    return memory_;
+  }
+  void fill() { state_ = State::filled; }
+  std::shared_ptr<const Buffer> read(const ba_sam::Value& value) const {
+    if (state_ != State::filled || !fits(value)) bad_argument(value.name, "an output of this dtype and size that was held");
+    return memory_;
+  }
+
+ private:
+  enum class State { fresh, taken, filled };
+
+  bool fits(const ba_sam::Value& value) const { return dtype_ == value.dtype && memory_->size() == value.bytes(); }
+  Napi::Value byte_length(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), memory_ ? static_cast<double>(memory_->size()) : 0.0);
+  }
+
+  DType dtype_ = DType::f32;
+  State state_ = State::fresh;
+  std::shared_ptr<Buffer> memory_;
+  int64_t reported_ = 0;
+};
+
+// null for what is no Held
+HeldObject* to_held(const Napi::Value& value) {
+  bool matches = false;
+  if (!value.IsObject() ||
+      napi_check_object_type_tag(value.Env(), value.As<Napi::Object>(), &kHeldTag, &matches) != napi_ok || !matches) {
+    return nullptr;
+  }
+  return HeldObject::Unwrap(value.As<Napi::Object>());
+}
+
 // Conversion of one weight on libuv's pool: it needs no compute thread and must not wait behind an encode.
 class SetWeight : public Napi::AsyncWorker {
  public:
   SetWeight(Napi::Env env, std::shared_ptr<WeightStore> store, std::shared_ptr<int64_t> reported, std::string name,
-            DType source, DType dtype, Shape shape, const Napi::Value& bytes, const ArrayView& view)
+            DType source, DType dtype, Shape shape)
       : AsyncWorker(env, "ba-sam weights"),
         deferred_(Napi::Promise::Deferred::New(env)),
         store_(std::move(store)),
@@ -77,24 +134,36 @@ class SetWeight : public Napi::AsyncWorker {
         name_(std::move(name)),
         source_(source),
         dtype_(dtype),
-        shape_(std::move(shape)),
-        keep_(Napi::Persistent(bytes.As<Napi::Object>())),
-        view_(view) {}
+        shape_(std::move(shape)) {}
   Napi::Promise promise() const { return deferred_.Promise(); }
+
+  // What is converted: a copy made here, or `bytes` where they lie, kept until then.
+  void copy(const ArrayView& view) {
+    copy_ = Buffer(view.bytes, "a weight");
+    if (view.bytes) std::memcpy(copy_.data(), view.data, view.bytes);
+    bytes_ = copy_.data();
+    size_ = view.bytes;
+  }
+  void keep(const ArrayView& view, Napi::Object bytes) {
+    keep_ = Napi::Persistent(bytes);
+    bytes_ = static_cast<const uint8_t*>(view.data);
+    size_ = view.bytes;
+  }
 
   void Execute() override {
     try {
-      store_->set(name_, source_, dtype_, shape_, static_cast<const uint8_t*>(view_.data), view_.bytes);
+      store_->set(name_, source_, dtype_, shape_, bytes_, size_);
+      copy_ = Buffer();
     } catch (const SamError& error) {
-      code_ = error.code();
-      SetError(error.what());
+      fail(error.code(), error.what());
     } catch (const std::bad_alloc&) {
-      code_ = "ERR_OUT_OF_MEMORY";
-      SetError("Out of memory");
+      fail("ERR_OUT_OF_MEMORY", "Out of memory");
+    } catch (const std::exception& error) {
+      fail("ERR_INTERNAL", error.what());
     }
   }
   void OnOK() override {
-    report_bytes(Env(), *reported_, static_cast<int64_t>(view_.bytes / dtype_bytes(source_) * dtype_bytes(dtype_)));
+    report_bytes(Env(), *reported_, static_cast<int64_t>(size_ / dtype_bytes(source_) * dtype_bytes(dtype_)));
     deferred_.Resolve(Env().Undefined());
   }
   void OnError(const Napi::Error& error) override {
@@ -102,14 +171,21 @@ class SetWeight : public Napi::AsyncWorker {
   }
 
  private:
+  void fail(std::string code, const char* message) {
+    code_ = std::move(code);
+    SetError(message);
+  }
+
   Napi::Promise::Deferred deferred_;
   std::shared_ptr<WeightStore> store_;
   std::shared_ptr<int64_t> reported_;
   std::string name_;
   DType source_, dtype_;
   Shape shape_;
+  Buffer copy_;
   Napi::ObjectReference keep_;
-  ArrayView view_;
+  const uint8_t* bytes_ = nullptr;
+  size_t size_ = 0;
   std::string code_;
 };
 
@@ -130,14 +206,24 @@ class WeightsObject : public Napi::ObjectWrap<WeightsObject> {
     guarded(info.Env(), [&] { store_ = std::make_shared<WeightStore>(make_backend(info[0])); });
   }
 
-  // set(name, sourceDtype, dtype, shape, bytes): Promise<void>
+  // set(name, sourceDtype, dtype, shape, bytes, moved?): Promise<void>. The bytes are copied here, unless they were moved: then
+  // nobody else has their buffer, who could free it or write to it.
   Napi::Value set(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       const DType source = to_dtype(info[1], "source dtype"), dtype = to_dtype(info[2], "dtype");
-      auto* worker = new SetWeight(info.Env(), store(), reported_, to_text(info[0], "name"), source, dtype,
-                                   to_shape(info[3], "shape"), info[4], to_array(info[4], "bytes"));
+      std::string name = to_text(info[0], "name");
+      Shape shape = to_shape(info[3], "shape");
+      auto worker = std::make_unique<SetWeight>(info.Env(), store(), reported_, std::move(name), source, dtype,
+                                                std::move(shape));
+      // Last: a getter in the shape could have freed what an earlier view points to.
+      const ArrayView view = to_array(info[4], "bytes");
+      if (info[5].ToBoolean()) {
+        worker->keep(view, info[4].As<Napi::Object>());
+      } else {
+        worker->copy(view);
+      }
       worker->Queue();
-      return worker->promise();
+      return worker.release()->promise();
     });
   }
 
@@ -154,7 +240,7 @@ class WeightsObject : public Napi::ObjectWrap<WeightsObject> {
       auto made = std::make_shared<size_t>(0);
       AsyncTaskOptions options;
       options.token = to_token(info[4]);
-      options.result = [reported = reported_, made](Napi::Env env) -> Napi::Value {
+      options.result = [reported = reported_, made](Napi::Env env, const auto&) -> Napi::Value {
         report_bytes(env, *reported, static_cast<int64_t>(*made));
         return env.Undefined();
       };
@@ -165,15 +251,22 @@ class WeightsObject : public Napi::ObjectWrap<WeightsObject> {
     });
   }
 
-  // readParameter(name, out, token?): Promise<void>. `out` is written by the compute thread.
+  // readParameter(name, out, token?): Promise<void>. `out` is written on the event loop, when the value is there: until then it
+  // may have been transferred, or its buffer made smaller.
   Napi::Value read_parameter(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-      const ArrayView out = to_array(info[1], "out");
+      auto value = std::make_shared<Buffer>(to_array(info[1], "out").bytes, "a parameter's value");
       AsyncTaskOptions options;
       options.token = to_token(info[2]);
       options.keep_alive.push_back(info[1].As<Napi::Object>());
-      return on_lane(info, std::move(options), [store = store(), name = to_text(info[0], "name"), out] {
-        store->read_parameter(name, static_cast<uint8_t*>(out.data), out.bytes);
+      options.result = [value](Napi::Env env, const auto& kept) -> Napi::Value {
+        const ArrayView view = to_array(kept[0].Value(), "out");
+        if (view.bytes != value->size()) bad_argument("out", "an array that keeps its buffer until its values are there");
+        if (view.bytes) std::memcpy(view.data, value->data(), view.bytes);
+        return env.Undefined();
+      };
+      return on_lane(info, std::move(options), [store = store(), name = to_text(info[0], "name"), value] {
+        store->read_parameter(name, value->data(), value->size());
       });
     });
   }
@@ -234,9 +327,9 @@ class PlanObject : public Napi::ObjectWrap<PlanObject> {
     });
   }
 
-  // run(inputs, outputs, token?, onProgress?, profile?, borrowed?): Promise<Float64Array | undefined>
-  // Inputs are copied here, except the first `borrowed`: those, and outputs, which the compute thread writes, must not be
-  // touched until it is settled.
+  // run(inputs, outputs, token?, onProgress?, profile?): Promise<Float64Array | undefined>
+  // Inputs are copied here, but for those that are held. Typed arrays among the outputs are written by the compute thread:
+  // nobody else may have them before the promise is settled.
   Napi::Value run(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       if (!plan_) throw SamError("ERR_DISPOSED", "The plan is disposed");
@@ -247,43 +340,45 @@ class PlanObject : public Napi::ObjectWrap<PlanObject> {
       options.token = to_token(info[2]);
       if (info[3].IsFunction()) options.on_progress = info[3].As<Napi::Function>();
 
+      auto memory = std::make_shared<std::vector<std::shared_ptr<const Buffer>>>();  // of inputs, and of held outputs
       const auto input_list = list(info[0], graph.inputs.size(), "inputs");
-      const int64_t limit = static_cast<int64_t>(graph.inputs.size());
-      const size_t borrowed =
-          info[5].IsUndefined() ? 0 : static_cast<size_t>(to_integer(info[5], 0, limit, "borrowed"));
-      auto copies = std::make_shared<std::vector<Buffer>>();
       std::vector<const void*> inputs;
       for (size_t i = 0; i < graph.inputs.size(); ++i) {
-        const ba_sam::Value& value = graph.values[graph.inputs[i]];
-        const ArrayView view = to_array(input_list.Get(i), value.dtype, value.bytes(), value.name.c_str());
-        if (i < borrowed) {
-          inputs.push_back(view.data);
-          options.keep_alive.push_back(input_list.Get(i).As<Napi::Object>());
-          continue;
-        }
-        copies->emplace_back(view.bytes, "an input");
-        if (view.bytes) std::memcpy(copies->back().data(), view.data, view.bytes);
-        inputs.push_back(copies->back().data());
+        memory->push_back(input_memory(input_list.Get(i), graph.values[graph.inputs[i]]));
+        inputs.push_back(memory->back()->data());
       }
       const auto output_list = list(info[1], graph.outputs.size(), "outputs");
       std::vector<void*> outputs;
+      size_t held = 0;
       for (size_t i = 0; i < graph.outputs.size(); ++i) {
         const ba_sam::Value& value = graph.values[graph.outputs[i]];
-        outputs.push_back(to_array(output_list.Get(i), value.dtype, value.bytes(), "an output").data);
-        options.keep_alive.push_back(output_list.Get(i).As<Napi::Object>());
+        const Napi::Value output = output_list.Get(i);
+        if (HeldObject* object = to_held(output)) {
+          const std::shared_ptr<Buffer> buffer = object->take(value);
+          outputs.push_back(buffer->data());
+          memory->push_back(buffer);
+          ++held;
+        } else {
+          outputs.push_back(to_array(output, value.dtype, value.bytes(), "an output").data);
+        }
+        options.keep_alive.push_back(output.As<Napi::Object>());
       }
 
       auto node_ms = info[4].ToBoolean() ? std::make_shared<std::vector<double>>() : nullptr;
       auto token = options.token ? options.token : std::make_shared<CancelToken>();
       options.token = token;
       auto arena = arena_bytes_;
-      options.work = [plan = plan_, copies, inputs, outputs, token, node_ms,
+      options.work = [plan = plan_, memory, inputs, outputs, token, node_ms,
                       arena](const std::function<void(double)>& progress) {
         plan->run(inputs, outputs, token->cancelled, progress, node_ms.get());
         arena->store(plan->arena_bytes());
       };
-      if (node_ms) {
-        options.result = [node_ms](Napi::Env env) -> Napi::Value {
+      if (node_ms || held) {
+        options.result = [node_ms](Napi::Env env, const auto& kept) -> Napi::Value {
+          for (const Napi::ObjectReference& output : kept) {
+            if (HeldObject* object = to_held(output.Value())) object->fill();
+          }
+          if (!node_ms) return env.Undefined();
           auto array = Napi::Float64Array::New(env, node_ms->size());
           std::copy(node_ms->begin(), node_ms->end(), array.Data());
           return array;
@@ -307,6 +402,15 @@ class PlanObject : public Napi::ObjectWrap<PlanObject> {
     return value.As<Napi::Array>();
   }
 
+  // What is held, or a copy of a typed array.
+  static std::shared_ptr<const Buffer> input_memory(const Napi::Value& input, const ba_sam::Value& value) {
+    if (const HeldObject* held = to_held(input)) return held->read(value);
+    const ArrayView view = to_array(input, value.dtype, value.bytes(), value.name.c_str());
+    auto copy = std::make_shared<Buffer>(view.bytes, "an input");
+    if (view.bytes) std::memcpy(copy->data(), view.data, view.bytes);
+    return copy;
+  }
+
   std::shared_ptr<Plan> plan_;
   std::shared_ptr<std::atomic<size_t>> arena_bytes_;  // known after the first run, which is on another thread
 };
@@ -322,6 +426,7 @@ void define_classes(Napi::Env env, Napi::Object exports) {
   TokenObject::define(env, exports);
   WeightsObject::define(env, exports);
   PlanObject::define(env, exports);
+  HeldObject::define(env, exports);
 }
 
 }  // namespace ba_sam::node

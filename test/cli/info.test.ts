@@ -68,7 +68,7 @@ describe('the machine', () => {
 
 describe('CUDA', () => {
   const stub = (name: string, info: object) => {
-    const body = `module.exports = { version: 3, info: () => (${JSON.stringify(info)}), shutDown() {} };`;
+    const body = `module.exports = { version: 4, info: () => (${JSON.stringify(info)}), shutDown() {} };`;
     return { BA_SAM_CUDA_ADDON: place(folder, name, body) };
   };
   const device = {

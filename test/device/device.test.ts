@@ -43,7 +43,7 @@ async function load(addon: object | 'none') {
   if (addon !== 'none') {
     file = path.join(dir, `stub${++stubs}.cjs`);
     const { info: answer, ...rest } = addon as { info?: CudaInfo };
-    const body = { version: 3, ...rest };
+    const body = { version: 4, ...rest };
     writeFileSync(
       file,
       `module.exports = { ...${JSON.stringify(body)}, info: () => (${JSON.stringify(answer)}), shutDown() {} };`,
@@ -102,7 +102,7 @@ describe('without the CUDA addon', () => {
 describe('an addon that does not fit', () => {
   it('of another version', async () => {
     const { resolveDevice } = await load({ version: 1, info: info() });
-    expect(reason(() => resolveDevice('cuda'))).toContain('expected version 3 but found 1; rebuild it');
+    expect(reason(() => resolveDevice('cuda'))).toContain('expected version 4 but found 1; rebuild it');
     expect(resolveDevice('auto')).toEqual({ kind: 'cpu' });
   });
 

@@ -37,8 +37,8 @@ describe('a session', () => {
   it.each([
     [{ signal: {} }, /Expected AbortSignal for options\.signal/],
     [{ onProfile: 1 }, /Expected function for options\.onProfile but received 1/],
-    [{ borrowed: -1 }, /for options\.borrowed but received -1/],
-    [{ borrow: 1 }, /Expected known options for options but received borrow/],
+    [{ hold: 1 }, /Expected boolean for options\.hold but received 1/],
+    [{ borrowed: 1 }, /Expected known options for options but received borrowed/],
   ])('refuses to run with %j', async (options, message) => {
     await expect(session.run('sum', sum, [], options as object)).rejects.toMatchObject({
       code: 'ERR_INVALID_ARGUMENT',

@@ -6,7 +6,6 @@ import { Graph } from '../../lib/graph/graph';
 import { Session } from '../../lib/graph/session';
 import { native } from '../../lib/native';
 import * as ops from '../../lib/ops';
-import { Sam } from '../../lib/sam';
 import { readOps } from '../../scripts/write-op-index.mts';
 
 const ROOT = path.join(__dirname, '..', '..');
@@ -105,7 +104,7 @@ describe("a graph of one's own", () => {
     await session.dispose();
   });
 
-  it('reads borrowed inputs where they lie', async () => {
+  it('holds outputs in native memory, as inputs of later runs', async () => {
     const session = new Session({ device: 'cpu' });
     const build = () => {
       const graph = new Graph();
@@ -113,18 +112,24 @@ describe("a graph of one's own", () => {
       return graph;
     };
     const [a, b] = [Float32Array.of(1, 2, 3), Float32Array.of(10, 20, 30)];
-    // While an encode of another model keeps the compute thread busy, the first input changes and the second does not.
-    const sam = await Sam.load(undefined, { device: 'cpu' });
-    const busy = sam.encode({ pixelValues: new Float32Array(3 * 256 * 256), shape: [1, 3, 256, 256] });
-    const run = session.run('sum', build, [a, b], { borrowed: 1 });
-    a.fill(100);
-    b.fill(1000);
-    expect([...((await run)[0] as Float32Array)]).toEqual([110, 120, 130]);
-    await expect(session.run('sum', build, [a, b], { borrowed: 3 })).rejects.toThrow(
-      'Expected integer between 0 and 2 for borrowed',
+    const [sum] = await session.run('sum', build, [a, b], { hold: true });
+    expect(sum.byteLength).toBe(12);
+    for (let i = 0; i < 2; i++) {
+      const [y] = await session.run('sum', build, [sum, b]);
+      expect([...(y as Float32Array)]).toEqual([21, 42, 63]);
+    }
+    const larger = () => {
+      const graph = new Graph();
+      graph.output(ops.add(graph.input('a', [1, 4]), graph.input('b', [1, 4])));
+      return graph;
+    };
+    await expect(session.run('larger', larger, [sum, b])).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARGUMENT',
+      message: 'Expected an output of this dtype and size that was held for a',
+    });
+    await expect(session.run('sum', build, [{ byteLength: 12 }, b])).rejects.toThrow(
+      'Expected a typed array',
     );
-    await busy;
-    await sam.dispose();
     await session.dispose();
   });
 

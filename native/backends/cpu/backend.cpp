@@ -7,6 +7,8 @@
 #include <cstring>
 #include <dnnl.hpp>
 
+#include "../../core/team.h"
+
 namespace ba_sam::cpu {
 namespace {
 
@@ -50,7 +52,7 @@ class CpuBackend final : public Backend {
   explicit CpuBackend(const BackendOptions& options) : options_(options) {}
 
   std::unique_ptr<Kernel> make_kernel(const Graph& graph, const Node& node, WeightStore& weights) override {
-    const int threads = options_.threads ? options_.threads : omp_get_max_threads();
+    const int threads = team_to_be_had(options_.threads ? options_.threads : omp_get_max_threads());
     const KernelContext c{{graph, node, weights}, threads, options_.isa ? *options_.isa : best_isa()};
     check_dtypes(c);
     try {

@@ -73,6 +73,7 @@ Napi::Value machine_info(const Napi::CallbackInfo& info) {
     result.Set("isa", cpu::isa_name(cpu::best_isa()));
     result.Set("supportedIsas", isas);
     result.Set("threads", Executor::instance().threads());
+    result.Set("threadsRefused", Executor::instance().threads_refused());
     result.Set("oneDNN", std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
                              std::to_string(version->patch));
     result.Set("bf16UnavailableReason", cpu::unavailable_reason(DType::bf16));
