@@ -13,7 +13,7 @@ constexpr size_t kX = 0, kWeight = 1, kBias = 2;
 
 class Convolution final : public Kernel {
  public:
-  Convolution(const KernelContext& c, const ConvolutionSettings& s) 
+  Convolution(const KernelContext& c, const ConvolutionSettings& s)
       : bias_(c.has(kBias)),
         relu_(s.activation == Activation::relu),
         out_dtype_(c.out().dtype),

@@ -211,8 +211,8 @@ bool Gemm::multiply(const GemmCall& call, uint32_t epilogue) {
 
 void Gemm::run_part(const GemmCall& call) {
   // cuBLASLt's relu is max(x, 0), which is 0 for what is not a number.
-  const bool apart = call.activation == Activation::relu ||
-                     (call.activation == Activation::gelu && call.out_dtype != DType::bf16);
+  const bool apart =
+      call.activation == Activation::relu || (call.activation == Activation::gelu && call.out_dtype != DType::bf16);
   uint32_t epilogue = call.bias ? lt::kBias : 0;
   if (call.activation == Activation::gelu && !apart) epilogue |= lt::kGelu;
   if (!epilogue) epilogue = lt::kDefault;

@@ -1,8 +1,8 @@
 // patchEmbed: pixels, f32 [B, I, H, W], normalised, or u8 [B, H, W, 3] as a photograph is decoded, with what normalises
 // them; weight [C, I, P, P], bias [C], positions [1, Gh, Gw, C] → tokens [B, Gh, Gw, C] f32.
-#include <cmath>
-
 #include "../rule.h"
+
+#include <cmath>
 
 namespace ba_sam {
 
