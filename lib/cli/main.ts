@@ -4,8 +4,9 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { visible } from '../errors';
-import { Interrupted, outcome, SIGNALS } from './errors';
+import { outcome } from './errors';
 import type { Texts } from './flags';
+import { onInterrupt } from './interrupt';
 
 const STATUS_USAGE = 2;
 
@@ -79,18 +80,14 @@ function fail(status: number, line: string): void {
 
 /** Runs one command line; what it says goes to stdout and stderr, how it ended is `process.exitCode`. */
 export async function main(args: readonly string[]): Promise<void> {
-  const controller = new AbortController();
-  // Once: a second Ctrl-C ends the process at once.
-  for (const name of Object.keys(SIGNALS) as (keyof typeof SIGNALS)[]) {
-    process.once(name, () => controller.abort(new Interrupted(name)));
-  }
+  const signal = onInterrupt();
   // `ba-sam info | head -1` closes our stdout early: that is the reader's right, not an error.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') fail(STATUS_USAGE, `Cannot write to stdout: ${error.message}`);
   });
   // Where nothing can be said, the exit status still is.
   process.stderr.on('error', () => {});
-  const root = program(controller.signal);
+  const root = program(signal);
   try {
     // Only where a command is named: --version and --help load no schemas.
     const named = root.commands.filter((command) => args.includes(command.name()));

@@ -5,6 +5,8 @@ import type { OptionsOf } from './option';
 import { distanceShape, MAX_HEADS } from './settings';
 import { abortSignal, float32Array, tensorData } from './validate';
 
+/** As native/ops/attention/params.h has it. */
+const MAX_FACTOR = 1e30;
 const integer = (low: number, high: number) => z.int().min(low).max(high);
 
 export const attentionShape = {
@@ -15,7 +17,7 @@ export const attentionShape = {
   /** B; default 1. */
   batch: integer(1, 65536).default(1),
   /** Multiplies q·k only, never a bias; default 1/√D. */
-  scale: z.number().optional(),
+  scale: z.number().min(-MAX_FACTOR).max(MAX_FACTOR).optional(),
   /** Token grid, needed by everything below. Then q, k and v have gridH · gridW tokens. */
   grid: z.strictObject({ h: integer(1, 65536), w: integer(1, 65536) }).optional(),
   /** Window side in tokens; default 0 = global. */

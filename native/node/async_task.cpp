@@ -108,7 +108,8 @@ void on_event(napi_env raw_env, napi_value, void*, void* data) {
 
 // Whether the event loop will see the event; afterwards the task may be deleted.
 bool send(Task* task, Event* event) {
-  if (!task->closed && napi_call_threadsafe_function(task->channel, event, napi_tsfn_nonblocking) == napi_ok) return true;
+  if (!task->closed && napi_call_threadsafe_function(task->channel, event, napi_tsfn_nonblocking) == napi_ok)
+    return true;
   task->closed = true;
   return false;
 }

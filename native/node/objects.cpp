@@ -82,9 +82,7 @@ class HeldObject : public Napi::ObjectWrap<HeldObject> {
       report_bytes(info.Env(), reported_, static_cast<int64_t>(memory_->size()));
     });
   }
-  ~HeldObject() override {
-    Napi::MemoryManagement::AdjustExternalMemory(Env(), -reported_);
-  }
+  ~HeldObject() override { Napi::MemoryManagement::AdjustExternalMemory(Env(), -reported_); }
 
   // Memory that a run writes, once: the same Held is no output again.
   std::shared_ptr<Buffer> take(const ba_sam::Value& value) {
@@ -94,7 +92,8 @@ class HeldObject : public Napi::ObjectWrap<HeldObject> {
   }
   void fill() { state_ = State::filled; }
   std::shared_ptr<const Buffer> read(const ba_sam::Value& value) const {
-    if (state_ != State::filled || !fits(value)) bad_argument(value.name, "an output of this dtype and size that was held");
+    if (state_ != State::filled || !fits(value))
+      bad_argument(value.name, "an output of this dtype and size that was held");
     return memory_;
   }
 
@@ -213,8 +212,8 @@ class WeightsObject : public Napi::ObjectWrap<WeightsObject> {
       const DType source = to_dtype(info[1], "source dtype"), dtype = to_dtype(info[2], "dtype");
       std::string name = to_text(info[0], "name");
       Shape shape = to_shape(info[3], "shape");
-      auto worker = std::make_unique<SetWeight>(info.Env(), store(), reported_, std::move(name), source, dtype,
-                                                std::move(shape));
+      auto worker =
+          std::make_unique<SetWeight>(info.Env(), store(), reported_, std::move(name), source, dtype, std::move(shape));
       // Last: a getter in the shape could have freed what an earlier view points to.
       const ArrayView view = to_array(info[4], "bytes");
       if (info[5].ToBoolean()) {
@@ -261,7 +260,8 @@ class WeightsObject : public Napi::ObjectWrap<WeightsObject> {
       options.keep_alive.push_back(info[1].As<Napi::Object>());
       options.result = [value](Napi::Env env, const auto& kept) -> Napi::Value {
         const ArrayView view = to_array(kept[0].Value(), "out");
-        if (view.bytes != value->size()) bad_argument("out", "an array that keeps its buffer until its values are there");
+        if (view.bytes != value->size())
+          bad_argument("out", "an array that keeps its buffer until its values are there");
         if (view.bytes) std::memcpy(view.data, value->data(), view.bytes);
         return env.Undefined();
       };

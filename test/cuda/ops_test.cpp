@@ -35,7 +35,7 @@ std::string label(const char* op, std::initializer_list<int64_t> numbers, DType 
 }
 
 void test_random_graphs(Random& random, int each, int graphs) {
-  std::set<Op> seen;
+  std::set<Op> seen, poisoned;
   const auto backend = cuda::make_cuda_backend({});
   for (int op = 0; op < kOpCount; ++op) {
     const OpInfo& info = op_info(static_cast<Op>(op));
@@ -47,6 +47,9 @@ void test_random_graphs(Random& random, int each, int graphs) {
       maker.spec.outputs = {last.outputs[0]};
       const std::string problem = problem_of(maker.spec, random, backend, &seen);
       g_counts.check(problem.empty(), std::string(info.name) + " " + std::to_string(i) + ": " + problem);
+      // What is not a number stays so, in every op, whatever its activation.
+      const std::string swallowed = problem_of(maker.spec, random, backend, &poisoned, true);
+      g_counts.check(swallowed.empty(), std::string(info.name) + " " + std::to_string(i) + ", poisoned: " + swallowed);
     }
   }
   for (int i = 0; i < graphs; ++i) {
@@ -55,6 +58,7 @@ void test_random_graphs(Random& random, int each, int graphs) {
     g_counts.check(problem.empty(), "graph " + std::to_string(i) + ": " + problem);
   }
   g_counts.check(seen.size() == kOpCount, "every op was run");
+  g_counts.check(poisoned.size() == kOpCount, "what is not a number reached an output of every op");
 }
 
 // Widths on both sides of every choice: packs or not, rows that share a warp, one kernel per register count.

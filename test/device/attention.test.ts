@@ -25,6 +25,22 @@ describe('attention', () => {
     ).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
   });
 
+  it.each([Number.NaN, Number.POSITIVE_INFINITY, 1e39, -1e31])('refuses the scale %d', async (scale) => {
+    const data = new Float32Array(64);
+    await expect(attention(data, data, data, { heads: 2, headDim: 8, scale })).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARGUMENT',
+      message: expect.stringContaining('for options.scale but received'),
+    });
+  });
+
+  it('gives no number for what is none', async () => {
+    const tokens = () => new Float32Array(64).fill(1);
+    const q = tokens();
+    q[0] = Number.NaN;
+    const { out } = await attention(q, tokens(), tokens(), { heads: 2, headDim: 8 });
+    expect([...out].map(Number.isNaN)).toEqual(Array.from({ length: 64 }, (_, i) => i < 8));
+  });
+
   it.each([
     ['NaN', Float32Array.of(Number.NaN, 1), /Expected .*typed array of them.* for options\.distance\.slopes/],
     ['a negative slope', Float32Array.of(1, -1), /for options\.distance\.slopes/],

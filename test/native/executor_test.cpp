@@ -1,4 +1,4 @@
-// Lanes of the executor: order within one, concurrency between them, draining all of them. Prints "N passed, N failed".
+// Lanes of the executor: order within one, concurrency between them, draining all of them, the end of threads. Prints "N passed, N failed".
 #include "../../native/core/executor.h"
 
 #include <chrono>
@@ -111,9 +111,51 @@ void test_drain() {
   g_counts.check(others == 2, "and ends by itself");
 }
 
+// As in exit(), which a library may call on a compute thread: it must not wait for itself, nor anybody for ever.
+void test_drain_by_itself() {
+  Executor& executor = Executor::instance();
+  const char owner = 0;
+  Gate drained, done;
+  bool queued_ran = false;
+  executor.submit(0, &owner, token(), [&] {
+    executor.submit(0, &owner, token(), [&] { queued_ran = true; });
+    executor.drain(nullptr);
+    drained.open();
+  });
+  g_counts.check(drained.wait(), "a compute thread does not wait for its own work");
+  executor.submit(0, &owner, token(), [&] { done.open(); });
+  g_counts.check(done.wait() && queued_ran, "and what was queued behind it has reported");
+}
+
+// What a thread gave up to be freed is freed before it ends.
+void test_thread_end() {
+  Executor& executor = Executor::instance();
+  std::atomic<int> freed{0};
+  Gate busy, release;
+  const char owner = 0;
+  executor.submit(1, &owner, token(), [&] {
+    busy.open();
+    release.wait();
+  });
+  busy.wait();
+  std::thread thread([&] {
+    executor.drain_with_thread();
+    executor.drain_with_thread();
+    executor.submit(1, Executor::release_owner(), token(), [&] { ++freed; });
+  });
+  thread.join();
+  g_counts.check(freed == 1, "behind a busy lane, too");
+  release.open();
+  executor.drain(&owner);
+  Gate still;
+  executor.submit(1, &owner, token(), [&] { still.open(); });
+  g_counts.check(still.wait(), "and others go on");
+  executor.drain(&owner);
+}
+
 void test_threads() {
   Executor& executor = Executor::instance();
-  g_counts.check(executor.threads() >= 1, "a team");
+  g_counts.check(executor.threads() >= 1 && executor.threads_refused() == 0, "a team");
   g_counts.check(error_of([&] { executor.set_threads(0); }, "ERR_INVALID_ARGUMENT").find("between 1 and 1024") !=
                      std::string::npos,
                  "no team of 0");
@@ -155,6 +197,8 @@ int main() {
   g_counts.check(executor.threads() == 2, "lane 0 has not run: its team may change");
   test_lanes();
   test_drain();
+  test_drain_by_itself();
+  test_thread_end();
   test_threads();
   test_shut_down();
   return g_counts.finish();

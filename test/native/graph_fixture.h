@@ -60,7 +60,8 @@ struct Fixture {
   std::vector<std::vector<uint8_t>> data;  // per value; none of computed ones
   std::shared_ptr<WeightStore> weights;
 
-  Fixture(const GraphSpec& spec, Random& random, std::shared_ptr<Backend> backend)
+  // poisoned: one element of one value is not a number.
+  Fixture(const GraphSpec& spec, Random& random, std::shared_ptr<Backend> backend, bool poisoned = false)
       : graph(decode(spec)), data(graph.values.size()) {
     for (uint32_t v = 0; v < graph.values.size(); ++v) {
       const Value& value = graph.values[v];
@@ -79,7 +80,21 @@ struct Fixture {
         fill(v, random, -limit, limit);
       }
     }
+    if (poisoned) poison(random);
     weights = store(std::move(backend));
+  }
+
+  void poison(Random& random) {
+    std::vector<uint32_t> candidates;
+    for (uint32_t v = 0; v < graph.values.size(); ++v) {
+      if (!data[v].empty() && is_float(graph.values[v].dtype)) candidates.push_back(v);
+    }
+    if (candidates.empty()) return;
+    const uint32_t v = candidates[random.integer(0, static_cast<int64_t>(candidates.size()) - 1)];
+    const DType dtype = graph.values[v].dtype;
+    const std::vector<uint8_t> nan = stored({std::nan("")}, dtype);
+    const int64_t element = random.integer(0, graph.values[v].elements() - 1);
+    std::memcpy(&data[v][static_cast<size_t>(element) * nan.size()], nan.data(), nan.size());
   }
 
   // The weights and parameters of this graph for another backend.
@@ -146,9 +161,11 @@ inline double tolerance(const Graph& g, const Node& n, size_t output) {
   return bf16 ? 1.6e-2 : f16 ? 2e-3 : n.kind() == Op::layer_norm ? 3e-4 : 1e-5;
 }
 
-// What is wrong with one output of a node, "" when nothing is.
-inline std::string compare(const Graph& g, const Node& n, const Array& actual, const Array& expected,
-                           size_t output = 0) {
+// What is wrong with one output of a node, "" when nothing is. poisoned: an operand is not a number somewhere. In convolutions
+// it may spread further than in the loops, which leave out the zeros around a picture.
+inline std::string compare(const Graph& g, const Node& n, const Array& actual, const Array& expected, size_t output = 0,
+                           bool poisoned = false) {
+  const bool spreads = poisoned && (n.kind() == Op::conv2d || n.kind() == Op::depthwise_conv2d);
   if (actual.size() != expected.size()) return "the loop gives " + std::to_string(expected.size()) + " elements";
   double scale = 1e-2;
   for (double e : expected) scale = std::max(scale, std::abs(e));
@@ -156,7 +173,8 @@ inline std::string compare(const Graph& g, const Node& n, const Array& actual, c
   for (size_t i = 0; i < expected.size(); ++i) {
     if (g.output(n, output).dtype == DType::u8) {
       if (std::abs(expected[i]) > limit && actual[i] != (expected[i] > 0)) return "mask " + std::to_string(i);
-    } else if (!(std::abs(actual[i] - expected[i]) <= limit)) {
+    } else if (std::isnan(actual[i]) ? !spreads && !std::isnan(expected[i])
+                                     : !(std::abs(actual[i] - expected[i]) <= limit)) {
       return "element " + std::to_string(i) + " is " + std::to_string(actual[i]) + ", not " +
              std::to_string(expected[i]);
     }
@@ -177,10 +195,12 @@ inline std::vector<Array> reference_of(const Graph& graph, const Node& n, const 
 
 // The graph with every value as output is compared node by node with the loops, each fed with what the plan itself
 // computed before. The graph as drawn shares memory between values: its outputs must be the same bit for bit.
+// poisoned: with one element that is not a number, which must show wherever it does in the loops; `seen` then gets the ops whose
+// outputs it reaches, and bits are not compared.
 // Returns what is wrong, "" when nothing is.
 inline std::string problem_of(const GraphSpec& spec, Random& random, const std::shared_ptr<Backend>& backend,
-                              std::set<Op>* seen) {
-  const Fixture drawn(spec, random, backend);
+                              std::set<Op>* seen, bool poisoned = false) {
+  const Fixture drawn(spec, random, backend, poisoned);
   Fixture all = drawn;
   all.graph.outputs.clear();
   for (const Node& n : all.graph.nodes) {
@@ -203,14 +223,17 @@ inline std::string problem_of(const GraphSpec& spec, Random& random, const std::
       for (size_t i = 0; i < n.outputs.size(); ++i) {
         if (!n.has_output(i)) continue;
         if (in_weights(all.graph, n.outputs[i])) values[n.outputs[i]] = expected[i];
-        const std::string error = compare(all.graph, n, values[n.outputs[i]], expected[i], i);
+        const std::string error = compare(all.graph, n, values[n.outputs[i]], expected[i], i, poisoned);
         if (!error.empty() && problem.empty())
           problem = std::string(n.info().name) + ", " + n.info().outputs[i].name + ": " + error;
       }
-      seen->insert(n.kind());
+      const bool reached = std::any_of(expected.begin(), expected.end(), [](const Array& output) {
+        return std::any_of(output.begin(), output.end(), [](double x) { return std::isnan(x); });
+      });
+      if (!poisoned || reached) seen->insert(n.kind());
     }
     Plan plan(drawn.weights, drawn.graph);
-    for (int repeat = 0; repeat < 2 && problem.empty(); ++repeat) {
+    for (int repeat = 0; repeat < 2 && problem.empty() && !poisoned; ++repeat) {
       const auto outputs = drawn.run(plan);
       for (size_t i = 0; i < outputs.size(); ++i) {
         for (size_t j = 0; j < results.size(); ++j) {

@@ -1,6 +1,7 @@
 // Sees that the tests have something for every op of the list: each case of native/ops/<op>/cases.cpp is there, is what it
-// says, and covers the op's operands. Prints "N passed, N failed".
+// says, and covers the op's operands; and that every op on the CPU lets through what is not a number. Prints "N passed, N failed".
 #include <map>
+#include <set>
 
 #include "../../native/backends/cpu/backend.h"
 #include "graph_fixture.h"
@@ -13,6 +14,7 @@ using namespace ba_sam::test;
 
 Counts g_counts;
 constexpr int kInstances = 200;
+constexpr int kPoisoned = 60;
 
 void check(Op op, bool ok, const std::string& what) {
   g_counts.check(ok, std::string(op_info(op).name) + ": " + what);
@@ -122,6 +124,23 @@ void test_random_instances(Op op, Random& random) {
   }
 }
 
+// What is not a number stays so, in every op, whatever its activation: a model that is broken must not give numbers.
+void test_poisoned(Op op, Random& random) {
+  std::set<Op> seen;
+  std::vector<DType> dtypes;
+  if (cpu::unavailable_reason(DType::bf16).empty()) dtypes.push_back(DType::bf16);
+  for (int i = 0; i < kPoisoned; ++i) {
+    GraphMaker maker(random, dtypes);
+    maker.step(op);
+    const auto last = maker.spec.nodes.back();
+    if (op_info(op).is_view && maker.at(last.inputs[0]).kind == static_cast<uint8_t>(ValueKind::weight)) continue;
+    maker.spec.outputs = {last.outputs[0]};
+    const std::string problem = problem_of(maker.spec, random, cpu::make_cpu_backend(1 + i % 3), &seen, true);
+    check(op, problem.empty(), "poisoned instance " + std::to_string(i) + ": " + problem);
+  }
+  check(op, seen.count(op) > 0, "a poisoned operand reaches its output");
+}
+
 }  // namespace
 
 int main() {
@@ -132,6 +151,7 @@ int main() {
     test_broken_cases(op);
     test_reference(op, random);
     test_random_instances(op, random);
+    test_poisoned(op, random);
   }
   return g_counts.finish();
 }

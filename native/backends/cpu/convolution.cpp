@@ -2,6 +2,7 @@
 #include "convolution.h"
 
 #include "product.h"
+#include "relu.h"
 
 namespace ba_sam::cpu {
 namespace {
@@ -12,7 +13,11 @@ constexpr size_t kX = 0, kWeight = 1, kBias = 2;
 
 class Convolution final : public Kernel {
  public:
-  Convolution(const KernelContext& c, const ConvolutionSettings& s) : bias_(c.has(kBias)) {
+  Convolution(const KernelContext& c, const ConvolutionSettings& s)
+      : bias_(c.has(kBias)),
+        relu_(s.activation == Activation::relu),
+        out_dtype_(c.out().dtype),
+        out_elements_(c.out().elements()) {
     const Shape &x = c.in(kX).shape, &w = c.in(kWeight).shape, &out = c.out().shape;
     const auto type = dnnl_type(c.in(kX).dtype);
     // oneDNN keeps the groups on an axis of their own.
@@ -55,6 +60,7 @@ class Convolution final : public Kernel {
     primitive_.point(DNNL_ARG_DST, io.out[0]);
     if (bias_) primitive_.point(DNNL_ARG_BIAS, io.in[kBias]);
     primitive_.execute(io.scratch + reordered_bytes());
+    if (relu_) relu(io.out[0], out_dtype_, out_elements_);
   }
 
  private:
@@ -77,6 +83,9 @@ class Convolution final : public Kernel {
   }
 
   bool bias_;
+  bool relu_;
+  DType out_dtype_;
+  int64_t out_elements_;
   std::shared_ptr<const PackedWeights> weights_;  // null when the weight is not frozen
   memory plain_, reordered_;
   dnnl::reorder reorder_;

@@ -34,14 +34,13 @@ inline dnnl::memory::dims dims_of(const dnnl::memory::desc& desc) {
 #endif
 }
 
+// relu comes afterwards: see relu.h.
 inline void append_activation(dnnl::post_ops& ops, Activation activation) {
-  if (activation == Activation::none) return;
-  const auto algorithm =
-      activation == Activation::relu ? dnnl::algorithm::eltwise_relu : dnnl::algorithm::eltwise_gelu_erf;
+  if (activation != Activation::gelu) return;
 #if DNNL_VERSION_MAJOR >= 3
-  ops.append_eltwise(algorithm, 0.f, 0.f);
+  ops.append_eltwise(dnnl::algorithm::eltwise_gelu_erf, 0.f, 0.f);
 #else
-  ops.append_eltwise(1.f, algorithm, 0.f, 0.f);
+  ops.append_eltwise(1.f, dnnl::algorithm::eltwise_gelu_erf, 0.f, 0.f);
 #endif
 }
 
@@ -80,10 +79,9 @@ inline dnnl::convolution_forward::primitive_desc convolution_desc(const dnnl::me
 #endif
 }
 
-inline dnnl::eltwise_forward::primitive_desc activation_desc(const dnnl::memory::desc& data, Activation activation) {
+inline dnnl::eltwise_forward::primitive_desc gelu_desc(const dnnl::memory::desc& data) {
   const auto kind = dnnl::prop_kind::forward_inference;
-  const auto algorithm =
-      activation == Activation::relu ? dnnl::algorithm::eltwise_relu : dnnl::algorithm::eltwise_gelu_erf;
+  const auto algorithm = dnnl::algorithm::eltwise_gelu_erf;
 #if DNNL_VERSION_MAJOR >= 3
   return dnnl::eltwise_forward::primitive_desc(dnnl_engine(), kind, algorithm, data, data, 0.f, 0.f);
 #else

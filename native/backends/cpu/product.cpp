@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "relu.h"
+
 namespace ba_sam::cpu {
 
 using dnnl::memory;
@@ -37,9 +39,10 @@ ProductWeights linear_weights(const KernelContext& c, size_t input, int64_t n, i
 
 Product::Product(int64_t rows, DType src_dtype, DType dst_dtype, ProductWeights weights, bool bias,
                  Activation activation, bool accumulate)
-    : weights_(std::move(weights)), bias_(bias) {
+    : weights_(std::move(weights)), bias_(bias), relu_(activation == Activation::relu), dst_dtype_(dst_dtype) {
   const auto weights_desc = is_packed() ? weights_.packed->memory.get_desc() : weights_.plain;
   const auto dims = dims_of(weights_.plain);
+  dst_elements_ = rows * dims[1];
   const memory::desc src({rows, dims[0]}, dnnl_type(src_dtype), memory::format_tag::ab);
   const memory::desc dst({rows, dims[1]}, dnnl_type(dst_dtype), memory::format_tag::ab);
   const memory::desc bias_desc =
@@ -63,6 +66,7 @@ void Product::run(void* out, const void* src, const void* weights, const float* 
   if (!is_packed()) primitive_.point(DNNL_ARG_WEIGHTS, weights);
   if (bias_) primitive_.point(DNNL_ARG_BIAS, bias);
   primitive_.execute(scratch);
+  if (relu_) relu(out, dst_dtype_, dst_elements_);
 }
 
 void copy_parallel(void* out, const void* in, size_t bytes, int threads) {

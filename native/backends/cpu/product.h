@@ -1,4 +1,4 @@
-// One product or convolution of oneDNN with everything that a run of it needs; bias, activation and residual are post-ops.
+// One product or convolution of oneDNN with everything that a run of it needs; bias, gelu and residual are post-ops.
 #pragma once
 
 #include <memory>
@@ -37,7 +37,7 @@ class Primitive {
   size_t scratch_bytes_ = 0;
 };
 
-// Scratchpads of the caller's; accumulate: the product is added to what lies in the output.
+// With gelu as post-op; relu is the caller's, see relu.h. Scratchpads of the caller's; accumulate: the product is added to what lies in the output.
 dnnl::primitive_attr make_attr(Activation activation, bool accumulate);
 
 // The matrix [K, N] of a product: packed, where it is frozen, or read in every run as it lies, row-major, as [N, K] or as
@@ -68,6 +68,9 @@ class Product {
  private:
   ProductWeights weights_;
   bool bias_;
+  bool relu_;
+  DType dst_dtype_;
+  int64_t dst_elements_;
   Primitive primitive_;
 };
 

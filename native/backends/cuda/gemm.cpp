@@ -210,14 +210,15 @@ bool Gemm::multiply(const GemmCall& call, uint32_t epilogue) {
 }
 
 void Gemm::run_part(const GemmCall& call) {
-  const bool gelu_apart = call.activation == Activation::gelu && call.out_dtype != DType::bf16;
+  // cuBLASLt's relu is max(x, 0), which is 0 for what is not a number.
+  const bool apart =
+      call.activation == Activation::relu || (call.activation == Activation::gelu && call.out_dtype != DType::bf16);
   uint32_t epilogue = call.bias ? lt::kBias : 0;
-  if (call.activation == Activation::relu) epilogue |= lt::kRelu;
-  if (call.activation == Activation::gelu && !gelu_apart) epilogue |= lt::kGelu;
+  if (call.activation == Activation::gelu && !apart) epilogue |= lt::kGelu;
   if (!epilogue) epilogue = lt::kDefault;
 
   if (multiply(call, epilogue)) {
-    if (gelu_apart) finish_product(call, false, stream_);
+    if (apart) finish_product(call, false, stream_);
   } else if (epilogue != lt::kDefault && multiply(call, lt::kDefault)) {
     finish_product(call, true, stream_);
   } else if (call.is_f8()) {

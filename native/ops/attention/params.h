@@ -72,6 +72,9 @@ struct AttentionParams {
 
 // What is wrong with shapes and settings, as "an integer between … for …", empty when nothing is: what the graph's op,
 // attention() and the C interface all ask.
+// Of scale, start and slopes: beyond it their products overflow f32, and infinity less infinity is no number.
+constexpr float kMaxFactor = 1e30f;
+
 inline std::string attention_problem(const AttentionParams& p) {
   const auto in_range = [](int64_t value, int64_t low, int64_t high) { return value >= low && value <= high; };
   const auto expected = [](int64_t low, int64_t high, const char* what, int64_t value) {
@@ -83,8 +86,8 @@ inline std::string attention_problem(const AttentionParams& p) {
   if (!in_range(p.head_dim, 1, 256)) return expected(1, 256, "the head size", p.head_dim);
   if (p.k_tokens < 1) return "at least one key but received " + std::to_string(p.k_tokens);
   if (!in_range(p.window, 0, 1024)) return expected(0, 1024, "window", p.window);
-  if (!std::isfinite(p.scale)) return "a finite scale";
-  if (!(p.start >= 0 && std::isfinite(p.start))) return "start of at least 0";
+  if (!(std::fabs(p.scale) <= kMaxFactor)) return "a finite scale, of at most 1e30 either way";
+  if (!(p.start >= 0 && p.start <= kMaxFactor)) return "start of at least 0 and at most 1e30";
   if (p.metric != DistanceMetric::none && p.window > 0) return "a distance penalty in global attention only";
   const bool grid = p.grid_h > 0 && p.grid_w > 0;
   if (!grid && p.has_bias()) return "a token grid with windows, relative positions or a distance penalty";
@@ -96,12 +99,12 @@ inline std::string attention_problem(const AttentionParams& p) {
   return "";
 }
 
-// The same of slopes in host memory, one per head: finite as f32 and at least 0, or the penalty would be no penalty.
+// The same of slopes in host memory, one per head: at least 0, or the penalty would be no penalty.
 template <typename Number>
 std::string slopes_problem(const Number* slopes, size_t count) {
   for (size_t i = 0; i < count; ++i) {
     const auto slope = static_cast<float>(slopes[i]);
-    if (!(slope >= 0 && std::isfinite(slope))) return "slopes of at least 0";
+    if (!(slope >= 0 && slope <= kMaxFactor)) return "slopes of at least 0 and at most 1e30";
   }
   return "";
 }

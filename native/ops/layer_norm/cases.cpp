@@ -52,6 +52,7 @@ std::vector<BrokenCase> broken_cases(const LayerNormOp&) {
       {"bias of dtype f32", dtype(O::bias, DType::bf16)},
       {"eps between 0 and 1", attribute("eps", 0.0)},
       {"eps between 0 and 1", attribute("eps", 1)},
+      {"eps between 0 and 1", attribute("eps", 1e-60)},
       {"a number for eps", attribute("eps", "small")},
       {"for activation", attribute("activation", "tanh")},
       {"output of shape [2, 5, 8]", out_shape({2, 5, 9})},

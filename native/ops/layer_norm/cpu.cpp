@@ -3,6 +3,7 @@
 
 #include "../../backends/cpu/dnnl_compat.h"
 #include "../../backends/cpu/elements.h"
+#include "../../backends/cpu/relu.h"
 
 namespace ba_sam::cpu {
 namespace {
@@ -77,12 +78,13 @@ class LayerNorm final : public Kernel {
         in_(c.in(0).dtype),
         out_(c.out().dtype),
         eps_(static_cast<float>(op.eps)),
+        relu_(op.activation == Activation::relu),
         threads_(c.threads) {
-    if (op.activation == Activation::none || rows_ == 0) return;
+    if (op.activation != Activation::gelu || rows_ == 0) return;
     const dnnl::memory::desc data({rows_, channels_}, dnnl_type(out_), dnnl::memory::format_tag::ab);
-    activation_ = dnnl::eltwise_forward(activation_desc(data, op.activation));
+    gelu_ = dnnl::eltwise_forward(gelu_desc(data));
     data_ = dnnl::memory(data, dnnl_engine(), nullptr);
-    activated_ = true;
+    has_gelu_ = true;
   }
 
   void run(const KernelIo& io) override {
@@ -99,9 +101,10 @@ class LayerNorm final : public Kernel {
         norm_any(y + r * channels_, x + r * channels_, weight, bias, channels_, eps_, statistics);
       }
     });
-    if (activated_) {
+    if (relu_) relu(io.out[0], out_, rows_ * channels_);
+    if (has_gelu_) {
       data_.set_data_handle(io.out[0]);
-      activation_.execute(dnnl_stream(), {{DNNL_ARG_SRC, data_}, {DNNL_ARG_DST, data_}});
+      gelu_.execute(dnnl_stream(), {{DNNL_ARG_SRC, data_}, {DNNL_ARG_DST, data_}});
       dnnl_stream().wait();
     }
   }
@@ -110,9 +113,10 @@ class LayerNorm final : public Kernel {
   int64_t rows_, channels_;
   DType in_, out_;
   float eps_;
+  bool relu_;
   int threads_;
-  bool activated_ = false;
-  dnnl::eltwise_forward activation_;
+  bool has_gelu_ = false;
+  dnnl::eltwise_forward gelu_;
   dnnl::memory data_;
 };
 

@@ -8,7 +8,7 @@ void check(const Rule& c, const LayerNormOp& op) {
   c.expect_nonempty(LayerNormOp::weight);
   c.expect_vector(LayerNormOp::weight, c.shape(LayerNormOp::x).back());
   c.expect_vector(LayerNormOp::bias, c.shape(LayerNormOp::x).back());
-  c.require(op.eps > 0 && op.eps < 1, "eps between 0 and 1");
+  c.require(static_cast<float>(op.eps) > 0 && op.eps < 1, "eps between 0 and 1");
   c.expect_out(c.shape(LayerNormOp::x));
   c.expect_float_out();
   Shape rows = c.shape(LayerNormOp::x);

@@ -115,6 +115,8 @@ std::vector<BrokenCase> broken_cases(const PatchEmbedOp&) {
       {"numbers for pixel_mean", attribute("pixel_mean", "grey")},
       {"deviations above 0", attribute("pixel_std", std::vector<double>{1, 2, 0})},
       {"deviations above 0", attribute("pixel_std", std::vector<double>{1e-60, 2, 3})},
+      {"deviations above 0", attribute("pixel_std", std::vector<double>{1e39, 2, 3})},
+      {"means of at most 1e30", attribute("pixel_mean", std::vector<double>{1, 2, -1e39})},
   };
 }
 

@@ -2,6 +2,8 @@
 // them; weight [C, I, P, P], bias [C], positions [1, Gh, Gw, C] → tokens [B, Gh, Gw, C] f32.
 #include "../rule.h"
 
+#include <cmath>
+
 namespace ba_sam {
 
 void check(const Rule& c, const PatchEmbedOp& op) {
@@ -31,7 +33,9 @@ void check(const Rule& c, const PatchEmbedOp& op) {
     c.expect_dtype(PatchEmbedOp::content, DType::i32);
     c.expect_shape(PatchEmbedOp::content, {x[0], 2});
     c.require(op.pixel_mean.size() == 3 && op.pixel_std.size() == 3, "three means and three deviations with u8 pixels");
-    for (double deviation : op.pixel_std) c.require(static_cast<float>(deviation) > 0, "deviations above 0");
+    // As f32, like what is divided by them.
+    for (double deviation : op.pixel_std) c.require(deviation >= 1e-30 && deviation <= 1e30, "deviations above 0");
+    for (double mean : op.pixel_mean) c.require(std::fabs(mean) <= 1e30, "means of at most 1e30");
   } else {
     c.require(!c.has(PatchEmbedOp::content) && op.pixel_mean.empty() && op.pixel_std.empty(),
               "neither content nor means and deviations with f32 pixels");
