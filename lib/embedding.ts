@@ -1,7 +1,7 @@
 // An encoded image: what predict() needs, and how it is kept in a file.
 import { z } from 'zod';
-import { openCheckpoint } from './checkpoint/checkpoint';
-import { writeSafetensors } from './checkpoint/safetensors';
+import { type Checkpoint, openCheckpoint } from './checkpoint/checkpoint';
+import { type TensorToWrite, writeSafetensors } from './checkpoint/safetensors';
 import { SamError } from './errors';
 import type { ResolvedSettings } from './model/ba-sam';
 import { dtype } from './options/compute';
@@ -30,6 +30,7 @@ export interface EmbeddingInfo {
 }
 
 const TENSOR = 'image_embeddings';
+const HQ_TENSOR = 'hq_features';
 const FORMAT = 'ba-sam-embedding-1';
 const MAX_ELEMENTS = 2 ** 31;
 
@@ -80,12 +81,20 @@ export class Embedding implements EmbeddingInfo {
     readonly data: Float32Array,
     readonly shape: readonly [batch: number, channels: number, gridH: number, gridW: number],
     info: EmbeddingInfo,
+    /** What SAM-HQ's decoder needs besides, [batch, 4·gridH, 4·gridW, channels / 8]; undefined of any other model. */
+    readonly hqFeatures?: Float32Array,
   ) {
     const elements = shape.reduce((product, dim) => product * dim, 1);
     if (data.length !== elements) {
       throw new SamError(
         'ERR_INVALID_ARGUMENT',
         `Expected ${elements} elements for shape [${shape}] but received ${data.length}`,
+      );
+    }
+    if (hqFeatures && hqFeatures.length !== 2 * elements) {
+      throw new SamError(
+        'ERR_INVALID_ARGUMENT',
+        `Expected ${2 * elements} elements of hqFeatures for shape [${shape}] but received ${hqFeatures.length}`,
       );
     }
     this.image = info.image;
@@ -123,18 +132,23 @@ export class Embedding implements EmbeddingInfo {
       this.data.subarray(index * length, (index + 1) * length),
       [1, channels, gridH, gridW],
       this,
+      this.hqFeatures?.subarray(2 * index * length, 2 * (index + 1) * length),
     );
   }
 
   /**
    * Writes a safetensors file with the tensor `image_embeddings` [batch, channels, gridH, gridW] f32; sizes and settings
-   * go to its metadata. An existing file is replaced at once or not at all.
+   * go to its metadata. Of SAM-HQ it has `hq_features` [batch, 4·gridH, 4·gridW, channels / 8], too. An existing file is replaced at once or not at all.
    *
    * @throws SamError ERR_IO
    */
   async save(path: string): Promise<void> {
     const { image, content, input, settings, dtype, f8 } = this;
-    await writeSafetensors(path, [{ name: TENSOR, dtype: 'f32', shape: this.shape, data: this.data }], {
+    const tensors: TensorToWrite[] = [{ name: TENSOR, dtype: 'f32', shape: this.shape, data: this.data }];
+    if (this.hqFeatures) {
+      tensors.push({ name: HQ_TENSOR, dtype: 'f32', shape: hqShape(this.shape), data: this.hqFeatures });
+    }
+    await writeSafetensors(path, tensors, {
       format: FORMAT,
       info: JSON.stringify({
         ...{ image, content, input, settings, dtype },
@@ -167,11 +181,30 @@ export class Embedding implements EmbeddingInfo {
       }
       const info = parseInfo(file.metadata.info, fail);
       const bytes = await file.read(TENSOR);
-      return new Embedding(new Float32Array(bytes.buffer, bytes.byteOffset, elements), shape, info);
+      const data = new Float32Array(bytes.buffer, bytes.byteOffset, elements);
+      return new Embedding(data, shape, info, await loadHqFeatures(file, shape, fail));
     } finally {
       await file.close();
     }
   }
+}
+
+function hqShape([batch, channels, gridH, gridW]: Embedding['shape']): number[] {
+  return [batch, 4 * gridH, 4 * gridW, channels / 8];
+}
+
+async function loadHqFeatures(
+  file: Checkpoint,
+  shape: Embedding['shape'],
+  fail: (message: string) => SamError,
+): Promise<Float32Array | undefined> {
+  const tensor = file.tensors.get(HQ_TENSOR);
+  if (!tensor) return undefined;
+  const expected = hqShape(shape);
+  if (tensor.dtype !== 'f32' || tensor.shape.join() !== expected.join()) {
+    throw fail(`expected ${HQ_TENSOR} as f32 [${expected}] but found ${tensor.dtype} [${tensor.shape}]`);
+  }
+  return new Float32Array((await file.read(HQ_TENSOR)).buffer);
 }
 
 function parseInfo(text: string | undefined, fail: (message: string) => SamError): EmbeddingInfo {

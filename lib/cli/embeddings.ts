@@ -31,6 +31,9 @@ export async function loadEmbedding(
   if (embedding.channels !== config.outChannels) {
     expected(`${config.outChannels} channels like the model's`, `${embedding.channels}`);
   }
+  if (config.decoder?.hq && !embedding.hqFeatures) {
+    expected('the features of SAM-HQ like the model takes', 'an embedding of a plain SAM');
+  }
   const { content, input, gridH, gridW } = embedding;
   if (input.width !== gridW * config.patch || input.height !== gridH * config.patch) {
     expected(
@@ -43,7 +46,8 @@ export async function loadEmbedding(
     expected(`an embedding of an image of ${size(image)}`, size(embedding.image));
   }
 
-  if (!embedding.data.every(Number.isFinite)) expected('finite values', 'others');
+  const parts = [embedding.data, embedding.hqFeatures ?? []];
+  if (!parts.every((part) => part.every(Number.isFinite))) expected('finite values', 'others');
 
   const longestSide = Math.max(content.width, content.height);
   if (flags.longestSide !== undefined && flags.longestSide !== longestSide) {
