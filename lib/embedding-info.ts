@@ -114,7 +114,7 @@ export function checkInfo(shape: unknown, info: unknown): { shape: EmbeddingShap
  * @throws SamError ERR_INVALID_ARGUMENT that names the field
  */
 export function checkModel(
-  embedding: EmbeddingInfo & { readonly shape: EmbeddingShape },
+  embedding: EmbeddingInfo & { readonly shape: EmbeddingShape; readonly hqFeatures?: Float32Array },
   config: SamConfig,
 ): void {
   const { shape, input, settings } = embedding;
@@ -129,6 +129,9 @@ export function checkModel(
   const expected = { width: gridW * config.patch, height: gridH * config.patch };
   if (input.width !== expected.width || input.height !== expected.height) {
     fail(`${text(expected)} (patches of ${config.patch} px)`, 'input', text(input));
+  }
+  if (config.decoder?.hq && !embedding.hqFeatures) {
+    fail('the features of SAM-HQ, which the model takes,', 'hqFeatures', 'none: it is one of a plain SAM');
   }
   const { heads } = attentionOf(config);
   const slopes = settings.distance?.slopes.length;

@@ -1,7 +1,7 @@
 // An encoded image: what predict() needs, and how it is kept in a file.
 import { z } from 'zod';
 import { type Checkpoint, openCheckpoint } from './checkpoint/checkpoint';
-import { writeSafetensors } from './checkpoint/safetensors';
+import { type TensorToWrite, writeSafetensors } from './checkpoint/safetensors';
 import { checkInfo, type EmbeddingInfo, type EmbeddingShape, type Size, savedInfo } from './embedding-info';
 import { invalidArgument, SamError } from './errors';
 import { allFinite } from './finite';
@@ -13,6 +13,7 @@ import { isTypedArray, parse } from './options/validate';
 export type { EmbeddingInfo, Size } from './embedding-info';
 
 const TENSOR = 'image_embeddings';
+const HQ_TENSOR = 'hq_features';
 const FORMAT = 'ba-sam-embedding-1';
 /** Far above what any settings need; JSON.parse cannot be interrupted. */
 const MAX_INFO = 2 ** 20;
@@ -52,6 +53,8 @@ export class Embedding implements EmbeddingInfo {
     readonly data: Float32Array,
     shape: EmbeddingShape,
     info: EmbeddingInfo,
+    /** What SAM-HQ's decoder needs besides, [batch, 4·gridH, 4·gridW, channels / 8]; undefined of any other model. */
+    readonly hqFeatures?: Float32Array,
   ) {
     const checked = checkInfo(shape, info);
     const elements = checked.shape.reduce((product, dim) => product * dim, 1);
@@ -61,6 +64,16 @@ export class Embedding implements EmbeddingInfo {
         `Float32Array of ${elements} values ([${checked.shape.join(', ')}])`,
         data,
       );
+    }
+    if (hqFeatures !== undefined) {
+      const wanted = 2 * elements;
+      if (!isTypedArray(hqFeatures, 'Float32Array') || hqFeatures.length !== wanted) {
+        throw invalidArgument(
+          'hqFeatures',
+          `Float32Array of ${wanted} values ([${hqShape(checked.shape).join(', ')}])`,
+          hqFeatures,
+        );
+      }
     }
     const { image, content, input, settings, dtype, f8, name } = checked.info;
     this.shape = checked.shape;
@@ -97,18 +110,23 @@ export class Embedding implements EmbeddingInfo {
       this.data.subarray(index * length, (index + 1) * length),
       [1, channels, gridH, gridW],
       this,
+      this.hqFeatures?.subarray(2 * index * length, 2 * (index + 1) * length),
     );
   }
 
   /**
    * Writes a safetensors file with the tensor `image_embeddings` [batch, channels, gridH, gridW] f32; sizes and settings
-   * go to its metadata. An existing file is replaced at once or not at all.
+   * go to its metadata. Of SAM-HQ it has `hq_features` [batch, 4·gridH, 4·gridW, channels / 8], too. An existing file is replaced at once or not at all.
    *
    * @throws SamError ERR_IO
    */
   async save(path: string): Promise<void> {
     const { image, content, input, settings, dtype, f8 } = this;
-    await writeSafetensors(path, [{ name: TENSOR, dtype: 'f32', shape: this.shape, data: this.data }], {
+    const tensors: TensorToWrite[] = [{ name: TENSOR, dtype: 'f32', shape: this.shape, data: this.data }];
+    if (this.hqFeatures) {
+      tensors.push({ name: HQ_TENSOR, dtype: 'f32', shape: hqShape(this.shape), data: this.hqFeatures });
+    }
+    await writeSafetensors(path, tensors, {
       format: FORMAT,
       info: JSON.stringify({
         ...{ image, content, input, settings, dtype },
@@ -138,6 +156,10 @@ export class Embedding implements EmbeddingInfo {
       throw new SamError('ERR_EMBEDDING', error.message, { cause: error });
     }
   }
+}
+
+function hqShape([batch, channels, gridH, gridW]: EmbeddingShape): number[] {
+  return [batch, 4 * gridH, 4 * gridW, channels / 8];
 }
 
 async function read(file: Checkpoint, limitInputPixels: number): Promise<Embedding> {
@@ -170,10 +192,25 @@ async function read(file: Checkpoint, limitInputPixels: number): Promise<Embeddi
       `expected at most ${limitInputPixels} px (limitInputPixels) for info.image but found ${width} × ${height}`,
     );
   }
-  const bytes = await file.read(TENSOR);
-  const data = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
-  if (!(await allFinite(data))) throw fail(`expected finite values for ${TENSOR} but found others`);
-  return new Embedding(data, shape as unknown as EmbeddingShape, { ...info, name: file.path });
+  const expected = hqShape(shape as unknown as EmbeddingShape);
+  const hq = file.tensors.get(HQ_TENSOR);
+  if (hq && (hq.dtype !== 'f32' || hq.shape.join() !== expected.join())) {
+    throw fail(
+      `expected ${HQ_TENSOR} as f32 [${expected.join(', ')}] but found ${hq.dtype} [${hq.shape.join(', ')}]`,
+    );
+  }
+  const values = async (name: string) => {
+    const bytes = await file.read(name);
+    const data = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+    if (!(await allFinite(data))) throw fail(`expected finite values for ${name} but found others`);
+    return data;
+  };
+  return new Embedding(
+    await values(TENSOR),
+    shape as unknown as EmbeddingShape,
+    { ...info, name: file.path },
+    hq && (await values(HQ_TENSOR)),
+  );
 }
 
 function infoJson(text: string | undefined, fail: (message: string) => SamError): unknown {

@@ -23,6 +23,7 @@ export type { ImageInput, RawImage, RgbImage } from './image/types';
 export { alibiSlopes, type ResolvedSettings } from './model/ba-sam';
 export type { SamConfig } from './model/config';
 export type { SamDecoderConfig } from './model/decoder/config';
+export { type HqDecoderConfig, hqFeatures } from './model/decoder/hq';
 export { imageTokens, type MaskDecoderOptions, maskDecoder } from './model/decoder/mask-decoder';
 export type { EncoderConfig, ImageEncoderOptions } from './model/encoder';
 export { imageEncoder, type SamEncoderConfig } from './model/families';

@@ -94,6 +94,8 @@ export class MaskPredictor {
             indices.map((i) => prompts[i]),
             masked,
           ),
+          // A model with them has refused an embedding without.
+          ...(this.config.hq ? [embedding.hqFeatures!] : []),
         ],
         { signal, onProfile },
       );

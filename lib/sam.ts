@@ -14,7 +14,8 @@ import { inputGeometry } from './image/resize';
 import type { ImageInput } from './image/types';
 import { type ResolvedSettings, resolveSettings, settingsKey } from './model/ba-sam';
 import type { SamConfig } from './model/config';
-import { attentionOf, imageEncoder } from './model/families';
+import { type HqDecoderConfig, hqFeatures, isHq } from './model/decoder/hq';
+import { attentionOf, earlyFeature, imageEncoder } from './model/families';
 import { loadWeights } from './model/load-weights';
 import { native } from './native';
 import type { ComputeDType } from './options/compute';
@@ -73,10 +74,10 @@ export class Sam implements AsyncDisposable {
   ) {}
 
   /**
-   * Loads a checkpoint: official SAM (`.pth` or safetensors), Hugging Face `SamModel` safetensors, BA-SAM's released
-   * code. Tensors are streamed: the peak is about the weights' size in `dtype` plus the largest tensor.
+   * Loads a checkpoint: official SAM and SAM-HQ (`.pth` or safetensors), Hugging Face `SamModel` and `SamHQModel` safetensors,
+   * in one file or several, BA-SAM's released code. Tensors are streamed: the peak is about the weights' size in `dtype` plus the largest tensor.
    *
-   * @param checkpoint path; default: the small bundled model
+   * @param checkpoint path of a file, of an index of several files, or of the folder of either; default: the small bundled model
    * @throws SamError ERR_INVALID_ARGUMENT, ERR_IO, ERR_CHECKPOINT, ERR_DEVICE_UNAVAILABLE, ERR_OUT_OF_MEMORY
    */
   static async load(checkpoint: string = BUNDLED_MODEL, options: LoadOptions = {}): Promise<Sam> {
@@ -280,15 +281,26 @@ export class Sam implements AsyncDisposable {
   ): Promise<Embedding> {
     const { config, dtype, f8 } = this;
     const grid = { h: sizes.input.height / config.patch, w: sizes.input.width / config.patch };
-    const [data] = await this.session.run(
+    const early = config.decoder && isHq(config.decoder) ? earlyFeature(config) : undefined;
+    const run = { signal: options.signal, onProfile: options.onProfile };
+    const [data, tokens] = await this.session.run(
       `encoder/${pixels}/${batch}x${grid.h}x${grid.w}/${settingsKey(settings)}`,
-      () => imageEncoder(config, { batch, grid, settings, dtype, f8, pixels }),
+      () => imageEncoder(config, { batch, grid, settings, dtype, f8, pixels, taps: early && [early.tap] }),
       inputs,
-      { signal: options.signal, onProgress: options.onProgress, onProfile: options.onProfile },
+      { ...run, onProgress: options.onProgress },
     );
+    const [hqFeatures] = tokens
+      ? await this.runHqFeatures(data as Float32Array, tokens, { batch, grid }, run)
+      : [];
     const shape = [batch, config.outChannels, grid.h, grid.w] as const;
-    const embedding = new Embedding(data as Float32Array, shape, { ...sizes, settings, dtype, f8, name });
-    if (!(await allFinite(embedding.data))) {
+    const embedding = new Embedding(
+      data as Float32Array,
+      shape,
+      { ...sizes, settings, dtype, f8, name },
+      hqFeatures as Float32Array | undefined,
+    );
+    for (const part of [embedding.data, embedding.hqFeatures]) {
+      if (!part || (await allFinite(part))) continue;
       if (pixels === 'normalised' && !(await allFinite(inputs[0] as Float32Array))) {
         throw new SamError(
           'ERR_INVALID_ARGUMENT',
@@ -298,6 +310,17 @@ export class Sam implements AsyncDisposable {
       throw notFinite('image encoder', this.path, embedding);
     }
     return embedding;
+  }
+
+  private runHqFeatures(
+    embeddings: Float32Array,
+    tokens: TensorData,
+    size: { batch: number; grid: { h: number; w: number } },
+    options: RunOptions,
+  ): Promise<TensorData[]> {
+    const decoder = this.config.decoder as HqDecoderConfig;
+    const key = `hq-features/${JSON.stringify(size)}`;
+    return this.session.run(key, () => hqFeatures(decoder, size), [embeddings, tokens], options);
   }
 
   private checkEmbedding(embedding: Embedding): NonNullable<SamConfig['decoder']> {

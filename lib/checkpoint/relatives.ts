@@ -73,13 +73,6 @@ const OTHERS: readonly Relative[] = [
 /** SAM with more in it. What is left of the sentence follows. */
 const EXTENSIONS: readonly Relative[] = [
   {
-    what: 'a SAM-HQ checkpoint, whose high-quality mask decoder is not supported',
-    keys: [
-      [/(^|\.)mask_decoder\.hf_token\.weight$/, /(^|\.)mask_decoder\.hf_mlp\./],
-      [/(^|\.)mask_decoder\.hq_token\.weight$/, /(^|\.)mask_decoder\.hq_mask_mlp\./],
-    ],
-  },
-  {
     what: 'a SAM with LoRA layers that are not merged: merge them into the weights and save it again',
     keys: [
       [/(^|[._])lora_A(\.|$)/, /(^|[._])lora_B(\.|$)/],

@@ -171,7 +171,7 @@ function modelRows(
     [
       'decoder',
       decoder
-        ? `${decoder.depth} layers, ${decoder.dim} channels, ${decoder.maskTokens} mask tokens`
+        ? `${decoder.depth} layers, ${decoder.dim} channels, ${decoder.maskTokens} mask tokens${decoder.hq ? ' and that of SAM-HQ' : ''}`
         : 'none: encoder only',
     ],
     ...ignoredRows(model, ignoreUnknown),

@@ -6,7 +6,7 @@ import { PLAIN } from './ba-sam';
 import { inferDecoder, type SamDecoderConfig } from './decoder/config';
 import { decoderWeights } from './decoder/mask-decoder';
 import type { InferenceOptions, WeightSource } from './encoder';
-import { encoderSource, imageEncoder, inferEncoder, type SamEncoderConfig } from './families';
+import { earlyFeature, encoderSource, imageEncoder, inferEncoder, type SamEncoderConfig } from './families';
 import type { ComputeDType } from './weights';
 
 /** What follows from a checkpoint's shapes: the image encoder's configuration, and the decoder's. */
@@ -29,6 +29,15 @@ export function inferConfig(checkpoint: NamedTensors, options: InferenceOptions 
   const found = new Finder(checkpoint);
   const encoder = inferEncoder(found, options);
   const decoder = inferDecoder(found, encoder.outChannels);
+  if (decoder?.hq) {
+    const channels = earlyFeature(encoder)?.channels ?? 0;
+    if (channels !== decoder.hq.earlyChannels) {
+      throw found.error(
+        `expected mask_decoder.compress_vit_feat.0.weight for the ${decoder.hq.earlyChannels} channels of a global block's tokens but ` +
+          `the image encoder has ${channels === 0 ? 'no global block' : `blocks of ${channels}`}`,
+      );
+    }
+  }
   const config: SamConfig = { ...encoder, hasDecoder: decoder !== null, decoder };
   for (const { name, shape } of modelTensors(config)) found.check(name, shape);
   return config;

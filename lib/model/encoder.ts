@@ -81,6 +81,11 @@ export interface EncoderFamily<C extends EncoderConfig> {
   source?(name: string, shape: Shape): WeightSource | undefined;
   /** What BA-SAM's settings act on. */
   attention(config: C): AttentionTraits;
+  /**
+   * What SAM-HQ takes from the encoder on the way: the tap of the tokens after its first global block [B, Gh, Gw, channels];
+   * undefined where there is none.
+   */
+  early?(config: C): { readonly tap: string; readonly channels: number } | undefined;
   /** Rows for people: structure, attention and what else `ba-sam info` should print of it. */
   describe(config: C): readonly (readonly [name: string, text: string])[];
 }

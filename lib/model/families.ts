@@ -56,6 +56,13 @@ export function attentionOf<F extends Family>(config: ConfigIn<F>): AttentionTra
   return families[config.family].attention(config);
 }
 
+/** What SAM-HQ takes from the encoder on the way, if it has that. */
+export function earlyFeature<F extends Family>(
+  config: ConfigIn<F>,
+): { readonly tap: string; readonly channels: number } | undefined {
+  return families[config.family].early?.(config);
+}
+
 /** Rows for people, each a name and a text. */
 export function describeEncoder<F extends Family>(
   config: ConfigIn<F>,

@@ -9,8 +9,8 @@ const MAX_BLOCKS = 1000;
 export const checkpointShape = {
   /**
    * Load a checkpoint although it has tensors in its image encoder, prompt encoder or mask decoder that the model does not use:
-   * adapters, the additions of SAM-HQ. They are left out, and the masks may be others than those it was made for. Default
-   * false: such a checkpoint is refused.
+   * adapters, LoRA that is not merged. They are left out, and the masks may be others than those it was made for. Default false:
+   * such a checkpoint is refused.
    */
   ignoreUnknownTensors: spelled(
     z.boolean(),

@@ -305,13 +305,7 @@ describe('tensors below the parts of a model that it does not use', () => {
     });
   });
 
-  const hq = relatives['SAM-HQ']!.filter((name) => /hf_|vit_feat|embedding_(encoder|maskf)/.test(name));
-  const hqHuggingFace = relatives.SamHQModel!.filter((name) =>
-    /hq_|compress|encoder_conv|mask_conv/.test(name),
-  );
   test.each<[string, string, readonly string[]]>([
-    ['SAM-HQ', 'a SAM-HQ checkpoint, whose high-quality mask decoder is not supported', [...whole, ...hq]],
-    ["transformers' SamHQModel", 'a SAM-HQ checkpoint', [...Object.keys(names), ...hqHuggingFace]],
     [
       'loralib',
       'a SAM with LoRA layers that are not merged',
@@ -381,11 +375,6 @@ describe('other models are named', () => {
       /is an EfficientViT-SAM checkpoint/,
     ],
     ["timm's samvit", encoder.map((name) => name.replace('mlp.lin', 'mlp.fc')), /is timm's samvit/],
-    [
-      'SAM-HQ without some of SAM',
-      relatives['SAM-HQ']!,
-      /is a SAM-HQ checkpoint.*without them: expected .* missing/,
-    ],
     [
       'LoRA around the layers',
       official.flatMap((name) =>

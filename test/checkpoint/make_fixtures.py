@@ -1,10 +1,10 @@
 """Writes the checkpoint fixtures with real PyTorch, safetensors and transformers, and checks the Hugging Face key
 mapping against the reference implementation: both must give the same embedding and masks.
 
-    python test/checkpoint/make_fixtures.py PATH/TO/basam_ref.py
+    python test/checkpoint/make_fixtures.py PATH/TO/basam_ref.py PATH/TO/sam-hq
 
-Needs torch, safetensors and transformers; run by hand when a fixture has to change. Tests need no Python."""
-import argparse, collections, datetime, decimal, fractions, importlib.util, io, json, os, pathlib, pickle, re, sys, types, uuid, zipfile
+The second is a checkout of the repository of SAM-HQ. Needs torch, safetensors and transformers; run by hand when a fixture has to change. Tests need no Python."""
+import argparse, collections, datetime, decimal, fractions, functools, importlib.util, io, json, os, pathlib, pickle, re, sys, types, uuid, zipfile
 import numpy as np
 import torch
 import safetensors.torch
@@ -216,10 +216,48 @@ def write_window():
     with open(path('window.expected.json'), 'w') as f: json.dump(expected, f)
 
 
+def write_hq(repository):
+    """A small SAM-HQ and its masks, by the code of SysCV/sam-hq. Not by transformers: SamHQModel 5.18 upscales the embedding as it
+    was before the transformer, with height and width exchanged, and gives other masks for the same weights."""
+    for package in ('segment_anything', 'segment_anything.modeling'):  # without what they import, such as torchvision
+        sys.modules[package] = types.ModuleType(package)
+        sys.modules[package].__path__ = [os.path.join(repository, *package.split('.'))]
+    from segment_anything.modeling.image_encoder import ImageEncoderViT
+    from segment_anything.modeling.mask_decoder_hq import MaskDecoderHQ
+    from segment_anything.modeling.prompt_encoder import PromptEncoder
+    from segment_anything.modeling.transformer import TwoWayTransformer
+    torch.manual_seed(5)  # in f32, which the prompt encoder asks for
+    norm = functools.partial(torch.nn.LayerNorm, eps=1e-6)
+    model = torch.nn.Module()
+    model.image_encoder = ImageEncoderViT(depth=3, embed_dim=24, img_size=20, mlp_ratio=1, norm_layer=norm, num_heads=2, patch_size=4, qkv_bias=True,
+                                          use_rel_pos=True, global_attn_indexes=[1, 2], window_size=3, out_chans=16)
+    model.prompt_encoder = PromptEncoder(embed_dim=16, image_embedding_size=(5, 5), input_image_size=(20, 20), mask_in_chans=8)
+    model.mask_decoder = MaskDecoderHQ(num_multimask_outputs=3, transformer=TwoWayTransformer(depth=2, embedding_dim=16, mlp_dim=20, num_heads=8),
+                                       transformer_dim=16, iou_head_depth=3, iou_head_hidden_dim=12, vit_dim=24)
+    model.eval()
+    with torch.no_grad():
+        for p in [*model.parameters(), *model.buffers()]: p.copy_((torch.randn_like(p) * 0.3).half().float())
+        safetensors.torch.save_file({k: v.half().contiguous() for k, v in model.state_dict().items()}, path('hq.safetensors'))
+        x = (torch.arange(3. * 20 * 20) * 7919 % 1009 / 1009 * 4 - 2).reshape(1, 3, 20, 20)
+        embedding, early = model.image_encoder(x)
+        mask = (torch.arange(20. * 20) * 31 % 17 - 8).reshape(1, 1, 20, 20)
+        expected = {}
+        def digits(values): return [float(f'{v:.7g}') for v in values.flatten().tolist()]
+        points = (torch.tensor([[[4., 7.], [12., 3.]]]), torch.tensor([[1, 0]]))
+        for name, prompt in {'points': dict(points=points, boxes=None, masks=None), 'box': dict(points=None, boxes=torch.tensor([[2., 3., 15., 17.]]), masks=None),
+                             'mask': dict(points=points, boxes=None, masks=mask)}.items():
+            sparse, dense = model.prompt_encoder(**prompt)
+            image = dict(image_embeddings=embedding, image_pe=model.prompt_encoder.get_dense_pe(), sparse_prompt_embeddings=sparse, dense_prompt_embeddings=dense)
+            low, iou = model.mask_decoder(**image, multimask_output=False, hq_token_only=False, interm_embeddings=early)
+            best, best_iou = model.mask_decoder(**image, multimask_output=True, hq_token_only=False, interm_embeddings=early)
+            expected[name] = {'single': {'score': iou.item(), 'lowRes': digits(low)}, 'best': {'score': best_iou.item(), 'lowRes': digits(best)}}
+    with open(path('hq.expected.json'), 'w') as f: json.dump(expected, f)
+
+
 if __name__ == '__main__':
     os.makedirs(HERE, exist_ok=True)
     spec = importlib.util.spec_from_file_location('basam_ref', sys.argv[1])
     ref = importlib.util.module_from_spec(spec); spec.loader.exec_module(ref)
-    write_containers(); write_objects(); write_models(ref); write_window()
+    write_containers(); write_objects(); write_models(ref); write_window(); write_hq(sys.argv[2])
     sizes = {n: os.path.getsize(path(n)) for n in sorted(os.listdir(HERE))}
     print(*(f'{v:8} {k}' for k, v in sizes.items()), sep='\n'); print(sum(sizes.values()), 'bytes')

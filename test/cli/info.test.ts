@@ -133,14 +133,14 @@ describe('a model', () => {
 
   it('has its tensors listed that are not used', async () => {
     const names = [
-      'mask_decoder.hf_token.weight',
-      'mask_decoder.hf_mlp.layers.0.weight',
+      'image_encoder.blocks.0.attn.qkv.lora_A',
+      'image_encoder.blocks.0.attn.qkv.lora_B',
       'image_encoder.x\u001b[2J',
     ];
     const path = await withTensors('more.safetensors', [...names, 'pixel_mean']);
     const { model } = await json([path]);
     expect(model).toMatchObject({
-      ...{ ignored: 4, extension: expect.stringMatching(/^a SAM-HQ checkpoint/) },
+      ...{ ignored: 4, extension: expect.stringMatching(/^a SAM with LoRA layers/) },
       ...{ ignoredTensors: expect.arrayContaining([...names, 'pixel_mean']) },
       ...{ unknownTensors: expect.arrayContaining(names) },
     });
@@ -148,7 +148,7 @@ describe('a model', () => {
     const { stdout } = await baSam(['info', path]);
     expect(stdout).toMatch(/^ignored +1 tensor: "pixel_mean"$/m);
     expect(stdout).toMatch(
-      /^unknown +this is a SAM-HQ checkpoint, .*; 3 tensors: "image_encoder.*"; it loads only with --ignore-unknown$/m,
+      /^unknown +this is a SAM with LoRA layers .*; 3 tensors: "image_encoder.*"; it loads only with --ignore-unknown$/m,
     );
     expect(stdout).not.toContain('\u001b');
     expect((await baSam(['info', path, '--ignore-unknown'])).stdout).not.toContain('loads only');

@@ -18,6 +18,11 @@ export interface SamDecoderConfig {
   readonly maskChannels: number;
   /** Hidden channels of the IoU head; 256 in SAM. */
   readonly iouDim: number;
+  /** In SAM-HQ: what its additions take. */
+  readonly hq?: {
+    /** Channels of the tokens after the image encoder's first global block. */
+    readonly earlyChannels: number;
+  };
 }
 
 /** Of all published models. */
@@ -37,6 +42,7 @@ const MAX_DEPTH = 64;
 const MAX_MLP = 131_072;
 const MAX_MASK_TOKENS = 64;
 const MAX_MASK_CHANNELS = 16_384;
+const MAX_EARLY_CHANNELS = 16_384;
 
 /**
  * A single tensor of SAM's decoder makes a decoder, so that half of one is an error.
@@ -72,5 +78,9 @@ export function inferDecoder(found: Finder, dim: number): SamDecoderConfig | nul
   ]) {
     if (found.has(name)) throw found.error(`expected MLPs of 3 layers in the mask decoder but found ${name}`);
   }
-  return { dim, depth, heads: DECODER_HEADS, mlpDim, maskTokens, maskChannels, iouDim };
+  const config = { dim, depth, heads: DECODER_HEADS, mlpDim, maskTokens, maskChannels, iouDim } as const;
+  if (!found.has(`${d}hf_token.weight`)) return config;
+  const [earlyChannels] = found.shape(`${d}compress_vit_feat.0.weight`, ['early', dim, 2, 2]);
+  found.bound('early feature', earlyChannels, MAX_EARLY_CHANNELS);
+  return { ...config, hq: { earlyChannels } };
 }

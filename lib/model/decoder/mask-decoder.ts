@@ -17,6 +17,7 @@ import {
 } from '../../ops';
 import { WeightScope } from '../weights';
 import type { SamDecoderConfig } from './config';
+import { hqFeatures, hqPixels, isHq } from './hq';
 import { denseMaskPrompts, denseNoMask, densePositions, sparsePrompts } from './prompt-encoder';
 import { type ImageProjections, projectImage, twoWayTransformer } from './two-way-transformer';
 
@@ -53,8 +54,9 @@ export function imageTokens(config: SamDecoderConfig, grid: { h: number; w: numb
 
 /**
  * Inputs: image_embeddings [1, C, Gh, Gw], with `maskPrompt` mask_input [P, 4Gh, 4Gw, 1] (or, with `imageTokens`, that
- * graph's outputs); then coords [P, n, 2] px and labels [P, n] i32. Outputs: low_res_logits [P, M, 4Gh, 4Gw],
- * iou_predictions [P, M]; M = 1, or maskTokens − 1 with `multimask`.
+ * graph's outputs); then coords [P, n, 2] px and labels [P, n] i32, of SAM-HQ hq_features [1, 4Gh, 4Gw, C/8]. Outputs:
+ * low_res_logits [P, M, 4Gh, 4Gw], iou_predictions [P, M]; M = 1, or maskTokens − 1 with `multimask`. SAM-HQ's mask is added to
+ * each of them.
  */
 export function maskDecoder(config: SamDecoderConfig, options: MaskDecoderOptions): Graph {
   const { grid, prompts, tokens, maskPrompt, multimask } = options;
@@ -68,19 +70,33 @@ export function maskDecoder(config: SamDecoderConfig, options: MaskDecoderOption
     : tokensOfEmbedding(graph, config, grid, maskPrompt ? prompts : undefined);
   const coords = graph.input('coords', [prompts, tokens, 2]);
   const labels = graph.input('labels', [prompts, tokens], 'i32');
+  const features = isHq(config)
+    ? graph.input('hq_features', [1, 4 * grid.h, 4 * grid.w, dim / 8])
+    : undefined;
   const promptWeights = new WeightScope(graph, 'prompt_encoder.', 'f32');
   const weights = new WeightScope(graph, 'mask_decoder.', 'f32');
 
   const sparse = sparsePrompts(coords, labels, promptWeights, dim, options.input);
   const asTokens = (name: string, count: number) =>
     reshape(weights.get(`${name}.weight`, [count, dim]), [1, count, dim]);
-  const queries = concat([asTokens('iou_token', 1), asTokens('mask_tokens', maskTokens), sparse]);
+  const own = [asTokens('iou_token', 1), asTokens('mask_tokens', maskTokens)];
+  if (features) own.push(asTokens('hf_token', 1));
+  const queries = concat([...own, sparse]);
   const positions = densePositions(promptWeights, dim, grid);
   const out = twoWayTransformer(queries, image, positions, weights.sub('transformer'), config);
 
   const first = multimask ? 1 : 0;
   const count = multimask ? maskTokens - 1 : 1;
-  graph.output(masks(out.queries, out.keys, first, count, weights, options, dim));
+  const pixels = upscaled(out.keys, weights.sub('output_upscaling'), dim);
+  const hyper = Array.from({ length: count }, (_, i) =>
+    hypernetwork(out.queries, 1 + first + i, weights.sub(`output_hypernetworks_mlps.${first + i}`), dim),
+  );
+  let logits = matmul(joined(hyper), flat(pixels));
+  if (features) {
+    const own = hypernetwork(out.queries, 1 + maskTokens, weights.sub('hf_mlp'), dim);
+    logits = add(logits, matmul(own, flat(hqPixels(pixels, features, weights, dim))));
+  }
+  graph.output(reshape(logits, [prompts, count, 4 * grid.h, 4 * grid.w]));
   const iou = mlp3(slice(out.queries, 0, 1), weights.sub('iou_prediction_head'), [
     dim,
     config.iouDim,
@@ -97,6 +113,7 @@ export function decoderWeights(config: SamDecoderConfig): Value[] {
   const graphs = [false, true].map((all) =>
     maskDecoder(config, { ...size, maskPrompt: all, multimask: all }),
   );
+  if (isHq(config)) graphs.push(hqFeatures(config, { batch: 1, grid: size.grid }));
   return [...new Map(graphs.flatMap(({ weights }) => weights.map((value) => [value.name, value]))).values()];
 }
 
@@ -143,16 +160,8 @@ function declareTokens(graph: Graph, { dim }: SamDecoderConfig, grid: { h: numbe
   };
 }
 
-function masks(
-  queries: Value,
-  keys: Value,
-  first: number,
-  count: number,
-  weights: WeightScope,
-  { grid, prompts }: MaskDecoderOptions,
-  dim: number,
-): Value {
-  const up = weights.sub('output_upscaling');
+/** [P, Gh, Gw, C] → [P, 4Gh, 4Gw, C/8] */
+function upscaled(keys: Value, up: WeightScope, dim: number): Value {
   const transposed = (x: Value, name: string, input: number, out: number, activation?: Activation) =>
     convTranspose2d(x, up.get(`${name}.weight`, [input, out, 2, 2]), {
       bias: up.get(`${name}.bias`, [out]),
@@ -160,17 +169,18 @@ function masks(
     });
   let x = transposed(keys, '0', dim, dim / 4);
   x = layerNorm(x, ...up.norm('1', dim / 4), { eps: UPSCALING_EPS, activation: 'gelu' });
-  x = transposed(x, '3', dim / 4, dim / 8, 'gelu');
+  return transposed(x, '3', dim / 4, dim / 8, 'gelu');
+}
 
-  const hyper = Array.from({ length: count }, (_, i) =>
-    mlp3(slice(queries, 1 + first + i, 1), weights.sub(`output_hypernetworks_mlps.${first + i}`), [
-      dim,
-      dim,
-      dim / 8,
-    ]),
-  );
-  const pixels = reshape(x, [prompts, 16 * grid.h * grid.w, dim / 8]);
-  return reshape(matmul(joined(hyper), pixels), [prompts, count, 4 * grid.h, 4 * grid.w]);
+/** What a mask's pixels are multiplied by, [P, 1, C/8]. @param token index of the mask's token */
+function hypernetwork(queries: Value, token: number, weights: WeightScope, dim: number): Value {
+  return mlp3(slice(queries, token, 1), weights, [dim, dim, dim / 8]);
+}
+
+/** [P, H, W, C] → [P, H · W, C] */
+function flat(x: Value): Value {
+  const [prompts, height, width, channels] = x.shape;
+  return reshape(x, [prompts!, height! * width!, channels!]);
 }
 
 // `concat` takes 8 inputs; models with more mask tokens need several.

@@ -10,6 +10,8 @@ export const vit: EncoderFamily<ViTConfig> = {
   infer: inferViT,
   graph: vitGraph,
   attention: attentionTraits,
+  early: ({ globalBlocks: [first], width }) =>
+    first === undefined ? undefined : { tap: `block${first}`, channels: width },
   describe,
 };
 
