@@ -13,7 +13,11 @@
       "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++20", "-std=gnu++17"],
       "cflags_cc": ["<!@(node scripts/native-sources.mjs --option compile cpu-compile addon-compile)"],
       "libraries": ["<!(node scripts/find-onednn.mjs --lib)"],
-      "ldflags": ["<!@(node scripts/native-sources.mjs --option cpu-link addon-link)", "-Wl,-rpath,'$$ORIGIN'"]
+      "ldflags": [
+        "<!@(node scripts/native-sources.mjs --option cpu-link addon-link cpu-addon-link)",
+        "-Wl,--version-script=../native/node/exports.map",
+        "-Wl,-rpath,'$$ORIGIN'"
+      ]
     }
   ]
 }

@@ -6,8 +6,16 @@ import { writeOpIndex } from './scripts/write-op-index.mts';
 
 writeOpIndex();
 
-/** Compilers run here, or the machine's memory and threads are looked at: one file at a time, and not with every change. */
+/**
+ * Compilers, benchmarks and fuzzers run here, or a process's memory and threads are looked at: one file at a time, and not with
+ * every change.
+ */
 const SYSTEM = [
+  'test/bench/rows.test.ts',
+  'test/bench/peers/{cli,rounds,workers}.test.ts',
+  'test/bench/study/**/*.test.ts',
+  'test/checkpoint/fuzz.test.ts',
+  'test/lifecycle/process.test.ts',
   'test/native/**/*.test.ts',
   'test/cuda/{c-library,golden,bench}.test.ts',
   'test/package/prebuild.test.ts',

@@ -29,7 +29,9 @@ export function fail(reason) {
 export function requireTool(names, packages) {
   const found = names.some((name) => spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0);
   if (!found)
-    fail(`ba-sam: ${names.join(' or ')} was not found. Install it: sudo apt-get install ${packages}`);
+    fail(
+      `ba-sam: ${names.join(' or ')} was not found. Install it (Debian, Ubuntu: sudo apt-get install ${packages}).`,
+    );
 }
 
 /** Runs CMake through cmake-js, which knows where Node-API's headers are. Ends the process when something is missing or fails. */
@@ -37,7 +39,14 @@ export function buildWithCMake(out, definitions = {}) {
   requireTool(['cmake'], 'cmake');
   requireTool(['make'], 'make');
   const options = Object.entries(definitions).map(([name, value]) => `--CD${name}=${value}`);
-  runModule('cmake-js/bin/cmake-js', ['build', '--out', out, '--log-level', 'warn', ...options]);
+  runModule(path.join(root, 'node_modules/cmake-js/bin/cmake-js'), [
+    'build',
+    '--out',
+    out,
+    '--log-level',
+    'warn',
+    ...options,
+  ]);
 }
 
 function buildWithNodeGyp() {
@@ -46,12 +55,25 @@ function buildWithNodeGyp() {
   const headers = localHeaders();
   const options = headers && !process.env.npm_config_nodedir ? [`--nodedir=${headers}`] : [];
   const steps = process.argv.includes('--clean') ? ['rebuild'] : ['configure', 'build'];
-  for (const step of steps) runModule('node-gyp/bin/node-gyp.js', [step, '--silent', ...options]);
+  for (const step of steps) runModule(nodeGyp(), [step, '--silent', ...options]);
 }
 
-function runModule(name, args) {
-  const script = path.join(root, 'node_modules', name);
-  if (!existsSync(script)) fail(`ba-sam: ${name.split('/')[0]} was not found. Install it: npm ci`);
+/** Where the package was installed by npm there is no node-gyp but npm's own, which it tells its scripts. */
+function nodeGyp() {
+  const own = path.join(root, 'node_modules/node-gyp/bin/node-gyp.js');
+  const npms = process.env.npm_config_node_gyp;
+  return !existsSync(own) && npms && existsSync(npms) ? npms : own;
+}
+
+function runModule(script, args) {
+  if (!existsSync(script)) {
+    const [, name] = script.match(/.*node_modules\/([^/]+)/);
+    // Dependencies for development are in the repository's lock file, which is not packed.
+    const remedy = existsSync(path.join(root, 'package-lock.json'))
+      ? 'Install it: npm ci'
+      : 'Build with npm, which brings what is needed: npm run build:native';
+    fail(`ba-sam: ${name} was not found. ${remedy}`);
+  }
   const jobs = String(os.availableParallelism());
   const result = spawnSync(process.execPath, [script, ...args], {
     cwd: root,

@@ -13,7 +13,7 @@ export function findOneDnn(env = process.env) {
   if (!root) {
     throw new Error(
       `ba-sam: oneDNN was not found in ${roots.join(', ')}. ` +
-        'Install it: sudo apt-get install libdnnl-dev (or set ONEDNN_ROOT).',
+        'Install it (Debian, Ubuntu: sudo apt-get install libdnnl-dev), or set ONEDNN_ROOT.',
     );
   }
   const include = path.join(root, 'include');

@@ -20,7 +20,7 @@ import { root } from './native-sources.mjs';
 
 const prebuildify = promisify(createRequire(import.meta.url)('prebuildify'));
 
-/** What every glibc system with g++'s runtime has. Everything else is bundled. */
+/** What every system with glibc and Node.js has. Everything else is bundled. */
 const EVERYWHERE = /^(linux-vdso|ld-linux.*|libc|libm|libdl|librt|libpthread|libstdc\+\+|libgcc_s)\.so/;
 
 // prebuildify rebuilds from scratch and moves the result away; in a folder of its own that leaves build/ alone.

@@ -104,6 +104,8 @@ describe('types', () => {
 });
 
 describe('tarball', () => {
+  const page = (file: string) => readFileSync(path.join(consumer.packageFolder, file), 'utf8');
+
   it('holds what is needed at run time and nothing of the tests', () => {
     const paths = consumer.files.map((file) => file.path);
     for (const needed of [
@@ -122,6 +124,7 @@ describe('tarball', () => {
       'LICENSE',
       'README.md',
       'CHANGELOG.md',
+      'CONTRIBUTING.md',
     ]) {
       expect(paths).toContain(needed);
     }
@@ -135,10 +138,39 @@ describe('tarball', () => {
   it('holds no compiled file whose source is gone, and every one whose source is there', () => {
     const compiled = consumer.files.map((file) => file.path).filter((name) => /^dist\/.*\.js$/.test(name));
     const sources = readdirSync(path.join(ROOT, 'lib'), { recursive: true, encoding: 'utf8' });
+    // The demo is about a picture of the repository.
     const expected = sources
-      .filter((name) => name.endsWith('.ts'))
+      .filter((name) => name.endsWith('.ts') && name !== 'demo.ts')
       .map((name) => `dist/${name.slice(0, -3)}.js`);
     expect(compiled.sort()).toEqual(expected.sort());
+  });
+
+  it('leads from README.md to files and headings that it holds', () => {
+    const anchors = (file: string) =>
+      [...page(file).matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+        heading
+          .toLowerCase()
+          .replace(/[^\w\- ]/g, '')
+          .replaceAll(' ', '-'),
+      );
+    const links = [...page('README.md').matchAll(/\]\((?!https?:)([^)#]*)#?([^)]*)\)/g)];
+    expect(links.length).toBeGreaterThanOrEqual(9);
+    const paths = consumer.files.map((file) => file.path);
+    for (const [, file, anchor] of links) {
+      if (file) expect(paths).toContain(file);
+      if (anchor) expect(anchors(file || 'README.md')).toContain(anchor);
+    }
+  });
+
+  it('holds no source maps: their sources stay behind', () => {
+    expect(consumer.files.map((file) => file.path).filter((name) => name.endsWith('.map'))).toEqual([]);
+    expect(page('dist/index.js')).not.toContain('sourceMappingURL');
+  });
+
+  it('is not packed without what it needs: it is built before', () => {
+    const { scripts } = JSON.parse(page('package.json'));
+    expect(scripts.prepack).toBe('npm run build:ts');
+    expect(scripts.prepublishOnly).toBe('node scripts/check-floor.mjs');
   });
 
   it('holds every native source of the addons, and none that needs the tests', () => {

@@ -1,0 +1,74 @@
+// What the addon's error recommends where there is no prebuild, `npm run build:native` in the installed package: with npm's own
+// node-gyp, and a compiler that only pretends.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Consumer, installPackage } from './tarball';
+
+// Writes what it is asked for, empty.
+const COMPILER = `#!/bin/sh
+while [ $# -gt 0 ]; do
+  case "$1" in -o) : > "$2"; shift ;; -MF) echo "x:" > "$2"; shift ;; esac
+  shift
+done
+`;
+
+describe('an installed package', () => {
+  let consumer: Consumer;
+  beforeAll(() => {
+    consumer = installPackage();
+    rmSync(path.join(consumer.packageFolder, 'prebuilds'), { recursive: true, force: true });
+  });
+  afterAll(() => consumer?.remove());
+
+  const reasons = () =>
+    execFileSync(
+      process.execPath,
+      ['-e', "console.log(JSON.stringify(require('ba-sam').backends().map(({ reason }) => reason)))"],
+      {
+        cwd: consumer.folder,
+        encoding: 'utf8',
+        env: { ...process.env, BA_SAM_ADDON: '', BA_SAM_CUDA_ADDON: '' },
+      },
+    );
+
+  it('recommends what it has, and for CUDA a clone', () => {
+    const [cpu, cuda] = JSON.parse(reasons()) as string[];
+    expect(cpu).toContain(`Build it with \`npm run build:native\` in ${consumer.packageFolder} `);
+    expect(cpu).toMatch(
+      /build\/Release\/ba_sam\.node: not there; .*prebuilds\/linux-x64: not there|prebuilds\/linux-x64: not there; /,
+    );
+    expect(cuda).toMatch(
+      /^The CUDA addon of ba-sam could not be loaded\. It does not come with this package: .* in a clone /,
+    );
+  });
+
+  it('is built by what it recommends, with the node-gyp that npm brings', () => {
+    const compiler = path.join(consumer.folder, 'c++');
+    writeFileSync(compiler, COMPILER);
+    chmodSync(compiler, 0o755);
+    const { PATH, HOME } = process.env;
+    const env = { PATH, HOME, CXX: compiler, CC: compiler, AR: compiler, LINK: compiler };
+    const { status, stdout, stderr } = spawnSync('npm', ['run', 'build:native'], {
+      cwd: consumer.packageFolder,
+      encoding: 'utf8',
+      env: env as NodeJS.ProcessEnv,
+    });
+    expect({ status, said: status === 0 ? '' : stdout + stderr }).toEqual({ status: 0, said: '' });
+    expect(existsSync(path.join(consumer.packageFolder, 'build/Release/ba_sam.node'))).toBe(true);
+  });
+
+  it('says how, when it is built without npm', () => {
+    const script = path.join(consumer.packageFolder, 'scripts/build-native.mjs');
+    const { PATH } = process.env;
+    const { status, stderr } = spawnSync(process.execPath, [script], {
+      encoding: 'utf8',
+      env: { PATH } as NodeJS.ProcessEnv,
+    });
+    expect(status).toBe(1);
+    expect(stderr).toBe(
+      'ba-sam: node-gyp was not found. Build with npm, which brings what is needed: npm run build:native\n',
+    );
+  });
+});
