@@ -225,7 +225,11 @@ describe('embeddings', () => {
 
   it.concurrent.each([
     ['other.safetensors', [], /expected an embedding of an image of 768 × 576 px but found 100 × 80 px/],
-    ['d64.safetensors', [], /d64\.safetensors: Expected 256 like the model's for embedding\.channels but received 32/],
+    [
+      'd64.safetensors',
+      [],
+      /d64\.safetensors: Expected 256 like the model's for embedding\.channels but received 32/,
+    ],
     ['batch.safetensors', [], /batch\.safetensors: expected an embedding of one image but found 2/],
     ['good.safetensors', [], /expected a tensor image_embeddings but found pixel_values/],
     ['words.pth', [], /words\.pth: is neither/],
