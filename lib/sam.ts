@@ -84,7 +84,9 @@ export class Sam implements AsyncDisposable {
   static async load(first: string | LoadOptions = BUNDLED_MODEL, second?: LoadOptions): Promise<Sam> {
     // By its tag: a URL or bytes are no options, though they are objects without unknown keys.
     const alone = second === undefined && Object.prototype.toString.call(first) === '[object Object]';
-    const [checkpoint, options] = alone ? [BUNDLED_MODEL, first] : [first, second === undefined ? {} : second];
+    const [checkpoint, options] = alone
+      ? [BUNDLED_MODEL, first]
+      : [first, second === undefined ? {} : second];
     if (typeof checkpoint !== 'string' || checkpoint === '') {
       throw invalidArgument('checkpoint', 'path of a checkpoint', checkpoint);
     }
