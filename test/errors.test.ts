@@ -65,6 +65,13 @@ describe('a value', () => {
   });
 });
 
+it('options with long or many unknown names have a short message', () => {
+  const options = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`${i}`.repeat(10_000), 1]));
+  expect(() => parse(encodeSchema, options, 'options')).toThrow(
+    /^Expected known options for options .{1,400}$/,
+  );
+});
+
 it('options that cannot be read are an argument error', () => {
   const options = Object.defineProperty({}, 'longestSide', {
     enumerable: true,

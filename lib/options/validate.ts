@@ -44,6 +44,8 @@ export type NumericArray =
   | Float32Array
   | Float64Array;
 
+/** Longer than any option's name. */
+const MAX_KEY = 64;
 /** More numbers than any list of an option may have. */
 const MAX_LIST = 2 ** 16;
 
@@ -99,7 +101,7 @@ export function parse<T extends z.ZodType>(schema: T, value: unknown, name: stri
     const path = [name, ...issue.path.map(String)].join('.');
     if (issue.code === 'unrecognized_keys') {
       const known = knownKeys(schema, issue.path);
-      const shown = issue.keys.slice(0, 5).map((key) => `${key}${suggestion(key, known)}`);
+      const shown = issue.keys.slice(0, 5).map((key) => `${key.slice(0, MAX_KEY)}${suggestion(key, known)}`);
       throw fail(`Expected known options for ${path} but received ${shown.join(', ')}`);
     }
     let received: unknown = value;
@@ -126,7 +128,7 @@ function knownKeys(schema: z.core.$ZodType, at: readonly PropertyKey[]): string[
 
 /** ` (did you mean lengthScale?)` by commander's measure: at most three edits, and more alike than different. */
 function suggestion(word: string, known: readonly string[]): string {
-  if (known.length === 0 || word.length > 64) return '';
+  if (known.length === 0 || word.length > MAX_KEY) return '';
   const nearest = closest(word, known);
   const edits = distance(word, nearest);
   const alike = 1 - edits / Math.max(word.length, nearest.length);
