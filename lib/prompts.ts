@@ -2,7 +2,7 @@
 import type { Embedding } from './embedding';
 import { SamError } from './errors';
 import { LABEL } from './model/decoder/prompt-encoder';
-import { type Prompt, type PromptPoint, promptSchema } from './options/prompt';
+import { clipped, meets, type Prompt, type PromptPoint, promptSchema } from './options/prompt';
 import { parse } from './options/validate';
 
 export type { Prompt, PromptPoint };
@@ -35,13 +35,15 @@ export function promptTokens(value: unknown, embedding: Embedding, name: string)
   const coords: number[] = [];
   const labels: number[] = [];
   const add = (x: number, y: number, label: number, what: string) => {
-    if (!(x >= 0 && x <= image.width && y >= 0 && y <= image.height)) {
+    const insideX = clipped(x, image.width);
+    const insideY = clipped(y, image.height);
+    if (insideX === undefined || insideY === undefined) {
       throw new SamError(
         'ERR_INVALID_ARGUMENT',
         `Expected coordinates inside the image of ${image.width} × ${image.height} px for ${name}.${what} but received ${x}, ${y}`,
       );
     }
-    coords.push(x * scaleX, y * scaleY);
+    coords.push(insideX * scaleX, insideY * scaleY);
     labels.push(label);
   };
   for (const [i, [x, y, label = LABEL.foreground]] of points.entries()) add(x, y, label, `points.${i}`);
@@ -55,6 +57,12 @@ export function promptTokens(value: unknown, embedding: Embedding, name: string)
     }
     add(x0, y0, LABEL.boxTopLeft, 'box');
     add(x1, y1, LABEL.boxBottomRight, 'box');
+    if (!meets(box, image.width, image.height)) {
+      throw new SamError(
+        'ERR_INVALID_ARGUMENT',
+        `Expected a box inside the image of ${image.width} × ${image.height} px for ${name}.box but received ${box.join(', ')}`,
+      );
+    }
   } else if (points.length > 0) {
     coords.push(0, 0);
     labels.push(LABEL.notAPoint);

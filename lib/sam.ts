@@ -77,10 +77,18 @@ export class Sam implements AsyncDisposable {
    * Loads a checkpoint: official SAM and SAM-HQ (`.pth` or safetensors), Hugging Face `SamModel` and `SamHQModel` safetensors,
    * in one file or several, BA-SAM's released code. Tensors are streamed: the peak is about the weights' size in `dtype` plus the largest tensor.
    *
-   * @param checkpoint path of a file, of an index of several files, or of the folder of either; default: the small bundled model
+   * @param checkpoint path of a file, of an index of several files, or of the folder of either; default, also before options
+   *   alone: the small bundled model
    * @throws SamError ERR_INVALID_ARGUMENT, ERR_IO, ERR_CHECKPOINT, ERR_DEVICE_UNAVAILABLE, ERR_OUT_OF_MEMORY
    */
-  static async load(checkpoint: string = BUNDLED_MODEL, options: LoadOptions = {}): Promise<Sam> {
+  static load(options: LoadOptions): Promise<Sam>;
+  static load(checkpoint?: string, options?: LoadOptions): Promise<Sam>;
+  static async load(first: string | LoadOptions = BUNDLED_MODEL, second?: LoadOptions): Promise<Sam> {
+    // By its tag: a URL or bytes are no options, though they are objects without unknown keys.
+    const alone = second === undefined && Object.prototype.toString.call(first) === '[object Object]';
+    const [checkpoint, options] = alone
+      ? [BUNDLED_MODEL, first]
+      : [first, second === undefined ? {} : second];
     if (typeof checkpoint !== 'string' || checkpoint === '') {
       throw invalidArgument('checkpoint', 'path of a checkpoint', checkpoint);
     }

@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import type { Size } from '../embedding';
 import type { promptFlagsShape } from '../options/commands';
-import type { Prompt } from '../options/prompt';
+import { clipped, meets, type Prompt } from '../options/prompt';
 import { UsageError } from './errors';
 
 /** What the command line says about what to segment. */
@@ -41,13 +41,14 @@ export function buildPrompts(
 }
 
 /**
- * Checks that every coordinate lies inside the image; its right and bottom edge count as inside.
+ * Checks that every coordinate lies inside the image; its right and bottom edge count as inside, and so does half a pixel
+ * outside, which predict moves to the edge.
  *
  * @throws UsageError
  */
 export function checkInside({ point = [], box = [] }: PromptOptions, { width, height }: Size): void {
   const check = (option: string, values: readonly number[], x: number, y: number) => {
-    if (x >= 0 && x <= width && y >= 0 && y <= height) return;
+    if (clipped(x, width) !== undefined && clipped(y, height) !== undefined) return;
     throw new UsageError(
       `Expected coordinates inside the image of ${width} × ${height} px for ${option} but received ${values.join(',')}`,
     );
@@ -56,5 +57,7 @@ export function checkInside({ point = [], box = [] }: PromptOptions, { width, he
   for (const values of box) {
     check('--box', values, values[0], values[1]);
     check('--box', values, values[2], values[3]);
+    // Off the edge by less than half a pixel, and on it.
+    if (!meets(values, width, height)) check('--box', values, Number.NaN, Number.NaN);
   }
 }

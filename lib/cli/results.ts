@@ -9,10 +9,21 @@ import { encodeRle, maskArea, maskBox } from '../image/rle';
 import type { RgbImage } from '../image/types';
 import type { resultFilesShape } from '../options/commands';
 import type { Prediction } from '../sam';
+import { UsageError } from './errors';
 import type { PromptOptions } from './prompts';
 
 /** Where results go; absent = not wanted. */
 export type ResultFiles = z.output<z.ZodObject<typeof resultFilesShape>>;
+
+/**
+ * Checks that there is something to write.
+ *
+ * @throws UsageError
+ */
+export function checkWanted({ output, overlay, json, lowRes }: ResultFiles): void {
+  if ([output, overlay, json, lowRes].some((file) => file !== undefined)) return;
+  throw new UsageError('Expected an output but received none: give --output, --overlay, --json or --low-res');
+}
 
 /**
  * Writes every file that was asked for; nothing is in its place before `outputs.commit()`.
@@ -28,8 +39,10 @@ export async function writeResults(
   const { output, overlay, json, lowRes } = options;
   const { width, height } = image;
   const best = predictions.map((prediction) => prediction.best.data);
-  const union = await unionMasks(best);
-  await outputs.write(output, (file) => writeMaskPng(file, union, width, height));
+  if (output !== undefined) {
+    const union = await unionMasks(best);
+    await outputs.write(output, (file) => writeMaskPng(file, union, width, height));
+  }
   if (overlay !== undefined) {
     const layers = best.map((data, prompt) => ({ data, prompt }));
     const points = options.point?.map(([x, y, label = 1]) => [x, y, label] as const);

@@ -20,7 +20,7 @@ import { checkScale, inspectModel, modelFiles, readMaskInput } from './inputs';
 import { checkOutputs, JSON_FILE, MASK, type NamedPath, PICTURE, SAFETENSORS } from './outputs';
 import { Progress } from './progress';
 import { buildPrompts, checkInside, type PromptOptions, promptCount } from './prompts';
-import { type ResultFiles, writeResults } from './results';
+import { checkWanted, type ResultFiles, writeResults } from './results';
 import { computeOf, type EncodingOptions, settingsOf } from './settings';
 
 type SegmentOptions = EncodingOptions & PromptOptions & ResultFiles & { readonly embedding?: string };
@@ -36,6 +36,7 @@ export async function segment(imagePath: string, texts: Texts, signal: AbortSign
   // From cheap to dear: what can be refused is refused before the weights are loaded.
   readText(filePath, imagePath, 'IMAGE');
   const options = optionsOf(segmentCommandShape, texts);
+  checkWanted(options);
   const count = promptCount(options);
   const settings = settingsOf(options);
   const compute = computeOf(options);

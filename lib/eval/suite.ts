@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
-import { SamError } from '../errors';
+import { invalidArgument, SamError } from '../errors';
 import { ioReason } from '../files/reason';
 import {
   type AttentionSetting,
@@ -76,6 +76,7 @@ const suiteSchema = z.strictObject({
  * @throws SamError as {@link evaluate}; every dataset is checked before the first image is evaluated
  */
 export async function evaluateSuite(options: SuiteOptions): Promise<SuiteResult> {
+  if (typeof options !== 'object' || options === null) throw invalidArgument('options', 'object', options);
   const { config, out, onProgress, ...shared } = options;
   const { datasets, ...fileWide } = await readSuite(config);
   const inFolder = (file: string) => path.resolve(path.dirname(config), file);

@@ -52,7 +52,11 @@ export const promptFlagsShape = {
 
 /** The files that segment writes about its predictions. */
 export const resultFilesShape = {
-  output: spelled(filePath, '-o, --output <file>', 'mask, .png or .webp: the best of each prompt, united'),
+  output: spelled(
+    filePath,
+    '-o, --output <file>',
+    'mask, .png or .webp: the best of each prompt, united',
+  ).optional(),
   overlay: spelled(filePath, '--overlay <file>', 'picture with masks and prompts drawn in').optional(),
   json: spelled(filePath, '--json <file>', 'scores, areas, boxes and run-length encoded masks').optional(),
   lowRes: spelled(filePath, '--low-res <file>', 'low-resolution logits, .safetensors').optional(),

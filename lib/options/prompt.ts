@@ -9,6 +9,25 @@ export type PromptPoint = readonly [x: number, y: number, label?: 0 | 1];
 /** Corners in pixels of the photograph, x0 < x1 and y0 < y1. */
 export type PromptBox = readonly [x0: number, y0: number, x1: number, y1: number];
 
+/** How far outside of the image a coordinate may lie, px: annotation tools leave such noise. It counts as the edge. */
+const TOLERANCE_PX = 0.5;
+
+/**
+ * A coordinate moved to the image's edge if it lies just outside.
+ *
+ * @param limit width or height of the image, px
+ * @returns undefined when it lies farther outside
+ */
+export function clipped(value: number, limit: number): number | undefined {
+  if (!(value >= -TOLERANCE_PX && value <= limit + TOLERANCE_PX)) return undefined;
+  return Math.min(Math.max(value, 0), limit);
+}
+
+/** Whether anything of a box lies inside of the image. */
+export function meets([x0, y0, x1, y1]: PromptBox, width: number, height: number): boolean {
+  return Math.max(x0, 0) < Math.min(x1, width) && Math.max(y0, 0) < Math.min(y1, height);
+}
+
 const coordinate = z.number();
 const label = z.union([z.literal(0), z.literal(1)]);
 
@@ -43,7 +62,10 @@ export const promptBox: z.ZodType<PromptBox, PromptBox | NumericArray> = readAs(
 );
 
 const promptShape = {
-  /** All of them belong to one object. Each is an array or a typed array; the list of them is an array. */
+  /**
+   * All of them belong to one object. Each is an array or a typed array; the list of them is an array. Coordinates of points and
+   * boxes may lie up to half a pixel outside of the image and are then moved to its edge.
+   */
   points: unchanged(
     z.array(promptPoint, { error: 'Expected an array of points [x, y] or [x, y, label]' }),
   ).optional(),

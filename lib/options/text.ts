@@ -35,7 +35,7 @@ function readByType(type: z.core.$ZodType): (text: string, name: string) => unkn
     };
   }
   if (type instanceof z.ZodArray) {
-    return (text, name) => text.split(',').map((item) => readText(type.element, item, name));
+    return (text, name) => listItems(text).map((item) => readText(type.element, item, name));
   }
   if (type instanceof z.ZodUnion) return (text, name) => readFirst(type.options, text, name);
   return (text) => text;
@@ -74,9 +74,14 @@ export function decimalNumber(text: string, name: string): number {
   return value;
 }
 
+/** What commas separate, with or without spaces around it. */
+function listItems(text: string): string[] {
+  return text.split(',').map((item) => item.trim());
+}
+
 /** Numbers separated by commas, between `low` and `high` of them. */
 export function decimalNumbers(text: string, name: string, low: number, high: number): number[] {
-  const parts = text.split(',');
+  const parts = listItems(text);
   if (parts.length < low || parts.length > high) {
     const count = low === high ? `${low}` : `${low} to ${high}`;
     throw badText(name, `${count} numbers separated by commas`, text);

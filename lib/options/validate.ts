@@ -1,6 +1,8 @@
 // Option objects checked by zod, with errors in this package's words.
+import { closest, distance } from 'fastest-levenshtein';
 import { z } from 'zod';
 import { invalidArgument, SamError } from '../errors';
+import { bare } from './option';
 
 /** Whether a value is a typed array of this name, whichever realm made it: `instanceof` fails under Jest and vm contexts. */
 export function isTypedArray(value: unknown, name: string): boolean {
@@ -42,6 +44,8 @@ export type NumericArray =
   | Float32Array
   | Float64Array;
 
+/** Longer than any option's name. */
+const MAX_KEY = 64;
 /** More numbers than any list of an option may have. */
 const MAX_LIST = 2 ** 16;
 
@@ -96,7 +100,9 @@ export function parse<T extends z.ZodType>(schema: T, value: unknown, name: stri
     const issue = result.error.issues[0];
     const path = [name, ...issue.path.map(String)].join('.');
     if (issue.code === 'unrecognized_keys') {
-      throw fail(`Expected known options for ${path} but received ${issue.keys.join(', ')}`);
+      const known = knownKeys(schema, issue.path);
+      const shown = issue.keys.slice(0, 5).map((key) => `${key.slice(0, MAX_KEY)}${suggestion(key, known)}`);
+      throw fail(`Expected known options for ${path} but received ${shown.join(', ')}`);
     }
     let received: unknown = value;
     for (const key of issue.path) received = (received as Record<PropertyKey, unknown> | undefined)?.[key];
@@ -106,6 +112,27 @@ export function parse<T extends z.ZodType>(schema: T, value: unknown, name: stri
     // A getter or a proxy of the caller's.
     throw fail(`Expected a readable value for ${name} but reading it failed`, cause);
   }
+}
+
+/** What may stand at a path of a value. */
+function knownKeys(schema: z.core.$ZodType, at: readonly PropertyKey[]): string[] {
+  let found: z.core.$ZodType | undefined = schema;
+  for (const key of at) {
+    const type: z.core.$ZodType | undefined = found && bare(found);
+    if (type instanceof z.ZodObject) found = type.shape[key as string];
+    else found = type instanceof z.ZodArray ? type.element : undefined;
+  }
+  const type = found && bare(found);
+  return type instanceof z.ZodObject ? Object.keys(type.shape) : [];
+}
+
+/** ` (did you mean lengthScale?)` by commander's measure: at most three edits, and more alike than different. */
+function suggestion(word: string, known: readonly string[]): string {
+  if (known.length === 0 || word.length > MAX_KEY) return '';
+  const nearest = closest(word, known);
+  const edits = distance(word, nearest);
+  const alike = 1 - edits / Math.max(word.length, nearest.length);
+  return edits <= 3 && alike > 0.4 ? ` (did you mean ${nearest}?)` : '';
 }
 
 /** The beginning of a message: "Expected …". */

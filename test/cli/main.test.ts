@@ -68,7 +68,7 @@ describe('unknown words', () => {
     [['encode'], /missing required argument 'in'|required option/],
     [['segment'], /missing required argument 'image'|required option/],
     [['encode', 'a.png'], /required option '-o, --output <file>' not specified/],
-    [['segment', 'a.png', '--point', '1,1'], /required option '-o, --output <file>' not specified/],
+    [['segment', 'a.png', '--point', '1,1'], /Expected an output but received none/],
     [['encode', 'a.png', '-o'], /argument missing/],
     [['segment', 'a.png', '-o', 'm.png', '--point'], /argument missing/],
     [['segment', 'a.png', 'b.png', '-o', 'm.png', '--point', '1,1'], /too many arguments/],

@@ -22,7 +22,8 @@ describe('prompts', () => {
     [['--point', '769,3'], /inside the image of 768 × 576 px for --point but received 769,3/],
     [['--point', '-5,3'], /inside the image of 768 × 576 px for --point but received -5,3/],
     [['--point=-5,3'], /inside the image .* -5,3/],
-    [['--point', '5,576.5,0'], /inside the image .* 5,576\.5/],
+    [['--point', '5,576.6,0'], /inside the image .* 5,576\.6/],
+    [['--box', '-0.5,0,-0.1,9'], /inside the image of 768 × 576 px for --box but received -0\.5,0,-0\.1,9/],
     [['--box', '-1,0,10,10'], /inside the image .* for --box but received -1,0,10,10/],
     [['--box', '10,10,2000,20'], /inside the image .* for --box but received 10,10,2000,20/],
     [['--box', '20,10,10,30'], /Expected X0 < X1 and Y0 < Y1 for --box but received "20,10,10,30"/],
@@ -39,7 +40,8 @@ describe('prompts', () => {
     [['--point', 'NaN,3'], /Expected a number/],
     [['--point', '0x10,3'], /Expected a number/],
     [['--point', 'Infinity,3'], /Expected a number/],
-    [['--point', ' 1,3'], /Expected a number/],
+    [['--point', '1 3'], /Expected 2 to 3 numbers/],
+    [['--point', '1, 3 4'], /Expected a number for --point but received "3 4"/],
     [['--point', ''], /Expected 2 to 3 numbers/],
     [['--point', '--multimask'], /for --point but received "--multimask"/],
     [['--point', '1,1', '--box', '1,1,9,9', '--box', '2,2,8,8'], /Expected no --point together with 2 boxes/],
@@ -47,6 +49,13 @@ describe('prompts', () => {
     refused(['segment', DEMO, ...OUT, ...args], message, folder),
   );
 });
+
+it('without anything to write', () =>
+  refused(
+    ['segment', DEMO, ...POINT, '--embedding', 'e.safetensors'],
+    /Expected an output but received none: give --output, --overlay, --json or --low-res/,
+    folder,
+  ));
 
 describe('sizes', () => {
   const wide = path.join(folder, 'wide.png');

@@ -153,6 +153,10 @@ describe('prompts', () => {
     await segment('--point', '320,440', '--point', '200,200,0', '-o', 'a.png');
     await segment('--point=2e2,200.0,0', '-o', 'b.png', '--point', '+320,440,1');
     expect(await pixels('a.png')).toEqual(await pixels('b.png'));
+    // With spaces, and with JSON as all that is asked for.
+    await segment('--point', '320, 440', '--point', ' 200 ,200, 0', '--json', 'alone.json');
+    const [mask] = json('alone.json').masks;
+    expect(Buffer.from(decodeRle(mask.rle))).toEqual((await pixels('a.png')).map((value) => value & 1));
   });
 
   it('may touch the edges of the image', async () => {

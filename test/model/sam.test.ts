@@ -89,6 +89,21 @@ describe('Sam.load', () => {
     });
   });
 
+  it('takes options without a path, and nothing else in their place', async () => {
+    const bundled = await Sam.load({ device: 'cpu', lengthScale: true });
+    const { settings } = await bundled.encode(DEMO, { longestSide: 64 });
+    expect(settings.lengthScale).toBe(true);
+    await bundled.dispose();
+    await expect(Sam.load({ dtpye: 'bf16' } as LoadOptions)).rejects.toThrow(
+      /dtpye \(did you mean dtype\?\)$/,
+    );
+    // Objects without unknown options, too: they are paths or bytes to whoever passes them.
+    for (const wrong of [new URL(`file://${BUNDLED_MODEL}`), Buffer.from('x'), new Map(), null]) {
+      await expect(Sam.load(wrong as never)).rejects.toThrow(/^Expected path of a checkpoint for checkpoint/);
+    }
+    await expect(Sam.load({} as never, {})).rejects.toThrow(/^Expected path of a checkpoint for checkpoint/);
+  });
+
   it('names file, key and expectation when a checkpoint is damaged or wrong', async () => {
     const missing = path.join(dir, 'missing.safetensors');
     await expect(Sam.load(missing)).rejects.toMatchObject({
@@ -120,6 +135,12 @@ describe('prompts', () => {
       /inside the image of 768 × 576 px for prompt.points.0 but received 769, 10/,
     ],
     ['a negative point', { points: [[-1, 10]] }, /inside the image/],
+    ['a point just too far outside', { points: [[10, 576.501]] }, /inside the image/],
+    [
+      'a box within half a pixel outside',
+      { box: [-0.5, 1, -0.1, 9] },
+      /box inside the image .* -0.5, 1, -0.1, 9/,
+    ],
     ['NaN', { points: [[Number.NaN, 1]] }, /Expected \[x, y\] or \[x, y, label\]/],
     ['label 2', { points: [[1, 1, 2]] }, /label 0 or 1/],
     [
@@ -144,6 +165,16 @@ describe('prompts', () => {
       code: 'ERR_INVALID_ARGUMENT',
       message: expect.stringMatching(message),
     });
+  });
+
+  it('moves what lies half a pixel outside to the edge', async () => {
+    for (const [given, same] of [
+      [{ box: [-0.5, -0.001, 768.5, 576.25] }, { box: [0, 0, 768, 576] }],
+      [{ points: [[768.5, -0.5]] }, { points: [[768, 0]] }],
+    ] as [Prompt, Prompt][]) {
+      const [a, b] = [await sam.predict(embedding, given), await sam.predict(embedding, same)];
+      expect(a.best.lowRes).toEqual(b.best.lowRes);
+    }
   });
 
   it('names the prompt of a list', async () => {
@@ -266,7 +297,15 @@ describe('segment', () => {
 
   it.each([
     [{ multimask: 1 }, /Expected boolean for options\.multimask but received 1/],
-    [{ nothing: 1 }, /Expected known options for options but received nothing/],
+    [{ nothing: 1 }, /Expected known options for options but received nothing$/],
+    [
+      { mutlimask: true, longestside: 1 },
+      /received mutlimask \(did you mean multimask\?\), longestside \(did you mean longestSide\?\)$/,
+    ],
+    [
+      { distance: { metric: 'manhattan', slops: 1 } },
+      /for options\.distance but received slops \(did you mean slopes\?\)$/,
+    ],
     [null, /Expected object for options but received null/],
   ])('refuses %j before it reads the image', async (options, message) => {
     await expect(

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { evaluate, evaluateSuite, openDataset } from '../../lib/eval';
 import * as lib from '../../lib/index';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'ba-sam-odd-'));
@@ -165,6 +166,16 @@ const CALLS: Readonly<Record<string, { good: () => unknown[]; call: Call; o?: nu
     good: () => ['p', new Float32Array(1)],
     call: (a, b) => session.readParameter(a, b),
   },
+  evaluate: {
+    good: () => [{ dataset: 'folder', root: at('gone'), out: at('out') }],
+    call: (a) => evaluate(a),
+    o: 0,
+  },
+  evaluateSuite: {
+    good: () => [{ config: at('gone.json'), out: at('out') }],
+    call: (a) => evaluateSuite(a),
+  },
+  openDataset: { good: () => ['folder', at('gone'), {}], call: (a, b, c) => openDataset(a, b, c) },
   'Graph.input': { good: () => ['x', [1], 'f32'], call: (a, b, c) => new lib.Graph().input(a, b, c) },
   'Graph.output': { good: () => [null], call: (a) => new lib.Graph().output(a) },
 };

@@ -77,7 +77,7 @@ describe('FolderLock', () => {
     await expect(FolderLock.acquire(one)).rejects.toMatchObject({ code: 'ERR_IO' });
     mkdirSync(other);
     execFileSync('mkfifo', [fileIn(other)]);
-    await expect(FolderLock.acquire(other)).rejects.toThrow('it is not a regular file');
+    await expect(FolderLock.acquire(other)).rejects.toThrow('it is a directory');
   });
 });
 
@@ -121,7 +121,7 @@ describe('an evaluation', () => {
     // Before the work, not after it.
     mkdirSync(path.join(out, 'suite.json'));
     await expect(evaluateSuite({ ...options, config, out })).rejects.toThrow(
-      `Cannot write ${path.join(out, 'suite.json')}: it is not a regular file`,
+      `Cannot write ${path.join(out, 'suite.json')}: it is a directory`,
     );
   });
 });
