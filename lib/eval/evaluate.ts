@@ -102,6 +102,7 @@ export async function prepareEvaluation(given: EvaluateOptions): Promise<Prepare
     dataset: dataset.name,
     root: path.resolve(dataset.root),
     split: options.split ?? null,
+    exif: samples[0]?.exif ?? options.exif,
     images: samples.length,
     imageList: createHash('sha256')
       .update(JSON.stringify(samples.map(({ id }) => id)))
@@ -177,8 +178,9 @@ async function checkResume(journal: string, { resume, out }: CheckedOptions): Pr
   );
 }
 
-async function openOrTake({ dataset, root, split, strict }: CheckedOptions): Promise<Dataset> {
-  const opened = typeof dataset === 'string' ? await openDataset(dataset, root!, { split, strict }) : dataset;
+async function openOrTake({ dataset, root, split, strict, exif }: CheckedOptions): Promise<Dataset> {
+  const opened =
+    typeof dataset === 'string' ? await openDataset(dataset, root!, { split, strict, exif }) : dataset;
   if (opened.samples.length === 0) {
     const [first] = opened.problems;
     const why = first
@@ -254,6 +256,7 @@ async function work(prepared: PreparedEvaluation, jobs: readonly Job[], journal:
       dataset: options.dataset as DatasetName,
       root: options.root!,
       split: options.split,
+      exif: options.exif,
       model,
       dtype,
       tf32,

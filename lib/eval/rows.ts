@@ -1,11 +1,11 @@
 // One image of an evaluation: read once, encoded once per size and setting, asked, measured.
 import { SamError } from '../errors';
-import { decodeImage } from '../image/load';
 import type { RgbImage } from '../image/types';
 import type { Combination, PromptKind } from '../options/evaluate';
 import type { DistancePenalty } from '../options/settings';
 import type { Prompt } from '../prompts';
 import type { Sam } from '../sam';
+import { decodeSample } from './datasets/orientation';
 import type { Detection } from './metrics';
 import { binaryMask, Predictor, softMask } from './predict';
 import { blindPrompts, needsTruth, truthPrompt } from './prompts';
@@ -68,7 +68,7 @@ export class RowMaker {
     let image: RgbImage;
     let question: Question;
     try {
-      image = await decodeImage(sample.image);
+      image = await decodeSample(sample.image, sample.exif ?? 'apply');
       question = await this.ask(sample, image);
     } catch (error) {
       const reason = unusable(error);

@@ -278,6 +278,30 @@ describe('work', () => {
     expect(await run({ root: ones, out: noted.out, resume: true })).toEqual(noted);
   });
 
+  it('takes pixels as they are stored, when EXIF is to be ignored', async () => {
+    const turned = await drawFolder(path.join(folder, 'turned'), 2);
+    const file = path.join(turned, 'images', 'p0.png');
+    const stored = await sharp(file).withMetadata({ orientation: 3 }).png().toBuffer();
+    writeFileSync(file, stored);
+    const plain = (await run({ limit: 2 })).rows;
+    const applied = await run({ root: turned });
+    expect(applied.notes).toEqual([
+      expect.stringMatching(/^1 images and their masks have different .*: p0$/),
+    ]);
+    expect(applied.rows[0]!.values.iou).toBeLessThan(plain[0]!.values.iou! - 0.1);
+    expect(applied.rows[1]).toEqual(plain[1]);
+    const ignored = await run({ root: turned, exif: 'ignore' });
+    expect([ignored.rows, ignored.notes, ignored.settings.exif]).toEqual([plain, [], 'ignore']);
+    await expect(run({ root: turned, out: ignored.out, resume: true })).rejects.toThrow(
+      'exif was "ignore" and is "apply" now',
+    );
+    const dataset = await openDataset('folder', turned, { exif: 'ignore' });
+    expect((await run({ dataset, root: undefined })).rows).toEqual(plain);
+    await expect(run({ dataset, root: undefined, exif: 'ignore' })).rejects.toThrow(
+      'Expected a dataset by name with exif',
+    );
+  });
+
   it('takes a dataset that is open', async () => {
     const dataset = await openDataset('folder', root);
     const [named, opened] = [await run(), await run({ dataset, root: undefined })];
