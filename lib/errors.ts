@@ -24,6 +24,8 @@ export type SamErrorCode =
   | 'ERR_DEVICE_LOST'
   /** Memory for a buffer could not be had; smaller work may still succeed. */
   | 'ERR_OUT_OF_MEMORY'
+  /** The model computed NaN or infinity: its weights are damaged, or values went beyond the range of the dtype. */
+  | 'ERR_NOT_FINITE'
   /** The model was disposed before or during the call. */
   | 'ERR_DISPOSED'
   /** The call was aborted by the native side (an `AbortSignal` rejects with its own reason instead). */

@@ -267,7 +267,7 @@ async function work(prepared: PreparedEvaluation, jobs: readonly Job[], journal:
     return;
   }
   const sam = await Sam.load(model, { device: options.device[0]!, dtype, tf32, f8, signal });
-  const rows = new RowMaker(sam, procedure);
+  const rows = new RowMaker(sam, procedure, model);
   try {
     for (const { index, cells } of jobs) {
       signal?.throwIfAborted();

@@ -46,6 +46,8 @@ export class RowMaker {
   constructor(
     private readonly sam: Sam,
     private readonly procedure: Procedure,
+    /** The checkpoint, as errors name it. */
+    private readonly model: string,
   ) {
     this.predictor = new Predictor(sam, procedure.multimask);
   }
@@ -78,7 +80,16 @@ export class RowMaker {
     for (const cell of cells) {
       signal?.throwIfAborted();
       const tally = new Tally(this.procedure.metrics);
-      const values = await this.measure(tally, index, image, question, this.procedure.cells[cell]!, signal);
+      const values = await this.measure(
+        tally,
+        index,
+        image,
+        question,
+        this.procedure.cells[cell]!,
+        signal,
+      ).catch((error) => {
+        throw named(error, sample, this.model);
+      });
       const note = 'truth' in question ? question.truth.note : undefined;
       await emit({
         sample: index,
@@ -153,6 +164,13 @@ function checkSize({ width, height }: BinaryMask, image: RgbImage): void {
   throw new Unusable(
     `expected a ground truth of ${image.width} × ${image.height} px, the size of the image, but found ${width} × ${height}`,
   );
+}
+
+// An error of the model, with what it computed on.
+function named(error: unknown, { id }: Sample, model: string): unknown {
+  if (!(error instanceof SamError)) return error;
+  const what = error.message.includes(model) ? id : `${model}, image ${id}`;
+  return new SamError(error.code, `${what}: ${error.message}`, { cause: error });
 }
 
 // What is wrong with a file, in words; undefined for every other error.

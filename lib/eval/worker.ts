@@ -43,7 +43,7 @@ serve<EvaluationProtocol>(
   async ({ dataset, root, split, exif, model, device, dtype, tf32, f8, procedure }) => {
     const opened = await openDataset(dataset, root, { split, exif });
     const samples = new Map(opened.samples.map((sample) => [sample.id, sample]));
-    const rows = new RowMaker(await Sam.load(model, { device, dtype, tf32, f8 }), procedure);
+    const rows = new RowMaker(await Sam.load(model, { device, dtype, tf32, f8 }), procedure, model);
     return async ({ id, index, cells }, note) => {
       const sample = samples.get(id);
       if (!sample) {

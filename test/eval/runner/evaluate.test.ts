@@ -8,7 +8,7 @@ import { lineOf } from '../../../lib/eval/resume';
 import type { Dataset } from '../../../lib/eval/types';
 import { native } from '../../../lib/native';
 import type { EvaluateOptions } from '../../../lib/options/evaluate';
-import { Sam } from '../../../lib/sam';
+import { BUNDLED_MODEL, Sam } from '../../../lib/sam';
 import { discMask, drawCoco, drawFolder, drawMask, scene, temporaryFolder } from './drawn';
 
 interface Results {
@@ -327,6 +327,37 @@ describe('work', () => {
     await run({ dataset, root: undefined, onProgress: ({ done }) => (finished = done) });
     expect(begun).toEqual(['p0', 'p1', 'p2']);
     expect(open).toBe(1);
+  });
+});
+
+describe('a model that computes NaN', () => {
+  /** The bundled model with one number in one tensor that is none. */
+  function broken(tensor: string): string {
+    const bytes = readFileSync(BUNDLED_MODEL);
+    const length = Number(bytes.readBigUInt64LE(0));
+    const { dtype, data_offsets } = JSON.parse(bytes.toString('utf8', 8, 8 + length))[tensor];
+    const at = 8 + length + data_offsets[0];
+    if (dtype === 'F32') bytes.writeFloatLE(Number.NaN, at);
+    else bytes.writeUInt16LE(0x7fff, at);
+    const file = path.join(folder, `${tensor}.safetensors`);
+    writeFileSync(file, bytes);
+    return file;
+  }
+
+  it.each<[string, Partial<EvaluateOptions>]>([
+    ['image_encoder.blocks.0.mlp.lin1.weight', {}],
+    ['mask_decoder.output_upscaling.0.bias', {}],
+    ['mask_decoder.iou_prediction_head.layers.2.bias', {}],
+    ['mask_decoder.iou_prediction_head.layers.2.bias', { prompt: 'grid', combine: 'best' }],
+    ['mask_decoder.iou_prediction_head.layers.2.bias', { prompt: 'grid', combine: 'union' }],
+  ])('%s %j: an error that names model and image', async (tensor, options) => {
+    const model = broken(tensor);
+    const out = newOut();
+    const error = await run({ model, out, ...options }).catch((reason) => reason);
+    expect(error).toMatchObject({ code: 'ERR_NOT_FINITE' });
+    expect(error.message).toContain(model);
+    expect(error.message).toMatch(/\bp0\b/);
+    expect(readdirSync(out)).toEqual([]);
   });
 });
 
