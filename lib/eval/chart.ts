@@ -1,8 +1,8 @@
 // Line charts as SVG, drawn without a library: panels beside each other, one legend, readable on light and dark pages.
 import { writeFile } from 'node:fs/promises';
-import sharp from 'sharp';
 import { SamError } from '../errors';
 import { ioReason } from '../files/reason';
+import { renderSvg } from './render-svg';
 
 /** How values lie on an axis: in equal steps, or in equal ratios. */
 export type ChartScale = 'linear' | 'log';
@@ -46,7 +46,7 @@ const FONT = 12;
 // DejaVu Sans, the widest of the usual fonts, needs about this share of the font size per character.
 const CHARACTER_WIDTH = 0.62 * FONT;
 
-// Attributes are the light theme, which is what renderers without media queries (librsvg) show; a browser on a dark page
+// Attributes are the light theme, which is what renderers without media queries (resvg, librsvg) show; a browser on a dark page
 // takes the style instead.
 const STYLE = `
 text { font-family: "DejaVu Sans", Verdana, Helvetica, Arial, sans-serif; font-size: ${FONT}px; }
@@ -92,7 +92,7 @@ export function lineChart(options: ChartOptions): string {
 }
 
 /**
- * Writes a chart as SVG, and as PNG at twice its size in px. Text in the PNG needs a font on this machine.
+ * Writes a chart as SVG, and as PNG at twice its size in px.
  *
  * @param base path without extension
  * @throws SamError ERR_IO
@@ -103,12 +103,10 @@ export async function writeChart(base: string, svg: string): Promise<void> {
   await writeFile(`${base}.svg`, svg).catch((cause) => {
     throw failed(`${base}.svg`, cause);
   });
-  await sharp(Buffer.from(svg), { density: 2 * 72 })
-    .png()
-    .toFile(`${base}.png`)
-    .catch((cause) => {
-      throw failed(`${base}.png`, cause);
-    });
+  const png = await renderSvg(svg, 2);
+  await writeFile(`${base}.png`, png).catch((cause) => {
+    throw failed(`${base}.png`, cause);
+  });
 }
 
 /**

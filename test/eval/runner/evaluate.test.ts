@@ -4,7 +4,7 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openDataset } from '../../../lib/eval/datasets';
 import { evaluate } from '../../../lib/eval/evaluate';
-import { lineOf } from '../../../lib/eval/resume';
+import { lineOf } from '../../../lib/eval/journal-lines';
 import type { Dataset } from '../../../lib/eval/types';
 import { native } from '../../../lib/native';
 import type { EvaluateOptions } from '../../../lib/options/evaluate';
