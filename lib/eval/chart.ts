@@ -1,7 +1,7 @@
 // Line charts as SVG, drawn without a library: panels beside each other, one legend, readable on light and dark pages.
 import { writeFile } from 'node:fs/promises';
-import sharp from 'sharp';
 import { replaceFile } from '../files/outputs';
+import { renderSvg } from './render-svg';
 
 /** How values lie on an axis: in equal steps, or in equal ratios. */
 export type ChartScale = 'linear' | 'log';
@@ -45,7 +45,7 @@ const FONT = 12;
 // DejaVu Sans, the widest of the usual fonts, needs about this share of the font size per character.
 const CHARACTER_WIDTH = 0.62 * FONT;
 
-// Attributes are the light theme, which is what renderers without media queries (librsvg) show; a browser on a dark page
+// Attributes are the light theme, which is what renderers without media queries (resvg, librsvg) show; a browser on a dark page
 // takes the style instead.
 const STYLE = `
 text { font-family: "DejaVu Sans", Verdana, Helvetica, Arial, sans-serif; font-size: ${FONT}px; }
@@ -91,16 +91,14 @@ export function lineChart(options: ChartOptions): string {
 }
 
 /**
- * Writes a chart as SVG, and as PNG at twice its size in px. Text in the PNG needs a font on this machine.
+ * Writes a chart as SVG, and as PNG at twice its size in px.
  *
  * @param base path without extension
  * @throws SamError ERR_IO
  */
 export async function writeChart(base: string, svg: string): Promise<void> {
   await replaceFile(`${base}.svg`, (temporary) => writeFile(temporary, svg));
-  const png = await sharp(Buffer.from(svg), { density: 2 * 72 })
-    .png()
-    .toBuffer();
+  const png = await renderSvg(svg, 2);
   await replaceFile(`${base}.png`, (temporary) => writeFile(temporary, png));
 }
 

@@ -94,6 +94,7 @@ export async function prepareEvaluation(given: EvaluateOptions): Promise<Prepare
     dataset: dataset.name,
     root: path.resolve(dataset.root),
     split: options.split ?? null,
+    exif: samples[0]?.exif ?? options.exif,
     images: samples.length,
     imageList: createHash('sha256')
       .update(JSON.stringify(samples.map(({ id }) => id)))
@@ -171,8 +172,9 @@ async function checkResume(journal: string, { resume, out }: CheckedOptions): Pr
   );
 }
 
-async function openOrTake({ dataset, root, split, strict }: CheckedOptions): Promise<Dataset> {
-  const opened = typeof dataset === 'string' ? await openDataset(dataset, root!, { split, strict }) : dataset;
+async function openOrTake({ dataset, root, split, strict, exif }: CheckedOptions): Promise<Dataset> {
+  const opened =
+    typeof dataset === 'string' ? await openDataset(dataset, root!, { split, strict, exif }) : dataset;
   if (opened.samples.length === 0) {
     const [first] = opened.problems;
     const why = first
@@ -248,6 +250,7 @@ async function work(prepared: PreparedEvaluation, jobs: readonly Job[], journal:
       dataset: options.dataset as DatasetName,
       root: options.root!,
       split: options.split,
+      exif: options.exif,
       model,
       dtype,
       tf32,
@@ -260,7 +263,7 @@ async function work(prepared: PreparedEvaluation, jobs: readonly Job[], journal:
   }
   const compute = { device: options.device[0]!, dtype, tf32, f8 };
   const sam = await Sam.load(model, { ...compute, ...checkpointOf(options), signal });
-  const rows = new RowMaker(sam, procedure);
+  const rows = new RowMaker(sam, procedure, model);
   try {
     for (const { index, cells } of jobs) {
       signal?.throwIfAborted();

@@ -9,6 +9,7 @@ export {
   type EvaluateOptions,
   type EvaluationMetric,
   type EvaluationProgress,
+  type ExifUse,
   METRIC_NAMES,
   type MetricName,
   type PromptKind,

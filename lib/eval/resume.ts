@@ -3,16 +3,15 @@
 // A file of JSON lines. The first says what is evaluated, each further one holds a row or a sample that could not be
 // used; the last entry of each is a checksum of what stands before it. Rows may come in any order; who reads them asks for
 // them in the order that he needs. Only offsets are held in memory.
-import { createHash } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open, rename, stat, unlink, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { describe, SamError } from '../errors';
 import { ioReason } from '../files/reason';
+import { content, lineOf, lines } from './journal-lines';
 
 const FORMAT = 'ba-sam-evaluation-2';
 const FORMER_FORMAT = 'ba-sam-evaluation-1';
-const CHUNK_BYTES = 2 ** 20;
 
 /** What may not change between the runs of one evaluation: plain JSON, compared entry by entry. */
 export type Fingerprint = Readonly<Record<string, unknown>>;
@@ -36,11 +35,6 @@ export interface Failure {
   readonly sample: number;
   readonly reason: string;
 }
-
-/** Hex digits of SHA-256 that a line ends with: against accidents, not against forgery. */
-const CHECKSUM_DIGITS = 16;
-const SUFFIX = /^,"checksum":"([0-9a-f]{16})"\}$/;
-const SUFFIX_BYTES = ',"checksum":""}'.length + CHECKSUM_DIGITS;
 
 const headerSchema = z.object({ format: z.literal(FORMAT), fingerprint: z.record(z.string(), z.unknown()) });
 const index = z.int().min(0);
@@ -287,52 +281,6 @@ function compare(path: string, header: Buffer | undefined, fingerprint: Fingerpr
       );
     }
   }
-}
-
-/** A line of a journal: an entry, and the checksum of its JSON without the last brace. */
-export function lineOf(entry: object): Buffer {
-  const json = Buffer.from(JSON.stringify(entry));
-  const body = json.subarray(0, -1);
-  return Buffer.concat([body, Buffer.from(`,"checksum":"${checksum(body)}"}\n`)]);
-}
-
-function isSound(line: Buffer): boolean {
-  const at = line.length - SUFFIX_BYTES;
-  if (at < 0) return false;
-  return SUFFIX.exec(line.toString('latin1', at))?.[1] === checksum(line.subarray(0, at));
-}
-
-function checksum(bytes: Buffer): string {
-  return createHash('sha256').update(bytes).digest('hex').slice(0, CHECKSUM_DIGITS);
-}
-
-/** What a line says, without its checksum; undefined when it is damaged. */
-function content(line: Buffer): unknown {
-  if (!isSound(line)) return undefined;
-  try {
-    return JSON.parse(`${line.toString('utf8', 0, line.length - SUFFIX_BYTES)}}`);
-  } catch {
-    return undefined;
-  }
-}
-
-// Lines without their ends; only the last one may be incomplete.
-async function* lines(file: FileHandle): AsyncGenerator<{ bytes: Buffer; complete: boolean }> {
-  let rest: Buffer[] = [];
-  for (let position = 0; ; ) {
-    const chunk = Buffer.alloc(CHUNK_BYTES);
-    const { bytesRead } = await file.read(chunk, 0, CHUNK_BYTES, position);
-    if (bytesRead === 0) break;
-    position += bytesRead;
-    let begin = 0;
-    for (let at = chunk.indexOf(10); at >= 0 && at < bytesRead; at = chunk.indexOf(10, begin)) {
-      yield { bytes: Buffer.concat([...rest, chunk.subarray(begin, at)]), complete: true };
-      rest = [];
-      begin = at + 1;
-    }
-    if (begin < bytesRead) rest.push(chunk.subarray(begin, bytesRead));
-  }
-  if (rest.length > 0) yield { bytes: Buffer.concat(rest), complete: false };
 }
 
 async function openFile(path: string, flags: 'r' | 'r+'): Promise<FileHandle> {

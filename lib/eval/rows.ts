@@ -1,11 +1,11 @@
 // One image of an evaluation: read once, encoded once per size and setting, asked, measured.
 import { SamError } from '../errors';
-import { decodeImage } from '../image/load';
 import type { RgbImage } from '../image/types';
 import type { Combination, PromptKind } from '../options/evaluate';
 import type { DistancePenalty } from '../options/settings';
 import type { Prompt } from '../prompts';
 import type { Sam } from '../sam';
+import { decodeSample } from './datasets/orientation';
 import type { Detection } from './metrics';
 import { binaryMask, Predictor, softMask } from './predict';
 import { blindPrompts, needsTruth, truthPrompt } from './prompts';
@@ -46,6 +46,8 @@ export class RowMaker {
   constructor(
     private readonly sam: Sam,
     private readonly procedure: Procedure,
+    /** The checkpoint, as errors name it. */
+    private readonly model: string,
   ) {
     this.predictor = new Predictor(sam, procedure.multimask);
   }
@@ -68,7 +70,7 @@ export class RowMaker {
     let image: RgbImage;
     let question: Question;
     try {
-      image = await decodeImage(sample.image);
+      image = await decodeSample(sample.image, sample.exif ?? 'apply');
       question = await this.ask(sample, image);
     } catch (error) {
       const reason = unusable(error);
@@ -78,7 +80,16 @@ export class RowMaker {
     for (const cell of cells) {
       signal?.throwIfAborted();
       const tally = new Tally(this.procedure.metrics);
-      const values = await this.measure(tally, index, image, question, this.procedure.cells[cell]!, signal);
+      const values = await this.measure(
+        tally,
+        index,
+        image,
+        question,
+        this.procedure.cells[cell]!,
+        signal,
+      ).catch((error) => {
+        throw named(error, sample, this.model);
+      });
       const note = 'truth' in question ? question.truth.note : undefined;
       await emit({
         sample: index,
@@ -153,6 +164,13 @@ function checkSize({ width, height }: BinaryMask, image: RgbImage): void {
   throw new Unusable(
     `expected a ground truth of ${image.width} × ${image.height} px, the size of the image, but found ${width} × ${height}`,
   );
+}
+
+// An error of the model, with what it computed on.
+function named(error: unknown, { id }: Sample, model: string): unknown {
+  if (!(error instanceof SamError)) return error;
+  const what = error.message.includes(model) ? id : `${model}, image ${id}`;
+  return new SamError(error.code, `${what}: ${error.message}`, { cause: error });
 }
 
 // What is wrong with a file, in words; undefined for every other error.

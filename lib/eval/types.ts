@@ -2,6 +2,8 @@
  * What the evaluation passes around: masks, samples, datasets.
  */
 
+import type { ExifUse } from '../options/evaluate';
+
 /** Ground truth or binary prediction: [height, width], 1 inside, 0 outside. */
 export interface BinaryMask {
   readonly data: Uint8Array;
@@ -24,6 +26,8 @@ export interface Sample {
   readonly id: string;
   /** Path of the image. */
   readonly image: string;
+  /** What is done with its EXIF orientation; its truth is of that picture. Default `apply`. */
+  readonly exif?: ExifUse;
   /** Whole-image ground truth (DIS, DUTS, ISIC, COD10K, folders). */
   readonly mask?: () => Promise<BinaryMask>;
   /** Instances (COCO). */

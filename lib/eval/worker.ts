@@ -3,7 +3,7 @@ import type { Device } from '../device';
 import { SamError } from '../errors';
 import type { ComputeDType } from '../model/weights';
 import type { CheckpointOptions } from '../options/checkpoint';
-import type { DatasetName } from '../options/evaluate';
+import type { DatasetName, ExifUse } from '../options/evaluate';
 import { type Protocol, serve } from '../runtime/process-worker';
 import { Sam } from '../sam';
 import { openDataset } from './datasets';
@@ -15,6 +15,7 @@ export interface WorkerSetup {
   readonly dataset: DatasetName;
   readonly root: string;
   readonly split?: string;
+  readonly exif: ExifUse;
   readonly model: string;
   readonly device: Device;
   readonly dtype: ComputeDType;
@@ -40,19 +41,21 @@ export interface EvaluationProtocol extends Protocol {
   readonly result: undefined;
 }
 
-serve<EvaluationProtocol>(async ({ dataset, root, split, model, checkpoint, procedure, ...compute }) => {
-  const opened = await openDataset(dataset, root, { split });
-  const samples = new Map(opened.samples.map((sample) => [sample.id, sample]));
-  const rows = new RowMaker(await Sam.load(model, { ...compute, ...checkpoint }), procedure);
-  return async ({ id, index, cells }, note) => {
-    const sample = samples.get(id);
-    if (!sample) {
-      throw new SamError(
-        'ERR_DATASET',
-        `Expected the image ${id} but it is gone: the dataset changed meanwhile`,
-      );
-    }
-    await rows.run(sample, index, cells, note);
-    return undefined;
-  };
-});
+serve<EvaluationProtocol>(
+  async ({ dataset, root, split, exif, model, checkpoint, procedure, ...compute }) => {
+    const opened = await openDataset(dataset, root, { split, exif });
+    const samples = new Map(opened.samples.map((sample) => [sample.id, sample]));
+    const rows = new RowMaker(await Sam.load(model, { ...compute, ...checkpoint }), procedure, model);
+    return async ({ id, index, cells }, note) => {
+      const sample = samples.get(id);
+      if (!sample) {
+        throw new SamError(
+          'ERR_DATASET',
+          `Expected the image ${id} but it is gone: the dataset changed meanwhile`,
+        );
+      }
+      await rows.run(sample, index, cells, note);
+      return undefined;
+    };
+  },
+);

@@ -47,6 +47,10 @@ export type PromptKind = (typeof PROMPT_KINDS)[number];
 export const COMBINATIONS = ['best', 'union'] as const;
 export type Combination = (typeof COMBINATIONS)[number];
 
+/** Whether images and masks are turned as their EXIF orientation says (`apply`) or taken as they are stored (`ignore`). */
+export const EXIF_USES = ['apply', 'ignore'] as const;
+export type ExifUse = (typeof EXIF_USES)[number];
+
 /** Names that `createMetrics` takes. */
 export const METRIC_NAMES = [
   'mae',
@@ -97,6 +101,10 @@ export const splitShape = {
 export const perDatasetShape = {
   /** Unusable pairs are errors instead of being counted. Default false. */
   strict: spelled(z.boolean(), '--strict', 'an image that cannot be used is an error').default(false),
+  /** Turn images and masks as their EXIF orientation says (`apply`, default), or take pixels as they are stored. */
+  exif: spelled(z.enum(EXIF_USES), '--exif <use>', 'turn images and masks as EXIF says, or not').default(
+    'apply',
+  ),
   /** Only the first images, in the dataset's order. */
   limit: spelled(z.int().min(1).max(1e9), '--limit <n>', 'only the first images').optional(),
   /** Lengths of the longer side in px, 1 … 16384. Default: the side the model was trained at. */

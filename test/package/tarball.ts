@@ -44,7 +44,9 @@ export function installPackage(): Consumer {
   rmSync(tarball);
   const { dependencies } = JSON.parse(readFileSync(path.join(packageFolder, 'package.json'), 'utf8'));
   for (const name of [...Object.keys(dependencies), '@types']) {
-    symlinkSync(path.join(ROOT, 'node_modules', name), path.join(folder, 'node_modules', name));
+    const link = path.join(folder, 'node_modules', name);
+    mkdirSync(path.dirname(link), { recursive: true });
+    symlinkSync(path.join(ROOT, 'node_modules', name), link);
   }
   writeFileSync(path.join(folder, 'package.json'), '{"private": true}\n');
   return {

@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { SamError } from '../../errors';
 import { readImageSize } from '../../image/header';
+import type { ExifUse } from '../../options/evaluate';
 import type { Dataset, Problem, Sample } from '../types';
 import { type CocoEntry, readCocoFile } from './coco-file';
 import {
@@ -14,10 +15,15 @@ import {
   withoutExtension,
   withSlashes,
 } from './files';
-import { finishDataset } from './finish';
-import { chooseSplit } from './layout';
+import { counted, finishDataset } from './finish';
+import { chooseSplit, type OpenOptions } from './layout';
+import { exifAdvice, isAmbiguous, isSame, sizeOf } from './orientation';
 
 const DEFAULT_SPLIT = 'val2017';
+const TURNED =
+  'images are turned by their EXIF orientation, and nothing says whether their annotations are (--exif ignore takes them as they are stored)';
+/** Names in that note. */
+const NAMED = 20;
 
 /**
  * Opens a COCO split: `annotations/instances_<split>.json` and the images in `<split>/`, `images/<split>/` or `images/`.
@@ -26,20 +32,25 @@ const DEFAULT_SPLIT = 'val2017';
  * @param split default val2017, or the only one that there is
  * @throws SamError ERR_INVALID_ARGUMENT, ERR_IO, ERR_DATASET
  */
-export async function openCoco(root: string, split: string | undefined, strict: boolean): Promise<Dataset> {
+export async function openCoco(root: string, { split, strict, exif }: OpenOptions): Promise<Dataset> {
   const { base, splits } = await findAnnotations(root);
   const name = split === undefined ? defaultSplit(splits, root) : chooseSplit(splits, split);
   const folder = await findImages(base, name);
   const { images, problems } = await readCocoFile(path.join(base, 'annotations', `instances_${name}.json`));
   const located = await mapBounded(images, HEADERS_AT_A_TIME, (entry) => locate(entry, base, folder));
   const counts = countFiles(located);
-  const checked = await mapBounded(located, HEADERS_AT_A_TIME, (entry) => check(entry, counts));
+  const checked = await mapBounded(located, HEADERS_AT_A_TIME, (entry) => check(entry, counts, exif));
   const samples: Sample[] = [];
+  const ambiguous: string[] = [];
   for (const result of checked) {
     if ('reason' in result) problems.push(result);
-    else samples.push(result);
+    else {
+      samples.push(result.sample);
+      if (result.isAmbiguous && exif === 'apply') ambiguous.push(result.sample.id);
+    }
   }
-  return finishDataset({ name: `COCO ${name}`, root, samples, problems, notes: [] }, strict);
+  const notes = ambiguous.length > 0 ? [counted(TURNED, ambiguous, NAMED)] : [];
+  return finishDataset({ name: `COCO ${name}`, root, samples, problems, notes }, strict);
 }
 
 function defaultSplit(splits: readonly string[], root: string): string {
@@ -124,19 +135,28 @@ function countFiles(images: readonly Located[]): Map<string, number> {
   return counts;
 }
 
-async function check(entry: Located, counts: ReadonlyMap<string, number>): Promise<Sample | Problem> {
+async function check(
+  entry: Located,
+  counts: ReadonlyMap<string, number>,
+  exif: ExifUse,
+): Promise<{ sample: Sample; isAmbiguous: boolean } | Problem> {
   const id = withoutExtension(entry.name);
   const image = entry.path;
   const count = counts.get(path.resolve(image))!;
   if (count > 1) return { id, reason: `images lists it ${count} times; here with the id ${entry.id}` };
   try {
-    const { width, height } = await readImageSize(image);
-    if (width === entry.width && height === entry.height) return { id, image, instances: entry.instances };
+    const frame = await readImageSize(image);
+    const annotated = { width: entry.width, height: entry.height, orientation: 1 };
+    const { width, height } = sizeOf(frame, exif);
+    if (isSame({ width, height }, annotated)) {
+      const sample = { id, image, exif, instances: entry.instances };
+      return { sample, isAmbiguous: isAmbiguous(frame, annotated) };
+    }
     return {
       id,
       reason:
         `the image has ${width} x ${height} px but its annotations are for ${entry.width} x ${entry.height} px ` +
-        `(${image})`,
+        `(${image})${exifAdvice(frame, annotated, exif)}`,
     };
   } catch (error) {
     if (error instanceof SamError) return { id, reason: error.message };

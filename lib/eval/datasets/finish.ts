@@ -39,6 +39,6 @@ export function leftOut(what: string, names: readonly string[]): string {
 }
 
 /** `5 masks of some kind: a, b, c, …`. */
-export function counted(what: string, names: readonly string[]): string {
-  return `${names.length} ${what}: ${names.slice(0, 3).join(', ')}${names.length > 3 ? ', …' : ''}`;
+export function counted(what: string, names: readonly string[], most = 3): string {
+  return `${names.length} ${what}: ${names.slice(0, most).join(', ')}${names.length > most ? ', …' : ''}`;
 }

@@ -4,7 +4,7 @@ import { SamError } from '../../errors';
 import type { Dataset } from '../types';
 import { isFolder, listFolders } from './files';
 import { finishDataset } from './finish';
-import { chooseSplit } from './layout';
+import { chooseSplit, type OpenOptions } from './layout';
 import { checkPairs, listPairs } from './pairs';
 
 /**
@@ -13,14 +13,14 @@ import { checkPairs, listPairs } from './pairs';
  * @param split a folder in the root that holds the two; without it, the root itself or the only such folder
  * @throws SamError ERR_INVALID_ARGUMENT, ERR_IO, ERR_DATASET
  */
-export async function openFolder(root: string, split: string | undefined, strict: boolean): Promise<Dataset> {
+export async function openFolder(root: string, { split, strict, exif }: OpenOptions): Promise<Dataset> {
   const base = await findBase(root, split);
   const folders = { images: path.join(base, 'images'), masks: path.join(base, 'masks') };
   const list = await listPairs(folders, { recursive: true });
-  const { samples, problems } = await checkPairs(list.pairs);
+  const { samples, problems, notes } = await checkPairs(list.pairs, exif);
   const name = base === root ? path.basename(path.resolve(root)) : path.basename(base);
   return finishDataset(
-    { name, root, samples, problems: [...list.problems, ...problems], notes: list.notes },
+    { name, root, samples, problems: [...list.problems, ...problems], notes: [...list.notes, ...notes] },
     strict,
   );
 }

@@ -1,7 +1,7 @@
 // Datasets as people have them on disk, opened by name. docs/datasets.md draws the folders of each.
 import { z } from 'zod';
 import { describe, invalidArgument, SamError } from '../../errors';
-import { DATASET_NAMES, type DatasetName } from '../../options/evaluate';
+import { DATASET_NAMES, type DatasetName, EXIF_USES, type ExifUse } from '../../options/evaluate';
 import { parse } from '../../options/validate';
 import type { Dataset } from '../types';
 import { openCoco } from './coco';
@@ -16,6 +16,11 @@ export interface OpenDatasetOptions {
   split?: string;
   /** Any problem is an error, which lists all of them (the first 1000). Default false. */
   strict?: boolean;
+  /**
+   * Turn images and masks as their EXIF orientation says (`apply`, default), or take pixels as they are stored. Pairs of which
+   * only one has an orientation are in the notes: whether their masks are of the turned picture is not known from the files.
+   */
+  exif?: ExifUse;
 }
 
 const LAYOUTS: Readonly<Partial<Record<DatasetName, Layout>>> = {
@@ -25,7 +30,11 @@ const LAYOUTS: Readonly<Partial<Record<DatasetName, Layout>>> = {
   cod10k: COD10K,
 };
 
-const optionsSchema = z.strictObject({ split: z.string().min(1).optional(), strict: z.boolean().optional() });
+const optionsSchema = z.strictObject({
+  split: z.string().min(1).optional(),
+  strict: z.boolean().default(false),
+  exif: z.enum(EXIF_USES).default('apply'),
+});
 
 /**
  * Opens a dataset: finds its folders, matches images with their ground truth and reads every header. What cannot be
@@ -53,9 +62,11 @@ export async function openDataset(
   if (typeof root !== 'string' || root === '' || root.includes('\0')) {
     throw invalidArgument('root', 'path of a folder', root);
   }
-  const { split, strict = false } = parse(optionsSchema, options, 'options');
+  const { split, strict, exif } = parse(optionsSchema, options, 'options');
   await readFolder(root);
   const layout = LAYOUTS[name];
-  if (layout) return openLayout(layout, root, split, strict);
-  return name === 'coco' ? openCoco(root, split, strict) : openFolder(root, split, strict);
+  if (layout) return openLayout(layout, root, { split, strict, exif });
+  return name === 'coco'
+    ? openCoco(root, { split, strict, exif })
+    : openFolder(root, { split, strict, exif });
 }

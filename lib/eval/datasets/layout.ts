@@ -2,10 +2,18 @@
 import { realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, SamError } from '../../errors';
+import type { ExifUse } from '../../options/evaluate';
 import type { Dataset, Problem } from '../types';
 import { isFolder, listFolders } from './files';
 import { finishDataset } from './finish';
 import { checkPairs, listPairs, type Pair, type PairList, type PairRules } from './pairs';
+
+/** How a dataset is opened, see `OpenDatasetOptions`. */
+export interface OpenOptions {
+  readonly split: string | undefined;
+  readonly strict: boolean;
+  readonly exif: ExifUse;
+}
 
 /** Two folders relative to the dataset's own. */
 export interface Place {
@@ -53,8 +61,7 @@ export interface Found {
 export async function openLayout(
   layout: Layout,
   root: string,
-  split: string | undefined,
-  strict: boolean,
+  { split, strict, exif }: OpenOptions,
 ): Promise<Dataset> {
   const name = chooseSplit(Object.keys(layout.splits), split ?? layout.defaultSplit);
   const parts = layout.splits[name]!;
@@ -71,14 +78,14 @@ export async function openLayout(
     problems.push(...list.problems.map((problem) => ({ ...problem, id: prefix + problem.id })));
     notes.push(...list.notes.map((note) => (prefix === '' ? note : `${part.name}: ${note}`)));
   }
-  const checked = await checkPairs(pairs);
+  const checked = await checkPairs(pairs, exif);
   return finishDataset(
     {
       name: `${layout.title} ${name}`,
       root,
       samples: checked.samples,
       problems: [...problems, ...checked.problems],
-      notes,
+      notes: [...notes, ...checked.notes],
     },
     strict,
   );

@@ -2,7 +2,9 @@
 import sharp, { type Metadata } from 'sharp';
 import { SamError } from '../../errors';
 import { inBands } from '../../image/bands';
+import { fromBeginning, type ImageFrame } from '../../image/header';
 import { checkFormat, checkPixels, DEFAULT_PIXEL_LIMIT, decodeError, readImageFile } from '../../image/load';
+import type { ExifUse } from '../../options/evaluate';
 
 const TYPES = {
   uchar: Uint8Array,
@@ -32,11 +34,25 @@ export interface MaskPixels {
 }
 
 /**
+ * A mask's size and orientation from its header, whatever its samples are.
+ *
+ * @throws SamError `ERR_IO`, `ERR_IMAGE`
+ */
+export async function readMaskFrame(path: string): Promise<ImageFrame> {
+  return fromBeginning(path, async (bytes) => {
+    const { autoOrient, orientation = 1 } = await sharp(bytes, { limitInputPixels: false }).metadata();
+    const { width, height } = autoOrient;
+    checkPixels(width, height, path, DEFAULT_PIXEL_LIMIT);
+    return { width, height, orientation };
+  });
+}
+
+/**
  * Decodes a mask: gray and RGB in their own sample format, other colour spaces as 8-bit sRGB.
  *
  * @throws SamError `ERR_IO`, `ERR_IMAGE`
  */
-export async function readMaskPixels(path: string): Promise<MaskPixels> {
+export async function readMaskPixels(path: string, exif: ExifUse = 'apply'): Promise<MaskPixels> {
   const bytes = await readImageFile(path);
   checkFormat(bytes, path);
   try {
@@ -45,7 +61,7 @@ export async function readMaskPixels(path: string): Promise<MaskPixels> {
     const { depth, space } = storedFormat(header);
     const image = sharp(bytes, {
       failOn: 'error',
-      autoOrient: true,
+      autoOrient: exif === 'apply',
       limitInputPixels: false,
       ignoreIcc: header.space !== 'cmyk',
     });

@@ -1,6 +1,7 @@
 // Ground-truth masks from image files of any kind: gray, palette, colour, with alpha, of 1 to 32 bits, float.
 import { SamError } from '../../errors';
 import { inBands, rowsPerBand } from '../../image/bands';
+import type { ExifUse } from '../../options/evaluate';
 import type { BinaryMask } from '../types';
 import { type Depth, type MaskPixels, readMaskPixels, type Samples } from './mask-pixels';
 
@@ -23,14 +24,14 @@ const BITS = { uchar: 8, char: 7, ushort: 16, short: 15, uint: 32, int: 31, floa
  * - Colours, a palette's included, become gray as PIL's `convert('L')` makes them (ITU-R 601-2 luma).
  * - Alpha is ignored, as PIL and OpenCV ignore it, unless the picture has only one gray value and alpha has several:
  *   then alpha is the mask.
- * - EXIF orientation is applied, as it is to images.
+ * - EXIF orientation is applied, as it is to images, unless `exif` is `ignore`.
  *
  * @returns `[height, width]`, 0 or 1
  * @throws SamError `ERR_IO`, `ERR_IMAGE`; `ERR_IMAGE` also when there are values above 0 but none inside, below 0 or
  *   beyond the range: such a mask would count as empty, or as what nobody meant
  */
-export async function readMask(path: string): Promise<BinaryMask> {
-  const pixels = await readMaskPixels(path);
+export async function readMask(path: string, exif: ExifUse = 'apply'): Promise<BinaryMask> {
+  const pixels = await readMaskPixels(path, exif);
   const { width, height } = pixels;
   const { values, range } = await grayOf(pixels);
   const { smallest, largest, isBinary } = range;

@@ -1,10 +1,18 @@
 // Images and their masks in two folders: matched by name, checked by their headers.
 import { SamError } from '../../errors';
 import { readImageSize } from '../../image/header';
+import type { ExifUse } from '../../options/evaluate';
 import type { BinaryMask, Problem, Sample } from '../types';
 import { HEADERS_AT_A_TIME, type ImageFile, listImages, mapBounded } from './files';
-import { leftOut } from './finish';
+import { counted, leftOut } from './finish';
 import { readMask } from './mask';
+import { readMaskFrame } from './mask-pixels';
+import { exifAdvice, isAmbiguous, isSame, sizeOf } from './orientation';
+
+const TURNED_APART =
+  'images and their masks have different EXIF orientations and are turned by them (--exif ignore takes both as they are stored)';
+/** Names in that note. */
+const NAMED = 20;
 
 /** An image and its ground truth, by path. */
 export interface Pair {
@@ -94,37 +102,53 @@ function paths(files: readonly ImageFile[]): string {
 /**
  * Reads the headers of all files and keeps the pairs whose image and mask can be read and have the same size.
  *
- * @returns samples in the order of the pairs
+ * @returns samples in the order of the pairs; notes about pairs that EXIF turns in different ways
  */
 export async function checkPairs(
   pairs: readonly Pair[],
-): Promise<{ samples: Sample[]; problems: Problem[] }> {
+  exif: ExifUse,
+): Promise<{ samples: Sample[]; problems: Problem[]; notes: string[] }> {
   const samples: Sample[] = [];
   const problems: Problem[] = [];
-  const checked = await mapBounded(pairs, HEADERS_AT_A_TIME, checkPair);
+  const ambiguous: string[] = [];
+  const checked = await mapBounded(pairs, HEADERS_AT_A_TIME, (pair) => checkPair(pair, exif));
   for (const result of checked) {
     if ('reason' in result) problems.push(result);
-    else samples.push(result);
+    else {
+      samples.push(result.sample);
+      if (result.isAmbiguous && exif === 'apply') ambiguous.push(result.sample.id);
+    }
   }
-  return { samples, problems };
+  const notes = ambiguous.length > 0 ? [counted(TURNED_APART, ambiguous, NAMED)] : [];
+  return { samples, problems, notes };
 }
 
-async function checkPair({ id, image, mask }: Pair): Promise<Sample | Problem> {
+async function checkPair(
+  { id, image, mask }: Pair,
+  exif: ExifUse,
+): Promise<{ sample: Sample; isAmbiguous: boolean } | Problem> {
   try {
-    const [size, maskSize] = [await readImageSize(image), await readImageSize(mask)];
-    if (size.width !== maskSize.width || size.height !== maskSize.height) {
-      return { id, reason: `the image has ${px(size)} but its mask ${px(maskSize)} (${mask})` };
+    const [frame, maskFrame] = [await readImageSize(image), await readMaskFrame(mask)];
+    const [size, maskSize] = [sizeOf(frame, exif), sizeOf(maskFrame, exif)];
+    if (!isSame(size, maskSize)) {
+      const advice = exifAdvice(frame, maskFrame, exif);
+      return { id, reason: `the image has ${px(size)} but its mask ${px(maskSize)} (${mask})${advice}` };
     }
-    return { id, image, mask: () => readMaskOf(mask, size) };
+    const sample = { id, image, exif, mask: () => readMaskOf(mask, size, exif) };
+    return { sample, isAmbiguous: isAmbiguous(frame, maskFrame) };
   } catch (error) {
     if (error instanceof SamError) return { id, reason: error.message };
     throw error;
   }
 }
 
-async function readMaskOf(path: string, size: { width: number; height: number }): Promise<BinaryMask> {
-  const mask = await readMask(path);
-  if (mask.width === size.width && mask.height === size.height) return mask;
+async function readMaskOf(
+  path: string,
+  size: { width: number; height: number },
+  exif: ExifUse,
+): Promise<BinaryMask> {
+  const mask = await readMask(path, exif);
+  if (isSame(mask, size)) return mask;
   throw new SamError(
     'ERR_IMAGE',
     `Cannot use ${path} as a mask: it had ${px(size)} when the dataset was opened but now has ${px(mask)}`,

@@ -400,13 +400,13 @@ describe('sizes from headers', () => {
   test.each(['jpg', 'png', 'webp', 'tif', 'gif', 'avif'])('%s', async (extension) => {
     const file = path.join(folder, `size.${extension}`);
     await drawImage(file, { width: 37, height: 23 });
-    expect(await readImageSize(file)).toEqual({ width: 37, height: 23 });
+    expect(await readImageSize(file)).toEqual({ width: 37, height: 23, orientation: 1 });
   });
 
   test('upright, as images are decoded', async () => {
     const file = path.join(folder, 'turned.jpg');
     await pixels(gray3, 3).jpeg().withMetadata({ orientation: 6 }).toFile(file);
-    expect(await readImageSize(file)).toEqual({ width: 2, height: 4 });
+    expect(await readImageSize(file)).toEqual({ width: 2, height: 4, orientation: 6 });
   });
 
   test('behind more data than is read at first', async () => {
@@ -418,15 +418,15 @@ describe('sizes from headers', () => {
       .toColourspace('b-w')
       .tiff({ compression: 'none' })
       .toFile(file);
-    expect(await readImageSize(file)).toEqual({ width, height });
+    expect(await readImageSize(file)).toEqual({ width, height, orientation: 1 });
   });
 
   test('a file that changed is read anew', async () => {
     const file = path.join(folder, 'changing.png');
     await drawImage(file, { width: 5, height: 5 });
-    expect(await readImageSize(file)).toEqual({ width: 5, height: 5 });
+    expect(await readImageSize(file)).toEqual({ width: 5, height: 5, orientation: 1 });
     writeFileSync(file, await pixels(gray3, 3).png().toBuffer());
-    expect(await readImageSize(file)).toEqual({ width: 4, height: 2 });
+    expect(await readImageSize(file)).toEqual({ width: 4, height: 2, orientation: 1 });
   });
 
   test('absurd sizes, directories', async () => {

@@ -4,11 +4,11 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openDataset } from '../../../lib/eval/datasets';
 import { evaluate } from '../../../lib/eval/evaluate';
-import { lineOf } from '../../../lib/eval/resume';
+import { lineOf } from '../../../lib/eval/journal-lines';
 import type { Dataset } from '../../../lib/eval/types';
 import { native } from '../../../lib/native';
 import type { EvaluateOptions } from '../../../lib/options/evaluate';
-import { Sam } from '../../../lib/sam';
+import { BUNDLED_MODEL, Sam } from '../../../lib/sam';
 import { discMask, drawCoco, drawFolder, drawMask, scene, temporaryFolder } from './drawn';
 
 interface Results {
@@ -278,6 +278,30 @@ describe('work', () => {
     expect(await run({ root: ones, out: noted.out, resume: true })).toEqual(noted);
   });
 
+  it('takes pixels as they are stored, when EXIF is to be ignored', async () => {
+    const turned = await drawFolder(path.join(folder, 'turned'), 2);
+    const file = path.join(turned, 'images', 'p0.png');
+    const stored = await sharp(file).withMetadata({ orientation: 3 }).png().toBuffer();
+    writeFileSync(file, stored);
+    const plain = (await run({ limit: 2 })).rows;
+    const applied = await run({ root: turned });
+    expect(applied.notes).toEqual([
+      expect.stringMatching(/^1 images and their masks have different .*: p0$/),
+    ]);
+    expect(applied.rows[0]!.values.iou).toBeLessThan(plain[0]!.values.iou! - 0.1);
+    expect(applied.rows[1]).toEqual(plain[1]);
+    const ignored = await run({ root: turned, exif: 'ignore' });
+    expect([ignored.rows, ignored.notes, ignored.settings.exif]).toEqual([plain, [], 'ignore']);
+    await expect(run({ root: turned, out: ignored.out, resume: true })).rejects.toThrow(
+      'exif was "ignore" and is "apply" now',
+    );
+    const dataset = await openDataset('folder', turned, { exif: 'ignore' });
+    expect((await run({ dataset, root: undefined })).rows).toEqual(plain);
+    await expect(run({ dataset, root: undefined, exif: 'ignore' })).rejects.toThrow(
+      'Expected a dataset by name with exif',
+    );
+  });
+
   it('takes a dataset that is open', async () => {
     const dataset = await openDataset('folder', root);
     const [named, opened] = [await run(), await run({ dataset, root: undefined })];
@@ -303,6 +327,37 @@ describe('work', () => {
     await run({ dataset, root: undefined, onProgress: ({ done }) => (finished = done) });
     expect(begun).toEqual(['p0', 'p1', 'p2']);
     expect(open).toBe(1);
+  });
+});
+
+describe('a model that computes NaN', () => {
+  /** The bundled model with one number in one tensor that is none. */
+  function broken(tensor: string): string {
+    const bytes = readFileSync(BUNDLED_MODEL);
+    const length = Number(bytes.readBigUInt64LE(0));
+    const { dtype, data_offsets } = JSON.parse(bytes.toString('utf8', 8, 8 + length))[tensor];
+    const at = 8 + length + data_offsets[0];
+    if (dtype === 'F32') bytes.writeFloatLE(Number.NaN, at);
+    else bytes.writeUInt16LE(0x7fff, at);
+    const file = path.join(folder, `${tensor}.safetensors`);
+    writeFileSync(file, bytes);
+    return file;
+  }
+
+  it.each<[string, Partial<EvaluateOptions>]>([
+    ['image_encoder.blocks.0.mlp.lin1.weight', {}],
+    ['mask_decoder.output_upscaling.0.bias', {}],
+    ['mask_decoder.iou_prediction_head.layers.2.bias', {}],
+    ['mask_decoder.iou_prediction_head.layers.2.bias', { prompt: 'grid', combine: 'best' }],
+    ['mask_decoder.iou_prediction_head.layers.2.bias', { prompt: 'grid', combine: 'union' }],
+  ])('%s %j: an error that names model and image', async (tensor, options) => {
+    const model = broken(tensor);
+    const out = newOut();
+    const error = await run({ model, out, ...options }).catch((reason) => reason);
+    expect(error).toMatchObject({ code: 'ERR_NOT_FINITE' });
+    expect(error.message).toContain(model);
+    expect(error.message).toMatch(/\bp0\b/);
+    expect(readdirSync(out)).toEqual([]);
   });
 });
 
