@@ -8,7 +8,7 @@ import type { CpuAddon, CudaAddon, NativeAddon } from './addon';
 import { SamError, type SamErrorCode } from './errors';
 
 /** Must equal kAddonVersion of native/node/addon.cpp. */
-const ADDON_VERSION = 3;
+const ADDON_VERSION = 4;
 const PACKAGE_ROOT = path.dirname(__dirname);
 const PREBUILDS = path.join(PACKAGE_ROOT, 'prebuilds', `${process.platform}-${process.arch}`);
 const CUDA_FILE = 'ba_sam_cuda.node';

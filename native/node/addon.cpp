@@ -8,7 +8,7 @@
 namespace {
 
 // Compared by lib/native.ts: a library and an addon of different builds must not meet.
-constexpr int kAddonVersion = 3;
+constexpr int kAddonVersion = 4;
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   ba_sam::node::install_cleanup(env);
