@@ -18,7 +18,7 @@ import { checkScale, inspectModel, readMaskInput } from './inputs';
 import { checkOutputs, JSON_FILE, MASK, type NamedPath, Outputs, PICTURE, SAFETENSORS } from './outputs';
 import { Progress } from './progress';
 import { buildPrompts, checkInside, type PromptOptions, promptCount } from './prompts';
-import { type ResultFiles, writeResults } from './results';
+import { type ResultFiles, Results } from './results';
 import { computeOf, type EncodingOptions, settingsOf } from './settings';
 
 type SegmentOptions = EncodingOptions & PromptOptions & ResultFiles & { readonly embedding?: string };
@@ -67,8 +67,10 @@ export async function segment(imagePath: string, texts: Texts, signal: AbortSign
         (await sam.encode(image, { longestSide, pad, signal, onProgress: progress.stage('encode') }));
       const onProgress = progress.stage('predict');
       const prompts = buildPrompts(options, masks);
-      const predictions = await sam.predict(embedding, prompts, { multimask, signal, onProgress });
-      await writeResults(outputs, options, image, predictions);
+      const results = new Results(options, image);
+      const each = sam.predictEach(embedding, prompts, { multimask, format: 'rle', signal, onProgress });
+      for await (const prediction of each) results.add(prediction);
+      await results.write(outputs);
       if (!known && options.embedding !== undefined) {
         await outputs.write(options.embedding, (file) => embedding.save(file));
       }

@@ -3,7 +3,7 @@ import { invalidArgument, SamError } from '../errors';
 import { inBands, rowsPerBand } from './bands';
 import { drawBox, drawPoint } from './draw';
 import { checkOutputSize, writeImage } from './output';
-import { checkMask } from './rle';
+import { checkMask, decodeRle, type Rle } from './rle';
 import type { RgbImage } from './types';
 
 export { outputFormat, writeImage, writeMaskPng } from './output';
@@ -13,8 +13,8 @@ export type Color = readonly [number, number, number];
 
 /** A mask in an overlay. */
 export interface MaskLayer {
-  /** `[height, width]` of the image, row-major; any value but 0 is inside. */
-  data: Uint8Array;
+  /** `[height, width]` of the image, row-major; any value but 0 is inside. Or its runs, which take less memory. */
+  data: Uint8Array | Rle;
   /** Which prompt it answers: masks of one prompt share a colour. Default: its place in the list. */
   prompt?: number;
   /** A colour of its own instead. */
@@ -109,7 +109,15 @@ export async function overlay(
   const contour = options.contour ?? unit;
   if (!Number.isInteger(contour) || contour < 0)
     throw invalidArgument('contour', 'integer of at least 0', contour);
-  for (const mask of masks) checkMask(mask.data, width, height);
+  // Run lengths become pixels when it is their turn.
+  const pixelsOf = ({ data }: MaskLayer) => {
+    if (data instanceof Uint8Array) return data;
+    const pixels = decodeRle(data);
+    const [maskHeight, maskWidth] = data.size;
+    if (maskWidth === width && maskHeight === height) return pixels;
+    throw invalidArgument('mask.size', `[${height}, ${width}]`, data.size);
+  };
+  for (const mask of masks) if (mask.data instanceof Uint8Array) checkMask(mask.data, width, height);
 
   const canvas: RgbImage = { data: new Uint8Array(data.length), width, height };
   const step = rowsPerBand(width);
@@ -118,13 +126,15 @@ export async function overlay(
   });
   for (const [index, mask] of masks.entries()) {
     const color = mask.color ?? promptColor(mask.prompt ?? index);
-    await inBands(height, step, (begin, end) => fillMask(canvas, mask.data, color, alpha, begin, end));
+    const pixels = pixelsOf(mask);
+    await inBands(height, step, (begin, end) => fillMask(canvas, pixels, color, alpha, begin, end));
   }
   // After all fills: a contour stays crisp under the mask of a neighbour.
   if (contour > 0) {
     for (const [index, mask] of masks.entries()) {
       const color = mask.color ?? promptColor(mask.prompt ?? index);
-      await inBands(height, step, (begin, end) => drawContour(canvas, mask.data, color, contour, begin, end));
+      const pixels = pixelsOf(mask);
+      await inBands(height, step, (begin, end) => drawContour(canvas, pixels, color, contour, begin, end));
     }
   }
   for (const [index, box] of (options.boxes ?? []).entries())
