@@ -2,7 +2,7 @@
 import { addAbortListener } from 'node:events';
 
 /** Settles as `work` does, or rejects with the signal's reason as soon as it is aborted; `work` goes on. */
-export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+export async function unlessAborted<T>(work: T | Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return work;
   let listener: Disposable | undefined;
   const aborted = new Promise<never>((_, reject) => {

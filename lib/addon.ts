@@ -91,7 +91,10 @@ export interface CpuAddon extends NativeAddon {
   setThreads(threads: number): void;
   /** Locks an open file for its descriptor alone: 0, or errno. The kernel unlocks it when the descriptor is closed. */
   lockFile(fd: number): number;
-  /** Scales rgb into the top left of `out` [inputHeight, inputWidth, 3] and leaves the rest of it as it is. */
+  /**
+   * Scales rgb into the top left of `out` [inputHeight, inputWidth, 3] and leaves the rest of it as it is. Nobody may touch either
+   * until the promise is settled.
+   */
   resizeImage(
     rgb: Uint8Array,
     width: number,
@@ -103,6 +106,30 @@ export interface CpuAddon extends NativeAddon {
     out: Uint8Array,
     token?: NativeToken,
   ): Promise<void>;
+  /**
+   * Run-length encodes masks of `width` × `height` px from low-resolution logits [masks, lowHeight, lowWidth], which nobody may touch
+   * until the promise is settled.
+   */
+  encodeMasks(
+    low: Float32Array,
+    masks: number,
+    lowWidth: number,
+    lowHeight: number,
+    inputWidth: number,
+    inputHeight: number,
+    contentWidth: number,
+    contentHeight: number,
+    width: number,
+    height: number,
+    token?: NativeToken,
+  ): Promise<NativeRle[]>;
+}
+
+/** COCO's run lengths of a mask, its area in pixels and its bounding box [x, y, width, height]. */
+export interface NativeRle {
+  readonly counts: string;
+  readonly area: number;
+  readonly bbox: [number, number, number, number];
 }
 
 /** One GPU. */

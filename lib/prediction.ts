@@ -1,21 +1,31 @@
 // From prompts on an embedding to masks: batches of prompts through the mask decoder, then masks of the image's size.
 import { unlessAborted } from './abort';
-import type { TensorData } from './addon';
+import type { NativeRle, TensorData } from './addon';
+import { batches } from './batches';
 import type { Embedding } from './embedding';
 import { SamError } from './errors';
 import { allFinite, notFinite } from './finite';
 import { Graph } from './graph/graph';
 import type { Held, Session } from './graph/session';
+import { inBands } from './image/bands';
+import type { Rle } from './image/rle';
 import type { SamDecoderConfig } from './model/decoder/config';
 import { imageTokens, maskDecoder } from './model/decoder/mask-decoder';
+import { native } from './native';
 import { upsampleMasks } from './ops';
 import type { RunOptions } from './options/session';
 import type { PromptTokens } from './prompts';
 
 /** One mask. */
 export interface Mask {
-  /** [height, width], 1 inside, 0 outside; empty with `fullSize: false`. */
+  /** [height, width], 1 inside, 0 outside; empty with `fullSize: false` or `format: 'rle'`. */
   readonly data: Uint8Array;
+  /** The same as `encodeRle` makes of it. With `format: 'rle'` only, as the two below. */
+  readonly rle?: Rle;
+  /** Pixels inside. */
+  readonly area?: number;
+  /** [x, y, width, height] in px, as `maskBox` gives it. */
+  readonly bbox?: readonly [x: number, y: number, width: number, height: number];
   /** [height, width] of the photograph, f32: inside is above 0, the sigmoid is a probability. With `logits: true` only. */
   readonly logits?: Float32Array;
   readonly width: number;
@@ -40,6 +50,7 @@ interface MaskPredictorOptions {
   readonly multimask: boolean;
   readonly fullSize: boolean;
   readonly logits: boolean;
+  readonly format: 'bitmap' | 'rle';
   readonly signal?: AbortSignal;
   readonly onProgress?: (fraction: number) => void;
   /** Called after each graph. */
@@ -63,58 +74,131 @@ export class MaskPredictor {
   async predict(
     embedding: Embedding,
     prompts: readonly PromptTokens[],
-    { multimask, fullSize, logits, signal, onProgress, onProfile }: MaskPredictorOptions,
+    options: MaskPredictorOptions,
   ): Promise<Prediction[]> {
-    const grid = { h: embedding.gridH, w: embedding.gridW };
+    const { signal, onProgress } = options;
     const results = new Array<Prediction>(prompts.length);
     let done = 0;
-    for (const { indices, tokens, masked } of chunks(prompts, grid.h * grid.w)) {
+    for (const chunk of chunks(prompts, embedding)) {
       signal?.throwIfAborted();
-      const count = indices.length;
-      // On a device it would be four copies instead of one, for products that take microseconds there.
-      const shared = !masked && this.session.device === 'cpu';
-      const options = {
-        grid,
-        input: embedding.input,
-        prompts: count,
-        tokens,
-        maskPrompt: masked,
-        multimask,
-        imageTokens: shared,
-      };
-      const image = shared
-        ? await unlessAborted(this.imageTokens(embedding, grid), signal)
-        : [embedding.data];
-      const [lowRes, scores] = await this.session.run(
-        `decoder/${JSON.stringify(options)}`,
-        () => maskDecoder(this.config, options),
-        [
-          ...image,
-          ...promptInputs(
-            indices.map((i) => prompts[i]),
-            masked,
-          ),
-          // A model with them has refused an embedding without.
-          ...(this.config.hq ? [embedding.hqFeatures!] : []),
-        ],
-        { signal, onProfile },
-      );
-      const low = lowRes as Float32Array;
-      await this.checkFinite([scores as Float32Array, low], embedding);
-      const perPrompt = low.length / (count * 16 * grid.h * grid.w);
-      const sizes = [count, perPrompt] as const;
-      const full: FullSize = {};
-      if (logits) full.logits = await this.upsample('f32', low, sizes, embedding, { signal, onProfile });
-      // One pass over what is there instead of a second run of the op: the same masks, to the pixel.
-      if (fullSize && full.logits) full.masks = aboveZero(full.logits);
-      else if (fullSize) full.masks = await this.upsample('u8', low, sizes, embedding, { signal, onProfile });
-      for (const [row, index] of indices.entries()) {
-        results[index] = collect(row, perPrompt, low, scores as Float32Array, full, embedding);
-      }
-      done += count;
+      const decoded = await this.decode(embedding, prompts, chunk, options);
+      const full = await this.fullSize(embedding, decoded, options);
+      for (const [row, index] of chunk.indices.entries())
+        results[index] = collect(row, decoded, full, embedding);
+      done += chunk.indices.length;
       onProgress?.(done / prompts.length);
     }
     return results;
+  }
+
+  /**
+   * The predictions one by one; a batch of low-resolution masks and one prompt's bitmaps are held at a time.
+   *
+   * @param toTokens checks a prompt; `index` is its place
+   * @throws as `Sam.predict`
+   */
+  async *each<P>(
+    embedding: Embedding,
+    prompts: Iterable<P> | AsyncIterable<P>,
+    toTokens: (prompt: P, index: number) => PromptTokens,
+    options: MaskPredictorOptions,
+  ): AsyncGenerator<Prediction, void, undefined> {
+    const { signal, onProgress, format } = options;
+    const total = Array.isArray(prompts) ? prompts.length : undefined;
+    let done = 0;
+    for await (const { items, error } of batches(prompts, toTokens, batchSize(embedding), signal)) {
+      const rows = new Array<{ decoded: Decoded; row: number; full?: FullSize }>(items.length);
+      for (const chunk of chunks(items, embedding)) {
+        signal?.throwIfAborted();
+        const decoded = await this.decode(embedding, items, chunk, options);
+        // Runs take little memory, and one call for all of them keeps more threads busy.
+        const full = format === 'rle' ? await this.fullSize(embedding, decoded, options) : undefined;
+        for (const [row, index] of chunk.indices.entries()) rows[index] = { decoded, row, full };
+      }
+      for (const { decoded, row, full } of rows) {
+        signal?.throwIfAborted();
+        if (full) yield collect(row, decoded, full, embedding);
+        else {
+          const one = rowOf(decoded, row);
+          yield collect(0, one, await this.fullSize(embedding, one, options), embedding);
+        }
+        done++;
+        if (total !== undefined) onProgress?.(done / total);
+      }
+      // What came before it is not lost.
+      if (error) throw error.cause;
+    }
+  }
+
+  private async decode(
+    embedding: Embedding,
+    prompts: readonly PromptTokens[],
+    { indices, tokens, masked }: Chunk,
+    { multimask, signal, onProfile }: MaskPredictorOptions,
+  ): Promise<Decoded> {
+    const grid = { h: embedding.gridH, w: embedding.gridW };
+    const count = indices.length;
+    // On a device it would be four copies instead of one, for products that take microseconds there.
+    const shared = !masked && this.session.device === 'cpu';
+    const options = {
+      grid,
+      input: embedding.input,
+      prompts: count,
+      tokens,
+      maskPrompt: masked,
+      multimask,
+      imageTokens: shared,
+    };
+    const image = shared ? await unlessAborted(this.imageTokens(embedding, grid), signal) : [embedding.data];
+    const [lowRes, scores] = await this.session.run(
+      `decoder/${JSON.stringify(options)}`,
+      () => maskDecoder(this.config, options),
+      [
+        ...image,
+        ...promptInputs(
+          indices.map((i) => prompts[i]),
+          masked,
+        ),
+        // A model with them has refused an embedding without.
+        ...(this.config.hq ? [embedding.hqFeatures!] : []),
+      ],
+      { signal, onProfile },
+    );
+    const low = lowRes as Float32Array;
+    await this.checkFinite([scores as Float32Array, low], embedding);
+    return { low, scores: scores as Float32Array, count, perPrompt: scores.length / count };
+  }
+
+  private async fullSize(
+    embedding: Embedding,
+    { low, count, perPrompt }: Decoded,
+    { fullSize, logits, format, signal, onProfile }: MaskPredictorOptions,
+  ): Promise<FullSize> {
+    const sizes = [count, perPrompt] as const;
+    const full: FullSize = {};
+    if (logits) full.logits = await this.upsample('f32', low, sizes, embedding, { signal, onProfile });
+    if (fullSize && format === 'rle')
+      full.rles = await this.encode(low, count * perPrompt, embedding, { signal });
+    // One pass over what is there instead of a second run of the op: the same masks, to the pixel.
+    else if (fullSize && full.logits) full.masks = await aboveZeroInBands(full.logits);
+    else if (fullSize) full.masks = await this.upsample('u8', low, sizes, embedding, { signal, onProfile });
+    return full;
+  }
+
+  // On the CPU whatever computes: runs are no tensor, and masks of every backend are the same.
+  private encode(
+    low: Float32Array,
+    masks: number,
+    embedding: Embedding,
+    options: RunOptions,
+  ): Promise<NativeRle[]> {
+    const { gridH, gridW, image, content, input } = embedding;
+    const cpu = native();
+    const sizes = [
+      ...[masks, 4 * gridW, 4 * gridH],
+      ...[input.width, input.height, content.width, content.height, image.width, image.height],
+    ] as Parameters<typeof cpu.encodeMasks> extends [unknown, ...infer S, unknown?] ? S : never;
+    return this.session.track(options, (token) => cpu.encodeMasks(low, ...sizes, token), cpu);
   }
 
   // A score of NaN would be a number like any other to whoever sorts by it, and a logit of NaN is outside of every mask.
@@ -177,10 +261,22 @@ export class MaskPredictor {
   }
 }
 
+/** What the decoder gives for a batch of prompts. */
+interface Decoded {
+  /** Logits [prompts, masks per prompt, 4·gridH, 4·gridW]. */
+  readonly low: Float32Array;
+  /** [prompts, masks per prompt]. */
+  readonly scores: Float32Array;
+  readonly count: number;
+  readonly perPrompt: number;
+}
+
 /** What a batch of prompts has at the photograph's size: [prompts, masks per prompt, height, width]. */
 interface FullSize {
   masks?: Uint8Array;
   logits?: Float32Array;
+  /** [prompts, masks per prompt]. */
+  rles?: readonly NativeRle[];
 }
 
 /** Prompts with the same number of tokens that are decoded together. */
@@ -190,10 +286,14 @@ interface Chunk {
   readonly masked: boolean;
 }
 
-// Tokens of a batch must be equally many, and padding would change the result: so prompts are grouped. A prompt keeps
-// about 40 kB per grid cell busy: at most 32768 cells (1.3 GB) at a time.
-function chunks(prompts: readonly PromptTokens[], cells: number): Chunk[] {
-  const limit = Math.max(1, Math.min(64, Math.floor(32768 / cells)));
+// A prompt keeps about 40 kB per grid cell busy: at most 32768 cells (1.3 GB) at a time.
+function batchSize({ gridH, gridW }: Embedding): number {
+  return Math.max(1, Math.min(64, Math.floor(32768 / (gridH * gridW))));
+}
+
+// Tokens of a batch must be equally many, and padding would change the result: so prompts are grouped.
+function chunks(prompts: readonly PromptTokens[], embedding: Embedding): Chunk[] {
+  const limit = batchSize(embedding);
   const open = new Map<string, Chunk>();
   const all: Chunk[] = [];
   for (const [index, { labels, mask }] of prompts.entries()) {
@@ -227,11 +327,28 @@ export function aboveZero(logits: Float32Array): Uint8Array {
   return masks;
 }
 
+// The same for large arrays, with other events in between.
+async function aboveZeroInBands(logits: Float32Array): Promise<Uint8Array> {
+  const masks = new Uint8Array(logits.length);
+  await inBands(logits.length, 65_536, (begin, end) => {
+    for (let i = begin; i < end; i++) masks[i] = logits[i] > 0 ? 1 : 0;
+  });
+  return masks;
+}
+
+function rowOf({ low, scores, count, perPrompt }: Decoded, row: number): Decoded {
+  const size = low.length / count;
+  return {
+    low: low.subarray(row * size, (row + 1) * size),
+    scores: scores.subarray(row * perPrompt, (row + 1) * perPrompt),
+    count: 1,
+    perPrompt,
+  };
+}
+
 function collect(
   row: number,
-  perPrompt: number,
-  low: Float32Array,
-  scores: Float32Array,
+  { low, scores, perPrompt }: Decoded,
   full: FullSize,
   embedding: Embedding,
 ): Prediction {
@@ -242,8 +359,10 @@ function collect(
   const masks = Array.from({ length: perPrompt }, (_, m): Mask => {
     const at = row * perPrompt + m;
     const [begin, end] = [at * width * height, (at + 1) * width * height];
+    const rle = full.rles?.[at];
     return {
       data: full.masks ? full.masks.subarray(begin, end) : new Uint8Array(0),
+      ...(rle && { rle: { size: [height, width], counts: rle.counts }, area: rle.area, bbox: rle.bbox }),
       ...(full.logits && { logits: full.logits.subarray(begin, end) }),
       width,
       height,

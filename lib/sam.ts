@@ -9,7 +9,7 @@ import { invalidArgument, SamError } from './errors';
 import { allFinite, notFinite } from './finite';
 import { elementCount } from './graph/graph';
 import { Session } from './graph/session';
-import { copyInput, decodeImage, rawRgb } from './image/load';
+import { copyInput, decodeImage } from './image/load';
 import { inputGeometry } from './image/resize';
 import type { ImageInput } from './image/types';
 import { type ResolvedSettings, resolveSettings, settingsKey } from './model/ba-sam';
@@ -34,7 +34,8 @@ import type { RunOptions } from './options/session';
 import type { BaSamSettings } from './options/settings';
 import { isTypedArray, parse } from './options/validate';
 import { type Mask, MaskPredictor, type Prediction } from './prediction';
-import { type Prompt, promptTokens } from './prompts';
+import { type Prompt, type PromptTokens, promptTokens } from './prompts';
+import { copyInSlices, TimeSlice } from './time-slice';
 
 /** Path of the small model that comes with the package (6 blocks, trained at 256 × 256 px). */
 export const BUNDLED_MODEL = path.join(path.dirname(__dirname), 'models', 'sam-nano.safetensors');
@@ -122,7 +123,11 @@ export class Sam implements AsyncDisposable {
   /**
    * Encodes an image, at any size.
    *
-   * @param image path, encoded bytes, raw pixels, or normalised `pixelValues` [B, 3, H, W], which are used as they are
+   * Bytes and pixels are copied: up to 8 MiB before this returns, larger ones in pieces, so that other events run in between.
+   * Leave those alone until the promise is settled.
+   *
+   * @param image path, encoded bytes (a Blob and streams too), raw pixels, or normalised `pixelValues` [B, 3, H, W], which are
+   *   used as they are
    * @throws SamError ERR_INVALID_ARGUMENT, ERR_IO, ERR_IMAGE, ERR_OUT_OF_MEMORY, ERR_DISPOSED; the signal's reason
    */
   async encode(image: ImageInput | PixelValues, options: EncodeOptions = {}): Promise<Embedding> {
@@ -132,12 +137,9 @@ export class Sam implements AsyncDisposable {
     if (typeof image === 'object' && image !== null && 'pixelValues' in image) {
       return this.encodePixels(image, settings, parsed);
     }
-    // The caller may change its buffers as soon as the call returns. Raw RGB is resized at once, which copies it: nothing may be
-    // awaited before that.
+    // Its own pixels are never shown to anybody: native code reads them where they lie, on its own thread.
     const { limitInputPixels, signal } = parsed;
-    const rgb =
-      rawRgb(image, { limitInputPixels }) ??
-      (await decodeImage(copyInput(image), { limitInputPixels, signal }));
+    const rgb = await decodeImage(await copyInput(image), { limitInputPixels, signal });
     const { longestSide = this.config.trainedSide_px, pad } = parsed;
     const { width, height } = rgb;
     const geometry = inputGeometry({ width, height, longestSide, pad, patch: this.config.patch });
@@ -158,7 +160,8 @@ export class Sam implements AsyncDisposable {
   }
 
   /**
-   * Predicts masks for prompts on an encoded image. Prompts of any kind may be mixed; each is decoded by itself.
+   * Predicts masks for prompts on an encoded image. Prompts of any kind may be mixed; each is decoded by itself. All results are
+   * held at a time: of many prompts, or large photographs, `predictEach` gives them one by one.
    *
    * @returns one prediction per prompt, in order; a single one for a single prompt
    * @throws SamError ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY, ERR_DISPOSED; the signal's reason
@@ -174,10 +177,40 @@ export class Sam implements AsyncDisposable {
     const decoder = this.checkEmbedding(embedding);
     const many = Array.isArray(prompts);
     const list: readonly unknown[] = many ? Array.from(prompts) : [prompts];
-    const tokens = list.map((prompt, i) => promptTokens(prompt, embedding, many ? `prompts.${i}` : 'prompt'));
-
+    const tokens: PromptTokens[] = [];
+    const slice = new TimeSlice();
+    for (const [i, prompt] of list.entries()) {
+      tokens.push(promptTokens(prompt, embedding, many ? `prompts.${i}` : 'prompt'));
+      if (slice.due()) await slice.next();
+    }
     const results = await this.predictorOf(decoder).predict(embedding, tokens, predict);
     return many ? results : results[0];
+  }
+
+  /**
+   * The same predictions one by one, in order: however many prompts there are, those of one batch (at most 64) are in memory at
+   * a time, and one prompt's bitmaps. With `format: 'rle'` there are no bitmaps at all.
+   *
+   * @param prompts any iterable; of an async one, prompts that are there at the same time are decoded together
+   * @throws SamError as `predict`; for a prompt that is wrong when it is its turn
+   * @example
+   *   for await (const { best } of sam.predictEach(embedding, boxes.map((box) => ({ box })), { format: 'rle' })) {
+   *     console.log(best.score, best.rle);
+   *   }
+   */
+  async *predictEach(
+    embedding: Embedding,
+    prompts: Iterable<Prompt> | AsyncIterable<Prompt>,
+    options: PredictOptions = {},
+  ): AsyncGenerator<Prediction, void, undefined> {
+    const predict = parse(predictSchema, options, 'options');
+    const decoder = this.checkEmbedding(embedding);
+    const iterable = typeof prompts === 'object' && prompts !== null;
+    if (!iterable || !(Symbol.iterator in prompts || Symbol.asyncIterator in prompts)) {
+      throw invalidArgument('prompts', 'iterable of prompts', prompts);
+    }
+    const toTokens = (prompt: unknown, i: number) => promptTokens(prompt, embedding, `prompts.${i}`);
+    yield* this.predictorOf(decoder).each(embedding, prompts, toTokens, predict);
   }
 
   /**
@@ -216,12 +249,13 @@ export class Sam implements AsyncDisposable {
     options: EncodeOptions & PredictOptions = {},
   ): Promise<Prediction | Prediction[]> {
     // All of them at once: what predict would refuse must not cost an encode first.
-    const { multimask, fullSize, logits, ...encode } = parse(segmentSchema, options, 'options');
+    const { multimask, fullSize, logits, format, ...encode } = parse(segmentSchema, options, 'options');
     const embedding = await this.encode(image, encode);
     return this.predict(embedding, prompts as Prompt, {
       multimask,
       fullSize,
       logits,
+      format,
       signal: encode.signal,
       onProfile: encode.onProfile,
     });
@@ -255,7 +289,7 @@ export class Sam implements AsyncDisposable {
     };
   }
 
-  private encodePixels(
+  private async encodePixels(
     image: PixelValues,
     settings: ResolvedSettings,
     options: EncodeOptions,
@@ -275,9 +309,11 @@ export class Sam implements AsyncDisposable {
     }
     const size = { width, height };
     const sizes = { image: size, content: size, input: size };
-    return this.runEncoder('normalised', [pixelValues], batch, settings, options, sizes);
+    const values = await copyInSlices(pixelValues, 'pixelValues');
+    return this.runEncoder('normalised', [values], batch, settings, options, sizes);
   }
 
+  /** @param inputs arrays that nobody else knows */
   private async runEncoder(
     pixels: 'normalised' | 'photograph',
     inputs: readonly TensorData[],

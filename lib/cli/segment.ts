@@ -20,7 +20,7 @@ import { checkScale, inspectModel, modelFiles, readMaskInput } from './inputs';
 import { checkOutputs, JSON_FILE, MASK, type NamedPath, PICTURE, SAFETENSORS } from './outputs';
 import { Progress } from './progress';
 import { buildPrompts, checkInside, type PromptOptions, promptCount } from './prompts';
-import { checkWanted, type ResultFiles, writeResults } from './results';
+import { checkWanted, type ResultFiles, Results } from './results';
 import { computeOf, type EncodingOptions, settingsOf } from './settings';
 
 type SegmentOptions = EncodingOptions & PromptOptions & ResultFiles & { readonly embedding?: string };
@@ -75,8 +75,10 @@ export async function segment(imagePath: string, texts: Texts, signal: AbortSign
         (await sam.encode(image, { longestSide, pad, signal, onProgress: progress.stage('encode') }));
       const onProgress = progress.stage('predict');
       const prompts = buildPrompts(options, masks);
-      const predictions = await sam.predict(embedding, prompts, { multimask, signal, onProgress });
-      await writeResults(outputs, options, image, predictions);
+      const results = new Results(options, image);
+      const each = sam.predictEach(embedding, prompts, { multimask, format: 'rle', signal, onProgress });
+      for await (const prediction of each) results.add(prediction);
+      await results.write(outputs);
       if (!known && options.embedding !== undefined) {
         await outputs.write(options.embedding, (file) => embedding.save(file));
       }

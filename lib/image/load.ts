@@ -5,6 +5,7 @@ import sharp from 'sharp';
 import { unlessAborted } from '../abort';
 import { invalidArgument, SamError } from '../errors';
 import { ioReason } from '../files/reason';
+import { copyInSlices } from '../time-slice';
 import { checkPixels, decodeEncoded, decodeError, rgbOf } from './decode';
 import { isByteStream, readByteStream } from './stream';
 import type { ImageInput, RawImage, RgbImage } from './types';
@@ -83,11 +84,11 @@ async function decode(
 }
 
 /**
- * The pixels of a raw image that needs no decoding, at once: 8-bit RGB, sharing its memory. Undefined for every other input.
+ * The pixels of a raw image that needs no decoding: 8-bit RGB, sharing its memory. Undefined for every other input.
  *
  * @throws SamError as decodeImage does
  */
-export function rawRgb(input: ImageInput, options: DecodeOptions = {}): RgbImage | undefined {
+function rawRgb(input: ImageInput, options: DecodeOptions = {}): RgbImage | undefined {
   if (!isRaw(input)) return undefined;
   checkRaw(input, limitOf(options));
   const { data, width, height, channels = 3 } = input;
@@ -112,16 +113,19 @@ function isRaw(input: ImageInput): input is RawImage {
   return typeof input === 'object' && input !== null && 'data' in input;
 }
 
-/** The same input with bytes or pixels of its own: the caller may change those that it gave. */
-export function copyInput(input: ImageInput): ImageInput {
-  if (isArrayBuffer(input)) return new Uint8Array(input).slice();
-  // Not slice(): a Buffer's shares its memory.
-  if (input instanceof Uint8Array) return new Uint8Array(input);
+/**
+ * The same input with bytes or pixels of its own, which nobody else knows.
+ *
+ * @throws SamError as {@link copyInSlices}, which says when the caller may change those that it gave
+ */
+export async function copyInput(input: ImageInput): Promise<ImageInput> {
+  if (isArrayBuffer(input)) return copyInSlices(new Uint8Array(input), 'image');
+  if (input instanceof Uint8Array) return copyInSlices(input, 'image');
   if (!isRaw(input)) return input;
   const { data } = input;
-  if (data instanceof Uint8Array) return { ...input, data: new Uint8Array(data) };
-  const copied = data instanceof Uint8ClampedArray || data instanceof Uint16Array;
-  return copied ? { ...input, data: data.slice() } : input;
+  const copied =
+    data instanceof Uint8Array || data instanceof Uint8ClampedArray || data instanceof Uint16Array;
+  return copied ? { ...input, data: await copyInSlices(data, 'image.data') } : input;
 }
 
 // `instanceof` would miss a buffer of another realm (vm contexts, Jest).

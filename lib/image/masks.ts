@@ -6,7 +6,7 @@ import { isTypedArray, type NumericArray, parse } from '../options/validate';
 import { inBands, rowsPerBand } from './bands';
 import { drawBox, drawPoint } from './draw';
 import { checkOutputSize, checkRgb, writeImage } from './output';
-import { checkMask } from './rle';
+import { checkMask, decodeRle, type Rle } from './rle';
 import type { RgbImage } from './types';
 
 export type { Color, OverlayOptions } from '../options/overlay';
@@ -14,8 +14,8 @@ export { outputFormat, writeImage, writeMaskPng } from './output';
 
 /** A mask in an overlay. */
 export interface MaskLayer {
-  /** `[height, width]` of the image, row-major; any value but 0 is inside. */
-  data: Uint8Array;
+  /** `[height, width]` of the image, row-major; any value but 0 is inside. Or its runs, which take less memory. */
+  data: Uint8Array | Rle;
   /** Which prompt it answers: masks of one prompt share a colour. Default: its place in the list. */
   prompt?: number;
   /** A colour of its own instead. */
@@ -91,10 +91,18 @@ export async function overlay(
 ): Promise<RgbImage> {
   const { data, width, height } = checkRgb(image);
   const layers = parse(z.array(layerSchema), masks, 'masks');
-  for (const mask of layers) checkMask(mask.data, width, height);
+  for (const { data } of layers) if (!isRle(data)) checkMask(data, width, height);
   const { alpha, points = [], boxes = [], contour: asked } = parse(overlaySchema, options, 'options');
   const unit = Math.max(1, Math.round(Math.max(width, height) / 600));
   const contour = asked ?? unit;
+  // Run lengths become pixels when it is their turn.
+  const pixelsOf = ({ data }: MaskLayer) => {
+    if (!isRle(data)) return data;
+    const pixels = decodeRle(data);
+    const [maskHeight, maskWidth] = data.size;
+    if (maskWidth === width && maskHeight === height) return pixels;
+    throw invalidArgument('mask.size', `[${height}, ${width}]`, data.size);
+  };
 
   const canvas: RgbImage = { data: new Uint8Array(data.length), width, height };
   const step = rowsPerBand(width);
@@ -103,13 +111,15 @@ export async function overlay(
   });
   for (const [index, mask] of layers.entries()) {
     const color = mask.color ?? promptColor(mask.prompt ?? index);
-    await inBands(height, step, (begin, end) => fillMask(canvas, mask.data, color, alpha, begin, end));
+    const pixels = pixelsOf(mask);
+    await inBands(height, step, (begin, end) => fillMask(canvas, pixels, color, alpha, begin, end));
   }
   // After all fills: a contour stays crisp under the mask of a neighbour.
   if (contour > 0) {
     for (const [index, mask] of layers.entries()) {
       const color = mask.color ?? promptColor(mask.prompt ?? index);
-      await inBands(height, step, (begin, end) => drawContour(canvas, mask.data, color, contour, begin, end));
+      const pixels = pixelsOf(mask);
+      await inBands(height, step, (begin, end) => drawContour(canvas, pixels, color, contour, begin, end));
     }
   }
   for (const [index, box] of boxes.entries()) drawBox(canvas, box, promptColor(index), unit + 1);
@@ -134,6 +144,9 @@ export async function writeOverlayPng(
   checkOutputSize(path, image.width, image.height); // before the work
   await writeImage(path, await overlay(image, masks, options));
 }
+
+const isRle = (data: Uint8Array | Rle): data is Rle =>
+  typeof data === 'object' && data !== null && 'counts' in data;
 
 function fillMask(
   canvas: RgbImage,

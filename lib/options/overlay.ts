@@ -1,5 +1,6 @@
 // What an overlay draws besides the image.
 import { z } from 'zod';
+import type { Rle } from '../image/rle';
 import type { OptionsOf } from './option';
 import { promptBox } from './prompt';
 import { numberList, unchanged } from './validate';
@@ -30,7 +31,7 @@ export type Color = readonly [red: number, green: number, blue: number];
 
 export const layerSchema = z.looseObject({
   /** Checked against the image's size by those that draw it. */
-  data: z.custom<Uint8Array>(),
+  data: z.custom<Uint8Array | Rle>(),
   prompt: z.int().min(0).optional(),
   color: numberList<Color>(z.tuple([channel, channel, channel])).optional(),
 });

@@ -50,6 +50,11 @@ export const predictShape = {
   /** Also scale masks to the photograph. Default true; false leaves `data` empty and saves time and memory. */
   fullSize: z.boolean().default(true),
   /**
+   * What the masks of the photograph's size are: `bitmap`, `Mask.data` (default), or `rle`, `Mask.rle` with `area` and `bbox`, for
+   * which no bitmap is made.
+   */
+  format: z.enum(['bitmap', 'rle']).default('bitmap'),
+  /**
    * Also give each mask its logits at the photograph's size, `Mask.logits`: 4 bytes per pixel and mask, all held at a time.
    * `Sam.upsampleLogits` gives them one mask at a time. Default false.
    */

@@ -1,7 +1,10 @@
 // The whole path on the CPU, image file to masks, against the float64 reference: every kind of prompt.
+import { createHash } from 'node:crypto';
 import path from 'node:path';
+import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Embedding, Sam } from '../../lib/index';
+import { Embedding, encodeRle, maskArea, maskBox, Sam } from '../../lib/index';
+import type { Prediction } from '../../lib/prediction';
 import type { Prompt } from '../../lib/prompts';
 import { largestRelativeError } from '../support/compare';
 import {
@@ -212,6 +215,29 @@ describe('predict', () => {
     }
   });
 
+  it('gives run lengths instead of bitmaps, the same masks', async () => {
+    const embedding = await sam.encode(path.join(ROOT, 'examples', 'images', 'demo.png'));
+    const prompts: Prompt[] = [{ points: [[200, 200]] }, { box: [430, 320, 685, 505] }];
+    for (const logits of [false, true]) {
+      const bitmaps = await sam.predict(embedding, prompts, { multimask: true, logits });
+      const runs = await sam.predict(embedding, prompts, { multimask: true, logits, format: 'rle' });
+      for (const [i, { masks }] of bitmaps.entries()) {
+        for (const [m, { data, width, height, score }] of masks.entries()) {
+          const found = runs[i].masks[m];
+          expect(found.data.length).toBe(0);
+          expect(found.rle).toEqual(encodeRle(data, width, height));
+          expect(found.area).toBe(maskArea(data));
+          expect(found.bbox).toEqual(maskBox(data, width, height));
+          expect(found.score).toBe(score);
+          expect(found.logits?.length).toBe(logits ? width * height : undefined);
+          expect(masks[m].rle).toBeUndefined();
+        }
+      }
+    }
+    const [none] = await sam.predict(embedding, prompts, { format: 'rle', fullSize: false });
+    expect(none.best.rle).toBeUndefined();
+  });
+
   it('refuses to scale logits up that are of another grid, or none', async () => {
     const image = path.join(ROOT, 'examples', 'images', 'demo.png');
     const embedding = await sam.encode(image, { longestSide: 384 });
@@ -226,5 +252,132 @@ describe('predict', () => {
     const signal = AbortSignal.abort(new Error('enough'));
     const square = { lowRes: new Float32Array(96 * 96) };
     await expect(sam.upsampleLogits(embedding, square, { signal })).rejects.toThrow('enough');
+  });
+});
+
+describe('predictEach', () => {
+  let embedding: Embedding;
+  beforeAll(async () => {
+    embedding = await sam.encode(path.join(ROOT, 'examples', 'images', 'demo.png'), { longestSide: 256 });
+  });
+  // Of three kinds, more than a batch.
+  const prompts: Prompt[] = Array.from({ length: 100 }, (_, i) =>
+    i % 3 === 0
+      ? { points: [[7 * i, 5 * i]] }
+      : i % 3 === 1
+        ? { box: [i, i, i + 200, i + 90] }
+        : { points: [[i, i]], box: [0, 0, 300, 300] },
+  );
+  const later = async function* (list: readonly Prompt[]) {
+    for (const prompt of list) {
+      await new Promise((resolve) => setImmediate(resolve));
+      yield prompt;
+    }
+  };
+  const digest = (array: Uint8Array | Float32Array) =>
+    createHash('sha256')
+      .update(Buffer.from(array.buffer, array.byteOffset, array.byteLength))
+      .digest('hex');
+  const fingerprint = ({ masks, best }: Prediction) => [
+    masks.indexOf(best),
+    masks.map(({ data, lowRes, ...rest }) => ({ ...rest, data: digest(data), lowRes: digest(lowRes) })),
+  ];
+  const collect = async (each: AsyncIterable<Prediction>) => {
+    const all: unknown[] = [];
+    for await (const prediction of each) all.push(fingerprint(prediction));
+    return all;
+  };
+
+  it('gives what predict gives, in order, for lists, iterables and asynchronous ones', async () => {
+    for (const format of ['bitmap', 'rle'] as const) {
+      const expected = (await sam.predict(embedding, prompts, { format, multimask: true })).map(fingerprint);
+      const sources = [prompts, new Set(prompts), later(prompts), Readable.from(prompts)];
+      for (const source of sources) {
+        const found = await collect(sam.predictEach(embedding, source, { format, multimask: true }));
+        expect(found).toEqual(expected);
+      }
+    }
+    expect(await collect(sam.predictEach(embedding, []))).toEqual([]);
+  });
+
+  it('reports progress of a list, and profiles', async () => {
+    const fractions: number[] = [];
+    const onProgress = (fraction: number) => fractions.push(fraction);
+    for await (const _ of sam.predictEach(embedding, prompts.slice(0, 4), { onProgress }));
+    expect(fractions).toEqual([0.25, 0.5, 0.75, 1]);
+  });
+
+  it('gives what comes before a wrong prompt, then its error', async () => {
+    let closed = false;
+    const source = (function* () {
+      try {
+        yield* [prompts[0], prompts[1], { box: [1, 2, 3] } as never, prompts[2]];
+      } finally {
+        closed = true;
+      }
+    })();
+    const each = sam.predictEach(embedding, source);
+    expect((await each.next()).done).toBe(false);
+    expect((await each.next()).done).toBe(false);
+    await expect(each.next()).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARGUMENT',
+      message: expect.stringContaining('prompts.2.box'),
+    });
+    expect(closed).toBe(true);
+    expect((await each.next()).done).toBe(true);
+  });
+
+  it('passes on what a source throws, after what came before', async () => {
+    const failing = (async function* () {
+      yield prompts[0];
+      throw new Error('connection lost');
+    })();
+    const each = sam.predictEach(embedding, failing);
+    expect((await each.next()).done).toBe(false);
+    await expect(each.next()).rejects.toThrow('connection lost');
+  });
+
+  it('reads no further than it is asked, and closes its source when it is left', async () => {
+    let read = 0;
+    let closed = false;
+    const source = (function* () {
+      try {
+        for (;;) {
+          read++;
+          yield prompts[0];
+        }
+      } finally {
+        closed = true;
+      }
+    })();
+    let seen = 0;
+    for await (const _ of sam.predictEach(embedding, source)) if (++seen === 3) break;
+    expect(closed).toBe(true);
+    expect(read).toBeLessThanOrEqual(65);
+  });
+
+  it('ends at once when it is aborted, also while it waits for a prompt', async () => {
+    const controller = new AbortController();
+    const silent = (async function* () {
+      yield prompts[0];
+      await new Promise(() => {});
+    })();
+    const each = sam.predictEach(embedding, silent, { signal: controller.signal });
+    await each.next();
+    const next = each.next();
+    controller.abort(new Error('enough'));
+    await expect(next).rejects.toThrow('enough');
+  });
+
+  it('refuses what is no list of prompts', async () => {
+    for (const wrong of [undefined, 5, {}, { points: [[1, 2]] }, 'prompts']) {
+      const each = sam.predictEach(embedding, wrong as never);
+      await expect(each.next()).rejects.toMatchObject({
+        code: 'ERR_INVALID_ARGUMENT',
+        message: expect.stringContaining('Expected iterable of prompts for prompts but received'),
+      });
+    }
+    const each = sam.predictEach(embedding, [], { format: 'polygon' as never });
+    await expect(each.next()).rejects.toThrow('Expected one of: bitmap, rle for options.format');
   });
 });
