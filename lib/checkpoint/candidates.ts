@@ -4,6 +4,7 @@ import { describe, type SamError } from '../errors';
 import { fromHuggingFace } from '../model/decoder/names';
 import type { EncoderNaming } from '../model/encoder';
 import { FAMILIES } from '../model/families';
+import { TimeSlice } from '../time-slice';
 import type { Checkpoint } from './checkpoint';
 import { checkpointError } from './file';
 
@@ -47,9 +48,11 @@ export interface Candidate {
  * @returns undefined where there is none
  * @throws SamError ERR_CHECKPOINT for several that nothing tells apart
  */
-export function chooseModel(checkpoint: Checkpoint): Candidate | undefined {
+export async function chooseModel(checkpoint: Checkpoint): Promise<Candidate | undefined> {
   const candidates = new Map<string, Candidate>();
+  const slice = new TimeSlice();
   for (const name of checkpoint.tensors.keys()) {
+    if (slice.due()) await slice.next();
     for (const family of Object.values(FAMILIES)) {
       for (const naming of NAMINGS) {
         const { anchor, rename } = family.namings[naming] ?? {};

@@ -69,7 +69,7 @@ export async function findModel(
 ): Promise<SamCheckpoint> {
   let found: SamCheckpoint;
   try {
-    const candidate = chooseModel(checkpoint);
+    const candidate = await chooseModel(checkpoint);
     if (!candidate) throw noModel(checkpoint);
     found = await readModel(checkpoint, candidate, options);
   } catch (error) {
@@ -171,6 +171,6 @@ async function unknownTensors({ path, source, unknown }: SamCheckpoint): Promise
     path,
     extended === undefined
       ? `expected SAM's tensors alone in its parts but found ${found}; ${remedy}`
-      : `is ${extended}: it has ${found}; ${remedy}`,
+      : `is ${extended}; it has ${found}; ${remedy}`,
   );
 }

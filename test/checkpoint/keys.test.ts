@@ -329,7 +329,7 @@ describe('tensors below the parts of a model that it does not use', () => {
     const path = await withNames(list);
     await expect(openSamCheckpoint(path)).rejects.toThrow(
       new RegExp(
-        `is ${what}.*: it has \\d+ tensors? that SAM does not have, first "[^"]+"; ignoreUnknownTensors`,
+        `is ${what}.*; it has \\d+ tensors? that SAM does not have, first "[^"]+"; ignoreUnknownTensors`,
       ),
     );
     await using(path, ({ unknown }) => expect(unknown.length).toBeGreaterThan(0), {
