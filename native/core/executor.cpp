@@ -64,8 +64,9 @@ bool is_first_thread() {
 // exit() destroys the thread-local objects of the thread that calls it before anything else: the one place that no listener of
 // JavaScript can skip (process.exit in a listener of 'exit', process.reallyExit) and that comes before static destructors.
 struct ThreadEnd {
+  const bool ends_process;
   ~ThreadEnd() {
-    if (is_first_thread()) {
+    if (ends_process) {
       Executor::instance().shut_down();
     } else {
       Executor::instance().drain(Executor::release_owner());
@@ -107,8 +108,7 @@ Executor& Executor::instance() {
 
 Executor::Executor() : state_(new State()) {
   pin_library();
-  // For threads that drain_with_thread() does not know: the process's first one where Node runs on another, or a library's that
-  // calls exit() (libgomp does, on the compute thread, when it gets no thread).
+  // For threads that nothing is known of: the process's first one where Node runs on another, or a library's that calls exit().
   std::atexit([] { Executor::instance().shut_down(); });
 }
 
@@ -133,6 +133,8 @@ void Executor::loop(Lane& lane) {
   State& s = *state_;
   std::unique_lock<std::mutex> lock(s.mutex);
   lane.thread = std::this_thread::get_id();
+  static thread_local ThreadEnd end{true};  // of a thread that never ends by itself
+  (void)end;
   for (;;) {
     lane.queued.wait(lock, [&] { return !lane.queue.empty(); });
     if (!lane.started) {
@@ -196,7 +198,7 @@ const void* Executor::release_owner() {
 }
 
 void Executor::drain_with_thread() {
-  static thread_local ThreadEnd end;
+  static thread_local ThreadEnd end{is_first_thread()};
   (void)end;
 }
 

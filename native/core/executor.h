@@ -41,8 +41,9 @@ class Executor {
   static const void* release_owner();
 
   // Call on every thread that uses the executor. When the process's first thread calls exit(), or returns from main, everything
-  // is shut down before the first atexit handler and the first destructor of a static object; when another thread ends,
-  // what it gave to release_owner() is done before.
+  // is shut down before the first atexit handler and the first destructor of a static object (also where a library calls exit()
+  // on a compute thread, as libgomp does when it gets no thread); when another thread ends, what it gave to
+  // release_owner() is done before.
   void drain_with_thread();
 
   // Size of lane 0's OpenMP team.
