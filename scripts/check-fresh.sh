@@ -94,7 +94,7 @@ copy_network() {
     value=$(npm config get "$name")
     if [[ -n $value && $value != null && $value != undefined ]]; then echo "$name=$value"; fi
   done >"$1/root/.npmrc"
-  echo "cafile=/etc/ssl/certs/ca-certificates.crt" >>"$1/root/.npmrc"
+  printf "%s\n" cafile=/etc/ssl/certs/ca-certificates.crt update-notifier=false >>"$1/root/.npmrc"
 }
 
 # Runs a shell script inside, with nothing of this machine's environment but proxies. The mounts end with the process.
