@@ -31,8 +31,9 @@ export function aboveFloor(folder, glibc) {
     .flatMap((name) =>
       demands(path.join(folder, name))
         .filter(([part, version]) => {
+          if (!(part in floor)) return false; // of a library that is beside the addon
           const brought = name.endsWith('.node') && /^(GLIBCXX|CXXABI)$/.test(part);
-          return brought || !floor[part] || newer(version, floor[part]);
+          return brought || newer(version, floor[part]);
         })
         .map(([part, version]) => `${name} needs ${part}_${version}`),
     );

@@ -1,7 +1,7 @@
 // What the addon's error recommends where there is no prebuild, `npm run build:native` in the installed package: with npm's own
 // node-gyp, and a compiler that only pretends.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Consumer, installPackage } from './tarball';
@@ -42,6 +42,24 @@ describe('an installed package', () => {
     expect(cuda).toMatch(
       /^The CUDA addon of ba-sam could not be loaded\. It does not come with this package: .* in a clone /,
     );
+  });
+
+  it('says which glibc its prebuild needs where there is an older one', () => {
+    const folder = path.join(consumer.packageFolder, 'prebuilds', `${process.platform}-${process.arch}`);
+    const manifest = path.join(consumer.packageFolder, 'package.json');
+    const text = readFileSync(manifest, 'utf8');
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(path.join(folder, 'ba-sam.glibc.node'), 'no library');
+    const first = () => (JSON.parse(reasons()) as string[])[0];
+    expect(first()).toMatch(
+      /could not be loaded\. Build it .*ba-sam\.glibc\.node: .*(too short|invalid ELF)/,
+    );
+    writeFileSync(manifest, text.replace('"glibc": "2.34"', '"glibc": "2.100"'));
+    expect(first()).toMatch(
+      /could not be loaded\. The prebuilt one needs glibc 2\.100 or later, and this system has glibc 2\.\d\d\. Build it /,
+    );
+    writeFileSync(manifest, text);
+    rmSync(folder, { recursive: true });
   });
 
   it('is built by what it recommends, with the node-gyp that npm brings', () => {

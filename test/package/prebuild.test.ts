@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { aboveFloor } from '../../scripts/check-floor.mjs';
 import { type Consumer, installPackage, ROOT } from './tarball';
 
 const PREBUILD = path.join(ROOT, 'prebuilds', `${process.platform}-${process.arch}`);
@@ -30,6 +31,11 @@ describe.skipIf(!build)('prebuild', () => {
     const libraries = names.filter((name) => name.includes('.so.'));
     expect(readdirSync(path.join(folder, 'licenses')).sort()).toEqual(libraries.map((name) => `${name}.txt`));
     console.log(`tarball: ${(consumer.tarball_bytes / 2 ** 20).toFixed(1)} MiB`);
+  });
+
+  it('asks for nothing newer than glibc 2.34 and what comes with it', () => {
+    expect(aboveFloor(PREBUILD, '2.34')).toEqual([]);
+    expect(aboveFloor(PREBUILD, '2.33')).toContainEqual(expect.stringMatching(/\.node needs GLIBC_2\.34$/));
   });
 
   it('loads without a build of its own and maps its own libraries', () => {
