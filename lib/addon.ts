@@ -88,9 +88,9 @@ export interface CpuInfo {
 /** The addon that is always needed: it computes on the CPU, and resizes images whatever computes. */
 export interface CpuAddon extends NativeAddon {
   info(): CpuInfo;
-  setThreads(threads: number): void;
   /** Locks an open file for its descriptor alone: 0, or errno. The kernel unlocks it when the descriptor is closed. */
   lockFile(fd: number): number;
+  setThreads(threads: number): void;
   /**
    * Scales rgb into the top left of `out` [inputHeight, inputWidth, 3] and leaves the rest of it as it is. Nobody may touch either
    * until the promise is settled.

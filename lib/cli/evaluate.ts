@@ -32,7 +32,7 @@ export async function runEvaluate(texts: Texts, signal: AbortSignal): Promise<vo
         onProgress: (label, progress) => view.update(label, progress),
       });
       view.stop();
-      for (const [label, result] of results) tell(label, result);
+      for (const [label, result] of results) tellProblems(label, result);
       process.stdout.write(visibleLines(suiteTable(results)));
       return;
     }
@@ -53,14 +53,14 @@ export async function runEvaluate(texts: Texts, signal: AbortSignal): Promise<vo
       onProgress: (progress) => view.update(dataset, progress),
     });
     view.stop();
-    tell(dataset, result);
+    tellProblems(dataset, result);
     process.stdout.write(visibleLines(resultTable(result)));
   } finally {
     view.stop();
   }
 }
 
-function tell(label: string, { problems, notes }: EvaluationResult): void {
+function tellProblems(label: string, { problems, notes }: EvaluationResult): void {
   const say = (text: string) => void process.stderr.write(`${visible(`${label}: ${text}`)}\n`);
   for (const note of notes) say(note);
   if (problems.length === 0) return;

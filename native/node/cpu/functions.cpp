@@ -1,7 +1,4 @@
 // What the CPU addon has of its own: its backend, resizing images, and what the machine can do.
-#include <sys/file.h>
-
-#include <cerrno>
 #include <cstring>
 #include <dnnl.hpp>
 
@@ -12,6 +9,7 @@
 #include "../backend_entry.h"
 #include "../js_value.h"
 #include "../objects.h"
+#include "file_lock.h"
 
 namespace ba_sam::node {
 namespace {
@@ -137,16 +135,6 @@ Napi::Value set_threads(const Napi::CallbackInfo& info) {
   });
 }
 
-// lockFile(fd): 0 when the file is locked for this descriptor alone, else errno (EWOULDBLOCK: another one has it). The
-// kernel unlocks it with the descriptor, also when the process is killed; Node has no function for this.
-Napi::Value lock_file(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    const int fd = static_cast<int>(to_integer(info[0], 0, INT32_MAX, "fd"));
-    const int result = flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
-    return Napi::Number::New(info.Env(), result);
-  });
-}
-
 }  // namespace
 
 // options: {threads?: number, isa?: string}. Without threads the team is asked for its size when a plan is prepared: until
@@ -163,11 +151,11 @@ std::shared_ptr<Backend> make_backend(const Napi::Value& options) {
 }
 
 void define_backend_functions(Napi::Env env, Napi::Object exports) {
-  exports.Set("lockFile", Napi::Function::New<lock_file>(env, "lockFile"));
   exports.Set("resizeImage", Napi::Function::New<resize_image>(env, "resizeImage"));
   exports.Set("encodeMasks", Napi::Function::New<encode_masks_of>(env, "encodeMasks"));
   exports.Set("info", Napi::Function::New<machine_info>(env, "info"));
   exports.Set("setThreads", Napi::Function::New<set_threads>(env, "setThreads"));
+  exports.Set("lockFile", Napi::Function::New<lock_file>(env, "lockFile"));
 }
 
 }  // namespace ba_sam::node
