@@ -5,23 +5,16 @@ import sharp from 'sharp';
 import { unlessAborted } from '../abort';
 import { invalidArgument, SamError } from '../errors';
 import { ioReason } from '../files/reason';
+import { type DecodeOptions, decodeSchema } from '../options/input';
+import { parse } from '../options/validate';
 import { copyInSlices } from '../time-slice';
 import { checkPixels, decodeEncoded, decodeError, rgbOf } from './decode';
 import { isByteStream, readByteStream } from './stream';
 import type { ImageInput, RawImage, RgbImage } from './types';
 
-export { checkFormat, checkPixels, DEFAULT_PIXEL_LIMIT, decodeError } from './decode';
+export type { DecodeOptions } from '../options/input';
 
-/** Options of {@link decodeImage}. */
-export interface DecodeOptions {
-  /**
-   * Images with more pixels than this are refused by their header, before they are decoded. Default 134217728 (2²⁷), for AVIF
-   * 67108864 (2²⁶); for raw pixels, which are in memory already, there is none.
-   */
-  limitInputPixels?: number;
-  /** Aborting rejects with the signal's reason at once. A decoder that runs already ends by itself: nothing can stop libvips. */
-  signal?: AbortSignal;
-}
+export { checkFormat, checkPixels, DEFAULT_PIXEL_LIMIT, decodeError } from './decode';
 
 /**
  * Decodes an image to 8-bit RGB.
@@ -46,18 +39,14 @@ export interface DecodeOptions {
  *   reason
  */
 export async function decodeImage(input: ImageInput, options: DecodeOptions = {}): Promise<RgbImage> {
-  const limit = limitOf(options);
-  const { signal } = options;
+  const parsed = parse(decodeSchema, options, 'options');
+  const { signal } = parsed;
   signal?.throwIfAborted();
-  return unlessAborted(decode(input, limit, options), signal);
+  return unlessAborted(decode(input, parsed), signal);
 }
 
-async function decode(
-  input: ImageInput,
-  limit: number | undefined,
-  options: DecodeOptions,
-): Promise<RgbImage> {
-  const { signal } = options;
+async function decode(input: ImageInput, options: DecodeOptions): Promise<RgbImage> {
+  const { signal, limitInputPixels: limit } = options;
   if (typeof input === 'string' || input instanceof URL) {
     const path = toPath(input);
     return decodeEncoded(await readImageFile(path, signal), path, limit, signal);
@@ -88,19 +77,12 @@ async function decode(
  *
  * @throws SamError as decodeImage does
  */
-function rawRgb(input: ImageInput, options: DecodeOptions = {}): RgbImage | undefined {
+function rawRgb(input: ImageInput, options: DecodeOptions): RgbImage | undefined {
   if (!isRaw(input)) return undefined;
-  checkRaw(input, limitOf(options));
+  checkRaw(input, options.limitInputPixels);
   const { data, width, height, channels = 3 } = input;
   if (data instanceof Uint16Array || channels !== 3) return undefined;
   return { data: new Uint8Array(data.buffer, data.byteOffset, data.length), width, height };
-}
-
-function limitOf(options: DecodeOptions): number | undefined {
-  if (typeof options !== 'object' || options === null) throw invalidArgument('options', 'object', options);
-  const { limitInputPixels: limit } = options;
-  if (limit === undefined || (Number.isSafeInteger(limit) && limit >= 1)) return limit;
-  throw invalidArgument('limitInputPixels', 'positive integer', limit);
 }
 
 function isBlob(input: ImageInput): input is Blob {

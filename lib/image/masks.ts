@@ -141,7 +141,8 @@ export async function writeOverlayPng(
   masks: readonly MaskLayer[],
   options: OverlayOptions = {},
 ): Promise<void> {
-  checkOutputSize(path, image.width, image.height); // before the work
+  const { width, height } = checkRgb(image);
+  checkOutputSize(path, width, height); // before the work
   await writeImage(path, await overlay(image, masks, options));
 }
 

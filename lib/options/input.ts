@@ -1,7 +1,8 @@
 // The size that an image is encoded at.
 import { z } from 'zod';
 import { MAX_LONGEST_SIDE } from '../image/resize';
-import { spelled } from './option';
+import { callShape } from './call';
+import { type OptionsOf, spelled } from './option';
 
 export const padShape = {
   /**
@@ -32,3 +33,17 @@ export const inputShape = {
     'refuse larger images (default: 134217728, for AVIF 67108864)',
   ).optional(),
 };
+
+const decodeShape = {
+  /**
+   * Images with more pixels than this are refused by their header, before they are decoded. Default 134217728 (2²⁷), for AVIF
+   * 67108864 (2²⁶); for raw pixels, which are in memory already, there is none.
+   */
+  limitInputPixels: inputShape.limitInputPixels,
+  /** Aborting rejects with the signal's reason at once. A decoder that runs already ends by itself: nothing can stop libvips. */
+  signal: callShape.signal,
+};
+export const decodeSchema = z.strictObject(decodeShape);
+
+/** Options of `decodeImage`. */
+export interface DecodeOptions extends OptionsOf<typeof decodeShape> {}

@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { CudaDevice, CudaInfo } from '../../lib/addon';
+import { native } from '../../lib/native';
 
 let dir: string;
 beforeAll(() => {
@@ -122,7 +123,7 @@ describe('an addon that does not fit', () => {
     expect(backends()[1]!.available).toBe(false);
     writeFileSync(
       file,
-      `module.exports = { version: 3, info: () => (${JSON.stringify(info())}), shutDown() {} };`,
+      `module.exports = { version: ${native().version}, info: () => (${JSON.stringify(info())}), shutDown() {} };`,
     );
     expect(resolveDevice('cuda')).toEqual({ kind: 'cuda', index: 0 });
     writeFileSync(file, 'throw new Error("loaded twice")');

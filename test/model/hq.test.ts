@@ -145,7 +145,7 @@ describe('an embedding', () => {
   test('of another shape, or without the features, is refused', async () => {
     const { data, shape } = embedding;
     expect(() => new Embedding(data, shape, embedding, new Float32Array(3))).toThrow(
-      /elements of hqFeatures/,
+      /values .* for hqFeatures/,
     );
     await expect(sam.predict(new Embedding(data, shape, embedding), points)).rejects.toMatchObject({
       code: 'ERR_INVALID_ARGUMENT',

@@ -74,7 +74,7 @@ Napi::Value encode_masks_of(const Napi::CallbackInfo& info) {
           encode_masks(static_cast<const float*>(low.data), p, 0.0f, Executor::instance().threads(), &token->cancelled);
       if (token->cancelled) throw SamError("ERR_ABORTED", "The run was aborted");
     };
-    options.result = [masks](Napi::Env env) -> Napi::Value {
+    options.result = [masks](Napi::Env env, const auto&) -> Napi::Value {
       auto list = Napi::Array::New(env, masks->size());
       for (uint32_t i = 0; i < masks->size(); ++i) {
         const auto& [counts, stats] = (*masks)[i];

@@ -77,7 +77,7 @@ describe('FolderLock', () => {
     await expect(FolderLock.acquire(one)).rejects.toMatchObject({ code: 'ERR_IO' });
     mkdirSync(other);
     execFileSync('mkfifo', [fileIn(other)]);
-    await expect(FolderLock.acquire(other)).rejects.toThrow('it is a directory');
+    await expect(FolderLock.acquire(other)).rejects.toThrow('it is not a regular file');
   });
 });
 
