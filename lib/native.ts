@@ -108,10 +108,8 @@ const cudaLoader = new Loader<CudaAddon>(
 /** One sentence when there is a prebuild and the C library is too old for it, or another; empty otherwise. */
 function belowFloor(): string {
   if (process.platform !== 'linux' || !existsSync(PREBUILDS)) return '';
-  const manifest = JSON.parse(readFileSync(path.join(PACKAGE_ROOT, 'package.json'), 'utf8')) as {
-    binary: { glibc: string };
-  };
-  const needed = manifest.binary.glibc;
+  const needed = neededGlibc();
+  if (!needed) return '';
   const here = glibcVersion();
   if (!here) return `The prebuilt one needs glibc ${needed} or later, and this system has no glibc. `;
   const isOlder = here.localeCompare(needed, 'en', { numeric: true }) < 0;
@@ -196,6 +194,16 @@ function cudaCandidates(require: NodeJS.Require): string[] {
     // Not installed.
   }
   return [...files, path.join(PREBUILDS, CUDA_FILE)];
+}
+
+/** Undefined when the manifest cannot be read just now. */
+function neededGlibc(): string | undefined {
+  try {
+    const manifest = readFileSync(path.join(PACKAGE_ROOT, 'package.json'), 'utf8');
+    return (JSON.parse(manifest) as { binary: { glibc: string } }).binary.glibc;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Undefined on systems with another C library. */
