@@ -86,7 +86,7 @@ const cpuLoader = new Loader<CpuAddon>(
   'native addon',
   () =>
     `${belowFloor()}Build it with \`npm run build:native\` in ${PACKAGE_ROOT} (it needs a C++17 compiler, make, Python 3 and ` +
-    'oneDNN; Debian, Ubuntu: sudo apt-get install g++ make python3 libdnnl-dev).',
+    'oneDNN 2.2 or later; Debian 12, Ubuntu 22.04: sudo apt-get install g++ make python3 libdnnl-dev).',
   cpuCandidates,
   (addon) => 'resizeImage' in addon,
 );
