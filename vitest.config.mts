@@ -11,14 +11,14 @@ writeOpIndex();
  * every change.
  */
 const SYSTEM = [
-  'test/bench/rows.test.ts',
+  'test/bench/{rows,page-files}.test.ts',
   'test/bench/peers/{cli,rounds,workers}.test.ts',
   'test/bench/study/**/*.test.ts',
   'test/checkpoint/fuzz.test.ts',
   'test/lifecycle/process.test.ts',
   'test/native/**/*.test.ts',
   'test/cuda/{c-library,golden,bench}.test.ts',
-  'test/package/prebuild.test.ts',
+  'test/package/{prebuild,build-from-source,documents}.test.ts',
   'tools/**/*.test.ts',
 ];
 

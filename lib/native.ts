@@ -86,7 +86,7 @@ const cpuLoader = new Loader<CpuAddon>(
   'native addon',
   () =>
     `${belowFloor()}Build it with \`npm run build:native\` in ${PACKAGE_ROOT} (it needs a C++17 compiler, make, Python 3 and ` +
-    'oneDNN; Debian, Ubuntu: sudo apt-get install g++ make python3 libdnnl-dev).',
+    'oneDNN 2.2 or later; Debian 12, Ubuntu 22.04: sudo apt-get install g++ make python3 libdnnl-dev).',
   cpuCandidates,
   (addon) => 'resizeImage' in addon,
 );
@@ -108,10 +108,8 @@ const cudaLoader = new Loader<CudaAddon>(
 /** One sentence when there is a prebuild and the C library is too old for it, or another; empty otherwise. */
 function belowFloor(): string {
   if (process.platform !== 'linux' || !existsSync(PREBUILDS)) return '';
-  const manifest = JSON.parse(readFileSync(path.join(PACKAGE_ROOT, 'package.json'), 'utf8')) as {
-    binary: { glibc: string };
-  };
-  const needed = manifest.binary.glibc;
+  const needed = neededGlibc();
+  if (!needed) return '';
   const here = glibcVersion();
   if (!here) return `The prebuilt one needs glibc ${needed} or later, and this system has no glibc. `;
   const isOlder = here.localeCompare(needed, 'en', { numeric: true }) < 0;
@@ -196,6 +194,16 @@ function cudaCandidates(require: NodeJS.Require): string[] {
     // Not installed.
   }
   return [...files, path.join(PREBUILDS, CUDA_FILE)];
+}
+
+/** Undefined when the manifest cannot be read just now. */
+function neededGlibc(): string | undefined {
+  try {
+    const manifest = readFileSync(path.join(PACKAGE_ROOT, 'package.json'), 'utf8');
+    return (JSON.parse(manifest) as { binary: { glibc: string } }).binary.glibc;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Undefined on systems with another C library. */

@@ -97,7 +97,7 @@ copy_network() {
   printf "%s\n" cafile=/etc/ssl/certs/ca-certificates.crt update-notifier=false >>"$1/root/.npmrc"
 }
 
-# Runs a shell script inside, with nothing of this machine's environment but proxies. The mounts end with the process.
+# Runs a shell script inside, with nothing of this machine's environment but proxies. Mounts and processes end with it.
 inside() {
   local root=$1 script=$2
   local passed=() name
@@ -105,7 +105,7 @@ inside() {
     if [[ -n ${!name:-} ]]; then passed+=("$name=${!name}"); fi
   done
   # shellcheck disable=SC2016
-  unshare --mount bash -c '
+  unshare --mount --pid --fork --kill-child bash -c '
     set -euo pipefail
     mount -t proc proc "$1/proc"
     mount --rbind /dev "$1/dev"

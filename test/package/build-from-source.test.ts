@@ -1,10 +1,11 @@
 // What the addon's error recommends where there is no prebuild, `npm run build:native` in the installed package: with npm's own
 // node-gyp, and a compiler that only pretends.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Consumer, installPackage } from './tarball';
+import { type Consumer, installPackage, ROOT } from './tarball';
 
 // Writes what it is asked for, empty.
 const COMPILER = `#!/bin/sh
@@ -13,6 +14,26 @@ while [ $# -gt 0 ]; do
   shift
 done
 `;
+
+it('finds no oneDNN that is too old to be of use', () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'ba-sam-onednn-'));
+  const include = path.join(folder, 'include/oneapi/dnnl');
+  mkdirSync(include, { recursive: true });
+  writeFileSync(path.join(include, 'dnnl.hpp'), '');
+  writeFileSync(
+    path.join(include, 'dnnl_version.h'),
+    '#define DNNL_VERSION_MAJOR 2\n#define DNNL_VERSION_MINOR 0\n',
+  );
+  const { status, stderr } = spawnSync(process.execPath, [path.join(ROOT, 'scripts/find-onednn.mjs')], {
+    encoding: 'utf8',
+    env: { ...process.env, ONEDNN_ROOT: folder },
+  });
+  rmSync(folder, { recursive: true });
+  expect({ status, stderr }).toEqual({
+    status: 1,
+    stderr: `ba-sam: oneDNN 2.2 or later is needed but ${folder} has 2.0. Install a later one and set ONEDNN_ROOT.\n`,
+  });
+});
 
 describe('an installed package', () => {
   let consumer: Consumer;
