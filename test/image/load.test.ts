@@ -337,7 +337,7 @@ describe('what cannot be decoded', () => {
       await expectSamError(
         decodeImage(png, { limitInputPixels }),
         'ERR_INVALID_ARGUMENT',
-        'positive integer',
+        'options.limitInputPixels',
       );
     }
   });

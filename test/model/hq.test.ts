@@ -156,7 +156,7 @@ describe('an embedding', () => {
     const flags = {} as EncodingOptions;
     await expect(loadEmbedding(plain, embedding.image, sam.config, flags, {})).rejects.toMatchObject({
       code: 'ERR_INVALID_ARGUMENT',
-      message: expect.stringMatching(/plain\.safetensors: expected the features of SAM-HQ/),
+      message: expect.stringMatching(/plain\.safetensors: Expected the features of SAM-HQ/),
     });
     const path = join(folder, 'broken.safetensors');
     await embedding.save(path);
@@ -170,8 +170,8 @@ describe('an embedding', () => {
         file.metadata,
       );
       await expect(Embedding.load(path)).rejects.toMatchObject({
-        code: 'ERR_CHECKPOINT',
-        message: expect.stringMatching(/expected hq_features as f32 \[1,20,20,2\] but found f32/),
+        code: 'ERR_EMBEDDING',
+        message: expect.stringMatching(/expected hq_features as f32 \[1, 20, 20, 2\] but found f32/),
       });
     }
     await file.close();
