@@ -31,8 +31,8 @@ import type { RunOptions } from './options/session';
 import type { BaSamSettings } from './options/settings';
 import { isTypedArray, parse } from './options/validate';
 import { type Mask, MaskPredictor, type Prediction } from './prediction';
-import { type Prompt, type PromptTokens, promptTokens } from './prompts';
-import { copyInSlices, TimeSlice } from './time-slice';
+import { type Prompt, promptTokens } from './prompts';
+import { copyInSlices } from './time-slice';
 
 /** Path of the small model that comes with the package (6 blocks, trained at 256 × 256 px). */
 export const BUNDLED_MODEL = path.join(path.dirname(__dirname), 'models', 'sam-nano.safetensors');
@@ -148,7 +148,8 @@ export class Sam implements AsyncDisposable {
 
   /**
    * Predicts masks for prompts on an encoded image. Prompts of any kind may be mixed; each is decoded by itself. All results are
-   * held at a time: of many prompts, or large photographs, `predictEach` gives them one by one.
+   * held at a time: of many prompts, or large photographs, `predictEach` gives them one by one. Prompts must not change before
+   * the promise is settled.
    *
    * @returns one prediction per prompt, in order; a single one for a single prompt
    * @throws SamError ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY, ERR_DISPOSED; the signal's reason
@@ -164,13 +165,8 @@ export class Sam implements AsyncDisposable {
     const decoder = this.checkEmbedding(embedding);
     const many = Array.isArray(prompts);
     const list: readonly unknown[] = many ? [...prompts] : [prompts];
-    const tokens: PromptTokens[] = [];
-    const slice = new TimeSlice();
-    for (const [i, prompt] of list.entries()) {
-      tokens.push(promptTokens(prompt, embedding, many ? `prompts.${i}` : 'prompt'));
-      if (slice.due()) await slice.next();
-    }
-    const results = await this.predictorOf(decoder).predict(embedding, tokens, predict);
+    const tokensOf = (i: number) => promptTokens(list[i], embedding, many ? `prompts.${i}` : 'prompt');
+    const results = await this.predictorOf(decoder).predict(embedding, list.length, tokensOf, predict);
     return many ? results : results[0];
   }
 
