@@ -9,6 +9,7 @@ import { elementCount } from './graph/graph';
 import { Session } from './graph/session';
 import { copyInput, decodeImage } from './image/load';
 import { inputGeometry } from './image/resize';
+import { giveStagingBack } from './image/staging';
 import type { ImageInput } from './image/types';
 import { type ResolvedSettings, resolveSettings, settingsKey } from './model/ba-sam';
 import type { SamConfig } from './model/config';
@@ -138,6 +139,8 @@ export class Sam implements AsyncDisposable {
     const sizes = [width, height, scaledWidth, scaledHeight, inputWidth, inputHeight] as const;
     const resize = (token: NativeToken) => cpu.resizeImage(rgb.data, ...sizes, canvas, token);
     await this.session.track({ signal: parsed.signal }, resize, cpu);
+    // Not after an error: native code may still read what an aborted call gave it.
+    if (rgb.data.byteOffset === 0) giveStagingBack(rgb.data.buffer);
     const pixels = [canvas, Int32Array.of(scaledHeight, scaledWidth)];
     return this.runEncoder('photograph', pixels, 1, settings, parsed, {
       image: { width, height },

@@ -29,14 +29,19 @@ const SLICE_BYTES = 2 ** 20;
  * other events run: until the promise is settled nobody may write to those or transfer them.
  *
  * @param name what errors call the array
+ * @param allocate memory for the copy, of at least so many bytes
  * @throws SamError ERR_INVALID_ARGUMENT when the array was transferred or shrunk meanwhile, ERR_OUT_OF_MEMORY
  */
-export async function copyInSlices<T extends CopyableArray>(source: T, name: string): Promise<T> {
+export async function copyInSlices<T extends CopyableArray>(
+  source: T,
+  name: string,
+  allocate: (bytes: number) => ArrayBuffer = (bytes) => Buffer.allocUnsafeSlow(bytes).buffer,
+): Promise<T> {
   const { length, byteLength, BYTES_PER_ELEMENT } = source;
   let copy: T;
   try {
     // Not filled with zeros first, which takes as long as the copy.
-    copy = new (arrayOf(source))(Buffer.allocUnsafeSlow(byteLength).buffer) as T;
+    copy = new (arrayOf(source))(allocate(byteLength), 0, length) as T;
   } catch (cause) {
     throw new SamError('ERR_OUT_OF_MEMORY', `Could not allocate ${byteLength} bytes for ${name}`, { cause });
   }
