@@ -18,7 +18,7 @@ export {
   writeMaskPng,
   writeOverlayPng,
 } from './image/masks';
-export { decodeRle, encodeRle, maskArea, maskBox, type Rle } from './image/rle';
+export { decodeRle, encodeRle, encodeRleAsync, maskArea, maskBox, type Rle } from './image/rle';
 export type { ImageInput, RawImage, RgbImage } from './image/types';
 export { alibiSlopes, type ResolvedSettings } from './model/ba-sam';
 export type { SamConfig } from './model/config';

@@ -15,6 +15,7 @@ import { native } from './native';
 import { upsampleMasks } from './ops';
 import type { RunOptions } from './options/session';
 import type { PromptTokens } from './prompts';
+import { TimeSlice } from './time-slice';
 
 /** One mask. */
 export interface Mask {
@@ -57,6 +58,9 @@ interface MaskPredictorOptions {
   readonly onProfile?: RunOptions['onProfile'];
 }
 
+/** Lists up to this long are the caller's again as soon as `predict` has returned its promise. */
+const MAX_KEPT_PROMPTS = 1024;
+
 /** The mask decoder of one model. */
 export class MaskPredictor {
   // What follows from the embedding used last, 2.5 times its size; ends with the embedding.
@@ -70,23 +74,44 @@ export class MaskPredictor {
     private readonly path: string,
   ) {}
 
-  /** One prediction per prompt, in order. @throws as `Sam.predict` */
+  /**
+   * One prediction per prompt, in order. Every prompt is checked before the first is decoded. Of long lists each is checked again
+   * when it is its turn: a hundred thousand checked ones, kept meanwhile, cost the garbage collector pauses of 10 ms and more.
+   *
+   * @param tokensOf checks the prompt with that index
+   * @throws as `Sam.predict`
+   */
   async predict(
     embedding: Embedding,
-    prompts: readonly PromptTokens[],
+    count: number,
+    tokensOf: (index: number) => PromptTokens,
     options: MaskPredictorOptions,
   ): Promise<Prediction[]> {
     const { signal, onProgress } = options;
-    const results = new Array<Prediction>(prompts.length);
+    const chunks = new Chunks(embedding);
+    const slice = new TimeSlice();
+    const kept: PromptTokens[] = [];
+    for (let i = 0; i < count; i++) {
+      const tokens = tokensOf(i);
+      chunks.add(i, tokens);
+      if (count <= MAX_KEPT_PROMPTS) kept.push(tokens);
+      if (slice.due()) await slice.next();
+    }
+    const results = new Array<Prediction>(count);
     let done = 0;
-    for (const chunk of chunks(prompts, embedding)) {
+    for (const chunk of chunks.list) {
       signal?.throwIfAborted();
-      const decoded = await this.decode(embedding, prompts, chunk, options);
+      const decoded = await this.decode(
+        embedding,
+        chunk,
+        chunk.indices.map((i) => kept[i] ?? tokensOf(i)),
+        options,
+      );
       const full = await this.fullSize(embedding, decoded, options);
       for (const [row, index] of chunk.indices.entries())
         results[index] = collect(row, decoded, full, embedding);
       done += chunk.indices.length;
-      onProgress?.(done / prompts.length);
+      onProgress?.(done / count);
     }
     return results;
   }
@@ -108,9 +133,12 @@ export class MaskPredictor {
     let done = 0;
     for await (const { items, error } of batches(prompts, toTokens, batchSize(embedding), signal)) {
       const rows = new Array<{ decoded: Decoded; row: number; full?: FullSize }>(items.length);
-      for (const chunk of chunks(items, embedding)) {
+      const chunks = new Chunks(embedding);
+      for (const [i, item] of items.entries()) chunks.add(i, item);
+      for (const chunk of chunks.list) {
         signal?.throwIfAborted();
-        const decoded = await this.decode(embedding, items, chunk, options);
+        const prompts = chunk.indices.map((i) => items[i]);
+        const decoded = await this.decode(embedding, chunk, prompts, options);
         // Runs take little memory, and one call for all of them keeps more threads busy.
         const full = format === 'rle' ? await this.fullSize(embedding, decoded, options) : undefined;
         for (const [row, index] of chunk.indices.entries()) rows[index] = { decoded, row, full };
@@ -132,12 +160,12 @@ export class MaskPredictor {
 
   private async decode(
     embedding: Embedding,
+    { tokens, masked }: Chunk,
     prompts: readonly PromptTokens[],
-    { indices, tokens, masked }: Chunk,
     { multimask, signal, onProfile }: MaskPredictorOptions,
   ): Promise<Decoded> {
     const grid = { h: embedding.gridH, w: embedding.gridW };
-    const count = indices.length;
+    const count = prompts.length;
     // On a device it would be four copies instead of one, for products that take microseconds there.
     const shared = !masked && this.session.device === 'cpu';
     const options = {
@@ -155,10 +183,7 @@ export class MaskPredictor {
       () => maskDecoder(this.config, options),
       [
         ...image,
-        ...promptInputs(
-          indices.map((i) => prompts[i]),
-          masked,
-        ),
+        ...promptInputs(prompts, masked),
         // A model with them has refused an embedding without.
         ...(this.config.hq ? [embedding.hqFeatures!] : []),
       ],
@@ -292,21 +317,26 @@ function batchSize({ gridH, gridW }: Embedding): number {
 }
 
 // Tokens of a batch must be equally many, and padding would change the result: so prompts are grouped.
-function chunks(prompts: readonly PromptTokens[], embedding: Embedding): Chunk[] {
-  const limit = batchSize(embedding);
-  const open = new Map<string, Chunk>();
-  const all: Chunk[] = [];
-  for (const [index, { labels, mask }] of prompts.entries()) {
-    const key = `${labels.length}/${mask !== undefined}`;
-    let chunk = open.get(key);
-    if (!chunk || chunk.indices.length === limit) {
-      chunk = { indices: [], tokens: labels.length, masked: mask !== undefined };
-      open.set(key, chunk);
-      all.push(chunk);
+class Chunks {
+  readonly list: Chunk[] = [];
+  private readonly open = new Map<number, Chunk>();
+  private readonly limit: number;
+
+  constructor(embedding: Embedding) {
+    this.limit = batchSize(embedding);
+  }
+
+  add(index: number, { labels, mask }: PromptTokens): void {
+    const masked = mask !== undefined;
+    const kind = 2 * labels.length + Number(masked);
+    let chunk = this.open.get(kind);
+    if (!chunk || chunk.indices.length === this.limit) {
+      chunk = { indices: [], tokens: labels.length, masked };
+      this.open.set(kind, chunk);
+      this.list.push(chunk);
     }
     chunk.indices.push(index);
   }
-  return all;
 }
 
 // In the order in which the decoder's graph declares them: masks, coordinates, labels.

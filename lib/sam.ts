@@ -11,6 +11,7 @@ import { elementCount } from './graph/graph';
 import { Session } from './graph/session';
 import { copyInput, decodeImage } from './image/load';
 import { inputGeometry } from './image/resize';
+import { giveStagingBack } from './image/staging';
 import type { ImageInput } from './image/types';
 import { type ResolvedSettings, resolveSettings, settingsKey } from './model/ba-sam';
 import type { SamConfig } from './model/config';
@@ -34,8 +35,8 @@ import type { RunOptions } from './options/session';
 import type { BaSamSettings } from './options/settings';
 import { isTypedArray, parse } from './options/validate';
 import { type Mask, MaskPredictor, type Prediction } from './prediction';
-import { type Prompt, type PromptTokens, promptTokens } from './prompts';
-import { copyInSlices, TimeSlice } from './time-slice';
+import { type Prompt, promptTokens } from './prompts';
+import { copyInSlices } from './time-slice';
 
 /** Path of the small model that comes with the package (6 blocks, trained at 256 × 256 px). */
 export const BUNDLED_MODEL = path.join(path.dirname(__dirname), 'models', 'sam-nano.safetensors');
@@ -149,6 +150,8 @@ export class Sam implements AsyncDisposable {
     const sizes = [width, height, scaledWidth, scaledHeight, inputWidth, inputHeight] as const;
     const resize = (token: NativeToken) => cpu.resizeImage(rgb.data, ...sizes, canvas, token);
     await this.session.track({ signal: parsed.signal }, resize, cpu);
+    // Not after an error: native code may still read what an aborted call gave it.
+    if (rgb.data.byteOffset === 0) giveStagingBack(rgb.data.buffer);
     const pixels = [canvas, Int32Array.of(scaledHeight, scaledWidth)];
     const sizes_px = {
       image: { width, height },
@@ -161,7 +164,8 @@ export class Sam implements AsyncDisposable {
 
   /**
    * Predicts masks for prompts on an encoded image. Prompts of any kind may be mixed; each is decoded by itself. All results are
-   * held at a time: of many prompts, or large photographs, `predictEach` gives them one by one.
+   * held at a time: of many prompts, or large photographs, `predictEach` gives them one by one. Prompts must not change before
+   * the promise is settled.
    *
    * @returns one prediction per prompt, in order; a single one for a single prompt
    * @throws SamError ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY, ERR_DISPOSED; the signal's reason
@@ -177,13 +181,8 @@ export class Sam implements AsyncDisposable {
     const decoder = this.checkEmbedding(embedding);
     const many = Array.isArray(prompts);
     const list: readonly unknown[] = many ? Array.from(prompts) : [prompts];
-    const tokens: PromptTokens[] = [];
-    const slice = new TimeSlice();
-    for (const [i, prompt] of list.entries()) {
-      tokens.push(promptTokens(prompt, embedding, many ? `prompts.${i}` : 'prompt'));
-      if (slice.due()) await slice.next();
-    }
-    const results = await this.predictorOf(decoder).predict(embedding, tokens, predict);
+    const tokensOf = (i: number) => promptTokens(list[i], embedding, many ? `prompts.${i}` : 'prompt');
+    const results = await this.predictorOf(decoder).predict(embedding, list.length, tokensOf, predict);
     return many ? results : results[0];
   }
 

@@ -6,6 +6,9 @@ import {
   type DecoderRows,
   type EncoderBiases,
   type EncoderRows,
+  EVENT_LOOP_WORKS,
+  type EventLoopRows,
+  type EventLoopWork,
   type ModelName,
   PROMPTS,
   type PromptName,
@@ -47,11 +50,17 @@ export interface DecoderCase {
   readonly prompts: number;
 }
 
+/** Work whose stalls of the event loop are measured. */
+export interface EventLoopCase {
+  readonly work: EventLoopWork;
+}
+
 /** A case with the benchmark that it belongs to. */
 export type BenchmarkCase =
   | { readonly benchmark: 'attention'; readonly of: AttentionCase }
   | { readonly benchmark: 'encoder'; readonly of: EncoderCase }
-  | { readonly benchmark: 'decoder'; readonly of: DecoderCase };
+  | { readonly benchmark: 'decoder'; readonly of: DecoderCase }
+  | { readonly benchmark: 'event-loop'; readonly of: EventLoopCase };
 
 /** What every set of rows depends on. */
 export interface Scope {
@@ -127,6 +136,10 @@ export function decoderCases(options: DecoderRows): DecoderCase[] {
   return product(grids, calls).map(([grid, [prompt, count]]) => ({ grid, prompt, prompts: count }));
 }
 
+export function eventLoopCases({ works = EVENT_LOOP_WORKS }: EventLoopRows): EventLoopCase[] {
+  return works.map((work) => ({ work }));
+}
+
 /** The columns that say which row it is: in a result before what was measured, and alone with the reason of a failure. */
 export function identify({ benchmark, of }: BenchmarkCase, device: string): Record<string, unknown> {
   if (benchmark === 'attention') {
@@ -137,6 +150,7 @@ export function identify({ benchmark, of }: BenchmarkCase, device: string): Reco
     const { model, size, biases } = of;
     return { model, size, dtype: encoderDType(of), biases, device };
   }
+  if (benchmark === 'event-loop') return { device, ...of };
   return { device, dtype: 'f32', ...of };
 }
 
@@ -152,6 +166,7 @@ export function describeCase({ benchmark, of }: BenchmarkCase): string {
     return `${of.grid.join('×')} ${window}, ${of.heads} heads × ${of.headDim}, ${of.biases}, ${of.dtype}`;
   }
   if (benchmark === 'encoder') return `${of.model} ${of.size}×${of.size}, ${of.biases}, ${encoderDType(of)}`;
+  if (benchmark === 'event-loop') return of.work;
   return `${of.prompts} × ${of.prompt} on ${of.grid.join('×')}`;
 }
 

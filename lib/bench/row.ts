@@ -5,6 +5,7 @@ import type { BenchmarkCase } from './cases';
 import type { RowConditions } from './conditions';
 import { measureDecoder } from './decoder';
 import { measureEncoder } from './encoder';
+import { measureEventLoop } from './event-loop';
 
 export interface RowTask {
   readonly case: BenchmarkCase;
@@ -24,6 +25,7 @@ export interface RowProtocol extends Protocol {
 async function measure({ case: one, conditions }: RowTask): Promise<object> {
   if (one.benchmark === 'attention') return measureAttention(one.of, conditions);
   if (one.benchmark === 'encoder') return measureEncoder(one.of, conditions);
+  if (one.benchmark === 'event-loop') return measureEventLoop(one.of, conditions);
   return measureDecoder(one.of, conditions);
 }
 

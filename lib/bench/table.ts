@@ -23,11 +23,14 @@ const NAMES: Readonly<Record<Benchmark, readonly Column[]>> = {
   ],
   encoder: ['device', 'model', 'size', 'biases', 'dtype'].map((name) => column(name)),
   decoder: [column('device'), grid, column('prompt'), column('prompts')],
+  'event-loop': [column('device'), column('work')],
 };
 const MEASURES: readonly Column[] = [
   column('ms'),
   ['min … max', ({ min_ms, max_ms }) => (max_ms === undefined ? undefined : `${min_ms} … ${max_ms}`)],
   column('runs'),
+  column('delay p99 ms', 'delay_p99_ms'),
+  column('delay max ms', 'delay_max_ms'),
   column('ms/prompt', 'ms_per_prompt'),
   column('device ms', 'device_ms'),
   column('transfer ms', 'transfer_ms'),

@@ -1,7 +1,14 @@
 // `ba-sam bench …`: tables on stdout, progress on stderr, results as JSON.
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { attentionCases, type BenchmarkCase, decoderCases, describeCase, encoderCases } from '../bench/cases';
+import {
+  attentionCases,
+  type BenchmarkCase,
+  decoderCases,
+  describeCase,
+  encoderCases,
+  eventLoopCases,
+} from '../bench/cases';
 import { type BenchmarkResult, resultName, resultOf } from '../bench/result';
 import { type BenchmarkRow, measureRow } from '../bench/run';
 import { benchmarkTable, opTable } from '../bench/table';
@@ -84,7 +91,7 @@ function checkOwners(only: Benchmark | undefined, texts: Texts): void {
   }
   if (only === undefined && texts.json !== undefined) {
     throw new UsageError(
-      `Expected ${BENCHMARKS.join(', ')} together with --json but received no benchmark; --results takes all three`,
+      `Expected ${BENCHMARKS.join(', ')} together with --json but received no benchmark; --results takes all`,
     );
   }
 }
@@ -101,6 +108,9 @@ function casesOf(
 ): BenchmarkCase[] {
   if (benchmark === 'decoder') {
     return decoderCases(optionsOf(caseShapes.decoder, texts)).map((of) => ({ benchmark, of }));
+  }
+  if (benchmark === 'event-loop') {
+    return eventLoopCases(optionsOf(caseShapes['event-loop'], texts)).map((of) => ({ benchmark, of }));
   }
   if (benchmark === 'encoder') {
     const asked = optionsOf(caseShapes.encoder, texts);
@@ -161,7 +171,9 @@ async function measureShown(label: string, measure: () => Promise<BenchmarkRow>)
   try {
     const row = await measure();
     process.stderr.write(
-      row.failed === undefined ? `${row.ms} ms, ${row.gflops} GFLOP/s\n` : `failed: ${visible(row.failed)}\n`,
+      row.failed === undefined
+        ? `${row.ms} ms, ${row.gflops === undefined ? `delays of ${row.delay_max_ms} ms at most` : `${row.gflops} GFLOP/s`}\n`
+        : `failed: ${visible(row.failed)}\n`,
     );
     return row;
   } catch (error) {

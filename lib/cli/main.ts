@@ -61,7 +61,7 @@ function program(signal: AbortSignal): Command {
     });
   root
     .command('bench')
-    .description('measure this machine: attention, encoder or decoder; all three without a name')
+    .description('measure this machine: attention, encoder, decoder or event-loop; all without a name')
     .argument('[benchmark]', 'attention, encoder or decoder')
     .addHelpText('after', BENCH_NOTES)
     .action(async (benchmark: string | undefined, texts: Texts) => {

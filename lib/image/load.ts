@@ -9,6 +9,7 @@ import { type DecodeOptions, decodeSchema } from '../options/input';
 import { parse } from '../options/validate';
 import { copyInSlices } from '../time-slice';
 import { checkPixels, decodeEncoded, decodeError, rgbOf } from './decode';
+import { takeStaging } from './staging';
 import { isByteStream, readByteStream } from './stream';
 import type { ImageInput, RawImage, RgbImage } from './types';
 
@@ -96,7 +97,8 @@ function isRaw(input: ImageInput): input is RawImage {
 }
 
 /**
- * The same input with bytes or pixels of its own, which nobody else knows.
+ * The same input with bytes or pixels of its own, which nobody else knows. Pixels lie in memory that may be given back with
+ * `giveStagingBack`.
  *
  * @throws SamError as {@link copyInSlices}, which says when the caller may change those that it gave
  */
@@ -107,7 +109,7 @@ export async function copyInput(input: ImageInput): Promise<ImageInput> {
   const { data } = input;
   const copied =
     data instanceof Uint8Array || data instanceof Uint8ClampedArray || data instanceof Uint16Array;
-  return copied ? { ...input, data: await copyInSlices(data, 'image.data') } : input;
+  return copied ? { ...input, data: await copyInSlices(data, 'image.data', takeStaging) } : input;
 }
 
 // `instanceof` would miss a buffer of another realm (vm contexts, Jest).

@@ -5,6 +5,8 @@
 // "more follows", plus 48. Source: rleEncode, rleToString, rleFrString and rleToBbox of cocoapi's maskApi.c.
 import { invalidArgument, SamError } from '../errors';
 import { isTypedArray } from '../options/validate';
+import { TimeSlice } from '../time-slice';
+import { rowsPerBand } from './bands';
 
 /** A run-length encoded mask as in COCO's JSON files. */
 export interface Rle {
@@ -17,15 +19,40 @@ export interface Rle {
 const MAX_PIXELS = 2 ** 31 - 1;
 
 /**
- * Encodes a mask.
+ * Encodes a mask. One of 12 megapixels takes some 30 ms, of noise half a second: {@link encodeRleAsync} lets other events run.
  *
  * @param mask `[height, width]`, row-major; any value but 0 is inside
  * @throws SamError `ERR_INVALID_ARGUMENT` when the sizes do not fit
  */
 export function encodeRle(mask: Uint8Array, width: number, height: number): Rle {
-  checkMask(mask, width, height);
-  const { offsets, rows } = verticalChanges(mask, width, height);
+  const steps = encodeSteps(mask, width, height);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+}
 
+/**
+ * The same in pieces of a few milliseconds, between which other events run; the mask must not change meanwhile.
+ *
+ * @throws SamError as {@link encodeRle}, and when the mask was transferred meanwhile
+ */
+export async function encodeRleAsync(mask: Uint8Array, width: number, height: number): Promise<Rle> {
+  const steps = encodeSteps(mask, width, height);
+  const slice = new TimeSlice();
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+    if (!slice.due()) continue;
+    await slice.next();
+    checkMask(mask, width, height);
+  }
+}
+
+// Pauses after at most some hundred thousand pixels.
+function* encodeSteps(mask: Uint8Array, width: number, height: number): Generator<void, Rle, void> {
+  checkMask(mask, width, height);
+  const { offsets, rows } = yield* verticalChanges(mask, width, height);
   const writer = new CountsWriter();
   let inside = false;
   let last = 0; // column-major index at which the current run began
@@ -38,6 +65,7 @@ export function encodeRle(mask: Uint8Array, width: number, height: number): Rle 
     // The pixel above a column's first is the last one of the column to the left.
     if ((mask[x] !== 0) !== inside) turn(x * height);
     for (let i = offsets[x]!; i < offsets[x + 1]!; i++) turn(x * height + rows[i]!);
+    yield;
   }
   writer.push(width * height - last);
   return { size: [height, width], counts: writer.finish() };
@@ -45,35 +73,42 @@ export function encodeRle(mask: Uint8Array, width: number, height: number): Rle 
 
 // Where a column changes from one row to the next: rows[offsets[x] … offsets[x + 1]) in column x, ascending. The mask is
 // read in its own order: walking down columns would miss the cache at every pixel.
-function verticalChanges(
+function* verticalChanges(
   mask: Uint8Array,
   width: number,
   height: number,
-): { offsets: Uint32Array; rows: Uint32Array } {
+): Generator<void, { offsets: Uint32Array; rows: Uint32Array }, void> {
   const offsets = new Uint32Array(width + 1);
-  eachChange(mask, width, height, (x) => {
+  yield* eachChange(mask, width, height, (x) => {
     offsets[x + 1]!++;
   });
   for (let x = 0; x < width; x++) offsets[x + 1]! += offsets[x]!;
-  const rows = new Uint32Array(offsets[width]!);
+  // Filled with zeros in pieces: of noise, 24 MB at once would stall the event loop for 10 ms.
+  const rows = new Uint32Array(Buffer.allocUnsafeSlow(4 * offsets[width]!).buffer);
+  for (let at = 0; at < rows.length; at += 2 ** 18) {
+    rows.fill(0, at, at + 2 ** 18);
+    yield;
+  }
   const next = offsets.slice(0, width);
-  eachChange(mask, width, height, (x, y) => {
+  yield* eachChange(mask, width, height, (x, y) => {
     rows[next[x]!++] = y;
   });
   return { offsets, rows };
 }
 
-function eachChange(
+function* eachChange(
   mask: Uint8Array,
   width: number,
   height: number,
   visit: (x: number, y: number) => void,
-): void {
+): Generator<void, void, void> {
   // Four pixels at a time where rows are aligned: almost everywhere nothing changes.
   const words = width % 4 === 0 ? asWords(mask) : undefined;
   const stride = width / 4;
+  const band = rowsPerBand(width);
   for (let y = 1; y < height; y++) {
     const row = y * width;
+    if (y % band === 0) yield;
     if (words === undefined) {
       for (let x = 0; x < width; x++) {
         if ((mask[row + x] !== 0) !== (mask[row + x - width] !== 0)) visit(x, y);
@@ -89,8 +124,12 @@ function eachChange(
   }
 }
 
+const PIECE_BYTES = 2 ** 16;
+
 class CountsWriter {
-  private bytes = Buffer.allocUnsafe(1024);
+  // Pieces: a buffer that grows would be copied as a whole, which takes longer than a time slice.
+  private readonly bytes = Buffer.allocUnsafe(PIECE_BYTES);
+  private text = '';
   private length = 0;
   private count = 0;
   private beforeLast = 0;
@@ -101,9 +140,7 @@ class CountsWriter {
     this.count++;
     this.beforeLast = this.last;
     this.last = run;
-    if (this.length + 7 > this.bytes.length) {
-      this.bytes = Buffer.concat([this.bytes], this.bytes.length * 2);
-    }
+    if (this.length + 7 > PIECE_BYTES) this.flush();
     for (let more = true; more; ) {
       const group = x & 0x1f;
       x >>= 5;
@@ -113,7 +150,13 @@ class CountsWriter {
   }
 
   finish(): string {
-    return this.bytes.toString('latin1', 0, this.length);
+    this.flush();
+    return this.text;
+  }
+
+  private flush(): void {
+    this.text += this.bytes.toString('latin1', 0, this.length);
+    this.length = 0;
   }
 }
 

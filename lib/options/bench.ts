@@ -6,7 +6,7 @@ import { readAs, spelled } from './option';
 import { badText, readText, wholeNumber } from './text';
 import { distinct, filePath, unchanged } from './validate';
 
-export const BENCHMARKS = ['attention', 'encoder', 'decoder'] as const;
+export const BENCHMARKS = ['attention', 'encoder', 'decoder', 'event-loop'] as const;
 export type Benchmark = (typeof BENCHMARKS)[number];
 
 /** SAM's models, by the name of their image encoder. */
@@ -32,6 +32,10 @@ export type EncoderBiases = (typeof ENCODER_BIASES)[number];
 
 export const PROMPTS = ['point', 'box', 'point+mask'] as const;
 export type PromptName = (typeof PROMPTS)[number];
+
+/** What keeps a process busy while its event loop is watched. */
+export const EVENT_LOOP_WORKS = ['idle', 'encode-file', 'encode-raw', 'rle', 'prompts'] as const;
+export type EventLoopWork = (typeof EVENT_LOOP_WORKS)[number];
 
 const PATCH_PX = 16;
 const MAX_SIDE_TOKENS = 1024;
@@ -66,9 +70,7 @@ export const benchShape = {
     '--runs <n>',
     'measured runs per row (default: at least 5, and more until a second has passed)',
   ).optional(),
-  quick: spelled(z.boolean(), '--quick', 'few rows and few runs: less than a minute for all three').default(
-    false,
-  ),
+  quick: spelled(z.boolean(), '--quick', 'few rows and few runs: less than a minute for all').default(false),
   json: spelled(filePath, '--json <file>', 'result of one benchmark, .json').optional(),
   results: spelled(
     filePath,
@@ -130,6 +132,13 @@ export const caseShapes = {
     batches: spelled(distinct(z.int().min(1).max(1024)), '--batches <list>', 'prompts per call').optional(),
     profile,
   },
+  'event-loop': {
+    works: spelled(
+      distinct(z.enum(EVENT_LOOP_WORKS)),
+      '--works <list>',
+      'nothing, a photograph of 12 megapixels from a file or as pixels, runs of 12 megapixels of noise, 100,000 prompts;',
+    ).optional(),
+  },
 } satisfies Record<Benchmark, z.ZodRawShape>;
 
 /** The names of all options of single benchmarks, each with the benchmarks that have it. */
@@ -152,3 +161,4 @@ type RowsOf<S extends z.ZodRawShape> = Partial<z.output<z.ZodObject<S>>>;
 export type AttentionRows = RowsOf<Omit<typeof caseShapes.attention, 'dtypes'>>;
 export type EncoderRows = RowsOf<Omit<typeof caseShapes.encoder, 'dtypes'>>;
 export type DecoderRows = RowsOf<typeof caseShapes.decoder>;
+export type EventLoopRows = RowsOf<(typeof caseShapes)['event-loop']>;

@@ -33,7 +33,11 @@ describe('refused', () => {
   }
 
   it.each([
-    ['encode', {}, 'Expected one of attention, encoder, decoder for BENCHMARK but received "encode"'],
+    [
+      'encode',
+      {},
+      'Expected one of attention, encoder, decoder, event-loop for BENCHMARK but received "encode"',
+    ],
     [
       'encoder',
       { models: 'vit-b,vit-x' },
@@ -112,7 +116,11 @@ describe('refused', () => {
       /^Cannot write \/none\/out\.json: the directory \/none does not exist$/,
     ],
     ['decoder', { results: '/none' }, /^Cannot write \/none\/\d{4}-\d\d-\d\d-bench-decoder\.json: /],
-    [undefined, { json: 'out.json' }, /^Expected attention, encoder, decoder together with --json/],
+    [
+      undefined,
+      { json: 'out.json' },
+      /^Expected attention, encoder, decoder, event-loop together with --json/,
+    ],
     [undefined, { headDims: '64' }, 'Expected attention together with --head-dims but received no benchmark'],
   ] as [string | undefined, Texts, string | RegExp][])('%s %j', async (benchmark, options, message) => {
     const { status, line } = await refusal(benchmark, options);

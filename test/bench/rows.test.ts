@@ -45,6 +45,12 @@ const ROWS = {
     ...memory,
     ops_ms: ops,
   }),
+  'event-loop': z.strictObject({
+    ...{ device: z.literal('cpu'), work: z.string() },
+    ...times,
+    ...{ delay_p99_ms: z.number().min(0), delay_max_ms: z.number().min(0) },
+    ...memory,
+  }),
 };
 const resultSchema = <T extends keyof typeof ROWS>(benchmark: T) =>
   z.strictObject({
@@ -76,7 +82,9 @@ async function measured<T extends keyof typeof ROWS>(benchmark: T, args: string[
     expect(ms).toBeLessThanOrEqual(max_ms);
   }
   // A line of progress for each, a heading and the table.
-  expect(stderr.split('\n').filter((line) => / ms, [\d.]+ GFLOP\/s$/.test(line))).toHaveLength(rows.length);
+  expect(
+    stderr.split('\n').filter((line) => / ms, ([\d.]+ GFLOP\/s|delays of [\d.]+ ms at most)$/.test(line)),
+  ).toHaveLength(rows.length);
   expect(stdout.split('\n')[0]).toBe(benchmark);
   return { rows, stdout, stderr };
 }
@@ -129,6 +137,15 @@ describe('end to end', () => {
       expect(sum / ms).toBeLessThan(10);
     }
     expect(stdout).toMatch(/^vit-b 48×48, manhattan, f32\n( {2}\w+ +[\d.]+ ms\n){5,}/m);
+  });
+
+  it('event-loop', async () => {
+    const { rows } = await measured('event-loop', ['--works', 'idle,prompts', '--runs', '2']);
+    expect(rows.map(({ work }) => work)).toEqual(['idle', 'prompts']);
+    for (const row of rows) {
+      expect(row).toMatchObject({ device: 'cpu', runs: 2 });
+      expect(row.delay_max_ms).toBeGreaterThanOrEqual(row.delay_p99_ms);
+    }
   });
 
   it('decoder', async () => {

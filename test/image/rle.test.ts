@@ -1,8 +1,8 @@
 // Run-length encoding, area and box against values that pycocotools wrote (make_fixtures.py).
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { decodeRle, encodeRle, maskArea, maskBox } from '../../lib/image/rle';
-import { expectThrownSamError } from './helpers';
+import { decodeRle, encodeRle, encodeRleAsync, maskArea, maskBox } from '../../lib/image/rle';
+import { expectSamError, expectThrownSamError } from './helpers';
 
 interface Case {
   size: [number, number];
@@ -19,14 +19,30 @@ const pixels = (c: Case) => Uint8Array.from(c.mask, Number);
 describe('against pycocotools', () => {
   for (const [index, c] of cases.entries()) {
     const [height, width] = c.size;
-    test(`mask ${index}, ${width} x ${height}`, () => {
+    test(`mask ${index}, ${width} x ${height}`, async () => {
       const mask = pixels(c);
       expect(encodeRle(mask, width, height)).toEqual({ size: c.size, counts: c.counts });
+      expect(await encodeRleAsync(mask, width, height)).toEqual({ size: c.size, counts: c.counts });
       expect(Buffer.compare(decodeRle(c), mask)).toBe(0);
       expect(maskArea(mask)).toBe(c.area);
       expect(maskBox(mask, width, height)).toEqual(c.box);
     });
   }
+
+  test('a large mask lets other events run, and must stay in place', async () => {
+    const [width, height] = [2000, 1501];
+    const noise = () => new Uint8Array(width * height).map((_, i) => (Math.imul(i, 2654435761) >>> 13) & 1);
+    let turns = 0;
+    const timer = setInterval(() => turns++, 0);
+    const rle = await encodeRleAsync(noise(), width, height);
+    expect(turns).toBeGreaterThan(1);
+    expect(Buffer.compare(decodeRle(rle), noise())).toBe(0);
+    const mask = noise();
+    setImmediate(() => structuredClone(mask.buffer, { transfer: [mask.buffer] }));
+    const transferred = encodeRleAsync(mask, width, height);
+    await expectSamError(transferred, 'ERR_INVALID_ARGUMENT', 'values (2000 x 1501) for mask but received 0');
+    clearInterval(timer);
+  });
 
   test('any value but 0 is inside, at any alignment', () => {
     for (const c of cases) {
