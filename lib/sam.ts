@@ -164,8 +164,8 @@ export class Sam implements AsyncDisposable {
 
   /**
    * Predicts masks for prompts on an encoded image. Prompts of any kind may be mixed; each is decoded by itself. All results are
-   * held at a time: of many prompts, or large photographs, `predictEach` gives them one by one. Prompts must not change before
-   * the promise is settled.
+   * held at a time: of many prompts, or large photographs, `predictEach` gives them one by one. Lists of more than 1024
+   * prompts must not change before the promise is settled.
    *
    * @returns one prediction per prompt, in order; a single one for a single prompt
    * @throws SamError ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY, ERR_DISPOSED; the signal's reason

@@ -1,6 +1,5 @@
 // From an embedding and prompts to maps of the image's size, one at a time.
 import type { Embedding } from '../embedding';
-import { SamError } from '../errors';
 import type { Combination } from '../options/evaluate';
 import { aboveZero } from '../prediction';
 import type { Prompt } from '../prompts';
@@ -89,30 +88,13 @@ export class Predictor {
     for (let begin = 0; begin < prompts.length; begin += batch) {
       const some = prompts.slice(begin, begin + batch);
       const predictions = await this.sam.predict(embedding, some, { multimask, fullSize: false, signal });
-      for (const { masks, best } of predictions) {
-        assertFinite(masks, multimask);
-        yield best;
-      }
+      for (const { best } of predictions) yield best;
     }
   }
 
   private async upsample(embedding: Embedding, mask: Mask, signal?: AbortSignal): Promise<ScoredLogits> {
     const { width, height, score } = mask;
     return { logits: await this.sam.upsampleLogits(embedding, mask, { signal }), width, height, score };
-  }
-}
-
-// A score of NaN is neither the best nor the worst, and a logit of NaN is outside of every mask: both would be evaluated.
-function assertFinite(masks: readonly Mask[], multimask: boolean): void {
-  for (const [i, { score, lowRes }] of masks.entries()) {
-    const what = Number.isFinite(score) ? (lowRes.every(Number.isFinite) ? undefined : 'logits') : 'a score';
-    if (what === undefined) continue;
-    const which = multimask ? ` of mask ${i}` : '';
-    throw new SamError(
-      'ERR_NOT_FINITE',
-      `Expected finite numbers from the mask decoder but received ${what}${which} that are NaN or infinite: the weights are ` +
-        'damaged, or values are beyond the range of the dtype',
-    );
   }
 }
 
