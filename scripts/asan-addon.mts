@@ -1,8 +1,8 @@
 // The CPU addon's border to JavaScript under AddressSanitizer, in Node: buffers that are taken away and workers that are terminated.
-// `npm run test:asan` runs it after the native tests. Only node/ and core/ are built for it (they alone touch memory that
+// `npm run test:asan` runs it after the native tests; its counts go to build/test-results. Only node/ and core/ are built for it (they alone touch memory that
 // JavaScript can free); kernels are those of the addon that is there.
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { findOneDnn } from './find-onednn.mjs';
 import { compile, link, run } from './native-compile.mts';
@@ -55,17 +55,29 @@ async function runScript(addon: string, preload: string, script: string, ...args
   return { status, output: `${stdout}${stderr}` };
 }
 
-/** @returns how many cases passed; rejects with the report of the first that did not */
-export async function testAddonWithAsan(): Promise<number> {
+const cases = [['detached.cjs'], ['terminate.cjs', '10'], ['exit-in-flight.cjs', 'exit']] as const;
+const start = performance.now();
+let passed = 0;
+let failed = 0;
+try {
   const addon = await buildAddon();
   const preload = (await run(cxx, ['-print-file-name=libasan.so'])).trim();
   const broken = await runScript(addon, preload, 'detached.cjs', 'broken');
   if (broken.status === 0 || !broken.output.includes('heap-use-after-free'))
     throw new Error(`AddressSanitizer did not see a read of freed memory:\n${broken.output}`);
-  const cases = [['detached.cjs'], ['terminate.cjs', '10'], ['exit-in-flight.cjs', 'exit']] as const;
+  passed++;
   for (const [script, ...args] of cases) {
     const { status, output } = await runScript(addon, preload, script, ...args);
     if (status !== 0) throw new Error(`${script} ended with ${status} under AddressSanitizer:\n${output}`);
+    passed++;
   }
-  return 1 + cases.length;
+} catch (error) {
+  failed++;
+  console.error(error instanceof Error ? error.message : error);
 }
+const results = path.join(root, 'build/test-results');
+mkdirSync(results, { recursive: true });
+writeFileSync(path.join(results, 'native-asan-addon.json'), JSON.stringify({ all: { passed, failed } }));
+const seconds = ((performance.now() - start) / 1000).toFixed(1);
+console.log(`the addon in Node: ${passed} passed, ${failed} failed, ${seconds} s with compiling`);
+process.exitCode = failed === 0 ? 0 : 1;

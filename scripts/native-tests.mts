@@ -114,13 +114,6 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       }
     });
     await Promise.all(workers);
-    if (variant === 'asan' && names.length === 0) {
-      const start = performance.now();
-      // Imports this file.
-      const cases = await (await import('./asan-addon.mts')).testAddonWithAsan();
-      passed += cases;
-      console.log(`the addon in Node: ${cases} passed, ${((performance.now() - start) / 1000).toFixed(1)} s`);
-    }
   } catch (error) {
     failed++;
     console.error(error instanceof Error ? error.message : error);
