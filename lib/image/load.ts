@@ -6,7 +6,7 @@ import { unlessAborted } from '../abort';
 import { invalidArgument, SamError } from '../errors';
 import { ioReason } from '../files/reason';
 import { type DecodeOptions, decodeSchema } from '../options/input';
-import { parse } from '../options/validate';
+import { isTypedArray, parse } from '../options/validate';
 import { copyInSlices } from '../time-slice';
 import { checkPixels, decodeEncoded, decodeError, rgbOf } from './decode';
 import { takeStaging } from './staging';
@@ -32,7 +32,7 @@ export { checkFormat, checkPixels, DEFAULT_PIXEL_LIMIT, decodeError } from './de
  * - SVG, PDF and other formats that are not photographs are refused before a parser sees them.
  *
  * Decoding runs on libvips' threads. Three-channel 8-bit raw pixels are passed on as they are: the result shares
- * their memory. Bytes that are passed in must not change before the promise settles.
+ * their memory. Everything else is copied as `Sam.encode` copies it: leave more than 8 MiB alone until the promise settles.
  *
  * @returns RGB, `[height, width, 3]`
  * @throws SamError `ERR_IO` when a file is missing, is no regular file or cannot be read, or a stream fails; `ERR_IMAGE` when
@@ -43,7 +43,25 @@ export async function decodeImage(input: ImageInput, options: DecodeOptions = {}
   const parsed = parse(decodeSchema, options, 'options');
   const { signal } = parsed;
   signal?.throwIfAborted();
-  return unlessAborted(decode(input, parsed), signal);
+  const shared = rawRgb(input, parsed);
+  // libvips reads on threads of its own, where a buffer that is transferred meanwhile would be freed memory.
+  return (
+    shared ??
+    unlessAborted(
+      copyInput(input).then((copy) => decode(copy, parsed)),
+      signal,
+    )
+  );
+}
+
+/**
+ * The same for an input that nobody else knows: one of {@link copyInput}.
+ *
+ * @throws SamError as {@link decodeImage}
+ */
+export async function decodeCopy(input: ImageInput, options: DecodeOptions): Promise<RgbImage> {
+  options.signal?.throwIfAborted();
+  return unlessAborted(decode(input, options), options.signal);
 }
 
 async function decode(input: ImageInput, options: DecodeOptions): Promise<RgbImage> {
@@ -52,18 +70,15 @@ async function decode(input: ImageInput, options: DecodeOptions): Promise<RgbIma
     const path = toPath(input);
     return decodeEncoded(await readImageFile(path, signal), path, limit, signal);
   }
-  if (input instanceof Uint8Array) return decodeEncoded(input, 'the image buffer', limit, signal);
+  if (isUint8Array(input)) return decodeEncoded(input, 'the image buffer', limit, signal);
   if (isArrayBuffer(input)) return decodeEncoded(new Uint8Array(input), 'the image buffer', limit, signal);
   if (isBlob(input)) {
-    return decodeEncoded(
-      await readByteStream(input.stream(), limit, signal),
-      'the image blob',
-      limit,
-      signal,
-    );
+    const bytes = await readByteStream(() => input.stream(), limit, signal);
+    return decodeEncoded(bytes, 'the image blob', limit, signal);
   }
   if (isByteStream(input)) {
-    return decodeEncoded(await readByteStream(input, limit, signal), 'the image stream', limit, signal);
+    const bytes = await readByteStream(() => input, limit, signal);
+    return decodeEncoded(bytes, 'the image stream', limit, signal);
   }
   if (isRaw(input)) return rawRgb(input, options) ?? decodeRaw(input);
   throw invalidArgument(
@@ -82,7 +97,7 @@ function rawRgb(input: ImageInput, options: DecodeOptions): RgbImage | undefined
   if (!isRaw(input)) return undefined;
   checkRaw(input, options.limitInputPixels);
   const { data, width, height, channels = 3 } = input;
-  if (data instanceof Uint16Array || channels !== 3) return undefined;
+  if (!isBytes(data) || channels !== 3) return undefined;
   return { data: new Uint8Array(data.buffer, data.byteOffset, data.length), width, height };
 }
 
@@ -104,15 +119,23 @@ function isRaw(input: ImageInput): input is RawImage {
  */
 export async function copyInput(input: ImageInput): Promise<ImageInput> {
   if (isArrayBuffer(input)) return copyInSlices(new Uint8Array(input), 'image');
-  if (input instanceof Uint8Array) return copyInSlices(input, 'image');
+  if (isUint8Array(input)) return copyInSlices(input, 'image');
   if (!isRaw(input)) return input;
-  const { data } = input;
-  const copied =
-    data instanceof Uint8Array || data instanceof Uint8ClampedArray || data instanceof Uint16Array;
-  return copied ? { ...input, data: await copyInSlices(data, 'image.data', takeStaging) } : input;
+  // By name: those of an ImageData are getters of its class, which no spread takes along.
+  const { data, width, height, channels } = input;
+  if (!isBytes(data) && !isTypedArray(data, 'Uint16Array')) return input;
+  return { data: await copyInSlices(data, 'image.data', takeStaging), width, height, channels };
 }
 
 // `instanceof` would miss a buffer of another realm (vm contexts, Jest).
+function isUint8Array(value: unknown): value is Uint8Array {
+  return isTypedArray(value, 'Uint8Array');
+}
+
+function isBytes(value: unknown): value is Uint8Array | Uint8ClampedArray {
+  return isUint8Array(value) || isTypedArray(value, 'Uint8ClampedArray');
+}
+
 function isArrayBuffer(value: unknown): value is ArrayBuffer {
   const tag = Object.prototype.toString.call(value);
   return tag === '[object ArrayBuffer]' || tag === '[object SharedArrayBuffer]';
@@ -162,8 +185,7 @@ function checkRaw({ data, width, height, channels = 3 }: RawImage, limit: number
   if (![1, 2, 3, 4].includes(channels)) {
     throw invalidArgument('image.channels', 'integer between 1 and 4', channels);
   }
-  const isBytes = data instanceof Uint8Array || data instanceof Uint8ClampedArray;
-  if (!isBytes && !(data instanceof Uint16Array)) {
+  if (!isBytes(data) && !isTypedArray(data, 'Uint16Array')) {
     throw invalidArgument('image.data', 'Uint8Array, Uint8ClampedArray or Uint16Array', data);
   }
   if (limit !== undefined) checkPixels(width, height, 'the raw image', limit);

@@ -29,7 +29,14 @@ const cyclic: Record<string, unknown> = {};
 cyclic.self = cyclic;
 const ODD = {
   ...{ undefined: undefined, null: null, true: true, NaN: Number.NaN, '-1': -1, Infinity: 1 / 0, bigint: 3n },
-  ...{ symbol: Symbol('s'), '': '', 'null byte': 'a\0b', text: at('no such file'), function: () => {}, '{}': {} },
+  ...{
+    symbol: Symbol('s'),
+    '': '',
+    'null byte': 'a\0b',
+    text: at('no such file'),
+    function: () => {},
+    '{}': {},
+  },
   ...{ '[]': [], '[null]': [null], '[[]]': [[]], '[undefined]': [undefined], holes: new Array(3), cyclic },
   ...{ DataView: new DataView(new ArrayBuffer(8)), Uint8Array: new Uint8Array(3) },
   ...{
