@@ -7,6 +7,7 @@ import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open, rename, stat, unlink, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { describe, SamError } from '../errors';
+import { kindReason } from '../files/kind';
 import { ioReason } from '../files/reason';
 import { content, lineOf, lines } from './journal-lines';
 
@@ -298,9 +299,9 @@ async function openFile(path: string, flags: 'r' | 'r+'): Promise<FileHandle> {
 }
 
 function assertRegular(path: string, info: Stats): void {
-  if (info.isFile()) return;
-  const what = info.isDirectory() ? 'it is a directory' : 'it is not a regular file';
-  throw new SamError('ERR_IO', `Cannot use ${path} as the journal of an evaluation: ${what}`);
+  const reason = kindReason(info);
+  if (reason === undefined) return;
+  throw new SamError('ERR_IO', `Cannot use ${path} as the journal of an evaluation: ${reason}`);
 }
 
 function failure(what: 'read' | 'write', path: string, cause: unknown): SamError {

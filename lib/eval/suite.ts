@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { invalidArgument, SamError } from '../errors';
-import { ioReason } from '../files/reason';
+import { readError } from '../files/kind';
 import {
   type AttentionSetting,
   datasetName,
@@ -162,7 +162,7 @@ async function readSuite(file: string): Promise<z.output<typeof suiteSchema>> {
   try {
     text = await readFile(file, 'utf8');
   } catch (cause) {
-    throw new SamError('ERR_IO', `Cannot read ${file}: ${ioReason(cause)}`, { cause });
+    throw readError(file, cause);
   }
   let value: unknown;
   try {

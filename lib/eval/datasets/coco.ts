@@ -1,14 +1,13 @@
 // COCO and datasets in its format: a folder of images beside annotations/instances_<split>.json.
 import path from 'node:path';
 import { SamError } from '../../errors';
+import { isFile, isFolder } from '../../files/kind';
 import { readImageSize } from '../../image/header';
 import type { ExifUse } from '../../options/evaluate';
 import type { Dataset, Problem, Sample } from '../types';
 import { type CocoEntry, readCocoFile } from './coco-file';
 import {
   HEADERS_AT_A_TIME,
-  isFile,
-  isFolder,
   listFolders,
   mapBounded,
   readFolder,

@@ -552,7 +552,7 @@ describe('files that are not what they should be', () => {
     const root = await dataset(good);
     rmSync(`${root}/annotations/instances_val2017.json`);
     write(`${root}/annotations/instances_val2017.json/x`, '');
-    await expectSamError(openDataset('coco', root), 'ERR_IO', 'it is no regular file');
+    await expectSamError(openDataset('coco', root), 'ERR_IO', 'it is a directory');
   });
 
   test('broken bytes: an error or a named problem, never a crash', async () => {
