@@ -23,6 +23,7 @@ import {
   formatValue,
   heading,
   markdownTable,
+  tableSchema,
   VERSION,
   writeLines,
 } from './report';
@@ -122,8 +123,11 @@ export async function evaluateSuite(options: SuiteOptions): Promise<SuiteResult>
 
 /**
  * Rows: datasets; columns: keys × sizes × settings. A key, size or setting that a dataset does not have is a dash.
+ *
+ * @throws SamError ERR_INVALID_ARGUMENT
  */
 export function suiteTable(results: ReadonlyMap<string, EvaluationResult>): string {
+  parse(z.map(z.string(), tableSchema.extend({ images: z.number() })), results, 'results');
   const keys = new Map<string, ResultKey>([...results.values()].flatMap((result) => [...result.keys]));
   const means = [...results.values()].flatMap((result) => result.means);
   const sizes = [...new Set(means.map(({ size }) => size))].sort((a, b) => a - b);
