@@ -128,7 +128,7 @@ export class MaskPredictor {
     toTokens: (prompt: P, index: number) => PromptTokens,
     options: MaskPredictorOptions,
   ): AsyncGenerator<Prediction, void, undefined> {
-    const { signal, onProgress, format } = options;
+    const { signal, onProgress, format, logits } = options;
     const total = Array.isArray(prompts) ? prompts.length : undefined;
     let done = 0;
     for await (const { items, error } of batches(prompts, toTokens, batchSize(embedding), signal)) {
@@ -139,17 +139,22 @@ export class MaskPredictor {
         signal?.throwIfAborted();
         const prompts = chunk.indices.map((i) => items[i]);
         const decoded = await this.decode(embedding, chunk, prompts, options);
-        // Runs take little memory, and one call for all of them keeps more threads busy.
-        const full = format === 'rle' ? await this.fullSize(embedding, decoded, options) : undefined;
+        // Runs take little memory, and one call for all of them keeps more threads busy. Logits take a lot.
+        const full =
+          format === 'rle' && !logits ? await this.fullSize(embedding, decoded, options) : undefined;
         for (const [row, index] of chunk.indices.entries()) rows[index] = { decoded, row, full };
       }
       for (const { decoded, row, full } of rows) {
         signal?.throwIfAborted();
-        if (full) yield collect(row, decoded, full, embedding);
-        else {
-          const one = rowOf(decoded, row);
-          yield collect(0, one, await this.fullSize(embedding, one, options), embedding);
-        }
+        const one = rowOf(decoded, row);
+        yield full
+          ? collect(
+              0,
+              one,
+              { rles: full.rles?.slice(row * one.perPrompt, (row + 1) * one.perPrompt) },
+              embedding,
+            )
+          : collect(0, one, await this.fullSize(embedding, one, options), embedding);
         done++;
         if (total !== undefined) onProgress?.(done / total);
       }
@@ -366,11 +371,12 @@ async function aboveZeroInBands(logits: Float32Array): Promise<Uint8Array> {
   return masks;
 }
 
+// In memory of its own: who keeps or transfers one prediction does nothing to those that follow.
 function rowOf({ low, scores, count, perPrompt }: Decoded, row: number): Decoded {
   const size = low.length / count;
   return {
-    low: low.subarray(row * size, (row + 1) * size),
-    scores: scores.subarray(row * perPrompt, (row + 1) * perPrompt),
+    low: low.slice(row * size, (row + 1) * size),
+    scores: scores.slice(row * perPrompt, (row + 1) * perPrompt),
     count: 1,
     perPrompt,
   };

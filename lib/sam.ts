@@ -9,7 +9,7 @@ import { invalidArgument, SamError } from './errors';
 import { allFinite, notFinite } from './finite';
 import { elementCount } from './graph/graph';
 import { Session } from './graph/session';
-import { copyInput, decodeImage } from './image/load';
+import { copyInput, decodeCopy } from './image/load';
 import { inputGeometry } from './image/resize';
 import { giveStagingBack } from './image/staging';
 import type { ImageInput } from './image/types';
@@ -140,7 +140,7 @@ export class Sam implements AsyncDisposable {
     }
     // Its own pixels are never shown to anybody: native code reads them where they lie, on its own thread.
     const { limitInputPixels, signal } = parsed;
-    const rgb = await decodeImage(await copyInput(image), { limitInputPixels, signal });
+    const rgb = await decodeCopy(await copyInput(image), { limitInputPixels, signal });
     const { longestSide = this.config.trainedSide_px, pad } = parsed;
     const { width, height } = rgb;
     const geometry = inputGeometry({ width, height, longestSide, pad, patch: this.config.patch });

@@ -48,13 +48,21 @@ export async function copyInSlices<T extends CopyableArray>(
   const step = (byteLength <= AT_ONCE_BYTES ? AT_ONCE_BYTES : SLICE_BYTES) / BYTES_PER_ELEMENT;
   const slice = new TimeSlice();
   for (let at = 0; at < length; at += step) {
-    if (source.length !== length) {
-      throw new SamError('ERR_INVALID_ARGUMENT', `Expected ${name} to stay in place but it was transferred`);
-    }
+    checkInPlace(source, length, name);
     copy.set(source.subarray(at, Math.min(at + step, length)), at);
     if (at + step < length && slice.due()) await slice.next();
   }
   return copy;
+}
+
+/**
+ * For loops over an array of a caller's that other events interrupt: a buffer that is transferred has no elements any more.
+ *
+ * @throws SamError ERR_INVALID_ARGUMENT
+ */
+export function checkInPlace({ length }: { readonly length: number }, expected: number, name: string): void {
+  if (length === expected) return;
+  throw new SamError('ERR_INVALID_ARGUMENT', `Expected ${name} to stay in place but it was transferred`);
 }
 
 type CopyableArray = Uint8Array | Uint8ClampedArray | Uint16Array | Float32Array;

@@ -5,7 +5,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { describe, invalidArgument, SamError } from '../errors';
 import { replaceFile } from '../files/outputs';
 import { isTypedArray } from '../options/validate';
-import { TimeSlice } from '../time-slice';
+import { checkInPlace, TimeSlice } from '../time-slice';
 import type { Checkpoint, TensorInfo } from './checkpoint';
 import { type CheckpointDType, dtypeRank, MAX_DIMENSIONS, parseDType, tensorBytes } from './dtype';
 import type { CheckpointFile } from './file';
@@ -15,8 +15,8 @@ import { HeaderError, HeaderScanner } from './header-json';
 const MAX_HEADER_BYTES = 100_000_000;
 const MAX_TENSORS = 100_000;
 const MAX_NAME_BYTES = 4096;
-/** Bytes per write call; it bounds how much one call to the thread pool does. */
-const WRITE_CHUNK_BYTES = 64 * 1024 * 1024;
+/** Bytes per write call, which are copied first: 0.5 ms. */
+const WRITE_CHUNK_BYTES = 4 * 1024 * 1024;
 
 interface Entry {
   readonly info: TensorInfo;
@@ -233,13 +233,14 @@ export async function writeSafetensors(
   if (typeof path !== 'string' || path.length === 0) throw invalidArgument('path', 'non-empty string', path);
   const sorted = sortTensors(path, tensors);
   const header = writeHeader(path, sorted, metadata);
+  const lengths = sorted.map(({ data }) => data.byteLength);
 
   await replaceFile(path, async (temporary) => {
     const handle = await open(temporary, 'wx');
     try {
       await writeAll(handle, header);
-      for (const { data } of sorted) {
-        await writeAll(handle, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      for (const [i, { name, data }] of sorted.entries()) {
+        await writeCopy(handle, data, lengths[i]!, `${path}: tensors[${describe(name)}].data`);
       }
     } finally {
       await handle.close();
@@ -329,10 +330,23 @@ function writeHeader(
   return header;
 }
 
+// Through memory of its own: the thread that writes would go on reading a buffer that is transferred and freed meanwhile.
+async function writeCopy(
+  handle: FileHandle,
+  data: Uint8Array | Float32Array,
+  byteLength: number,
+  name: string,
+): Promise<void> {
+  const piece = Buffer.allocUnsafeSlow(Math.min(byteLength, WRITE_CHUNK_BYTES));
+  for (let at = 0; at < byteLength; at += piece.length) {
+    checkInPlace({ length: data.byteLength }, byteLength, name);
+    const length = Math.min(byteLength - at, piece.length);
+    piece.set(new Uint8Array(data.buffer, data.byteOffset + at, length));
+    await writeAll(handle, piece.subarray(0, length));
+  }
+}
+
 async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
   let done = 0;
-  while (done < bytes.byteLength) {
-    const length = Math.min(bytes.byteLength - done, WRITE_CHUNK_BYTES);
-    done += (await handle.write(bytes, done, length)).bytesWritten;
-  }
+  while (done < bytes.byteLength) done += (await handle.write(bytes, done)).bytesWritten;
 }

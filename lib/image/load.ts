@@ -31,7 +31,7 @@ export { checkFormat, checkPixels, DEFAULT_PIXEL_LIMIT, decodeError } from './de
  * - SVG, PDF and other formats that are not photographs are refused before a parser sees them.
  *
  * Decoding runs on libvips' threads. Three-channel 8-bit raw pixels are passed on as they are: the result shares
- * their memory. Bytes that are passed in must not change before the promise settles.
+ * their memory. Everything else is copied as `Sam.encode` copies it: leave more than 8 MiB alone until the promise settles.
  *
  * @returns RGB, `[height, width, 3]`
  * @throws SamError `ERR_IO` when a file is missing, is no regular file or cannot be read, or a stream fails; `ERR_IMAGE` when
@@ -42,7 +42,25 @@ export async function decodeImage(input: ImageInput, options: DecodeOptions = {}
   const parsed = parse(decodeSchema, options, 'options');
   const { signal } = parsed;
   signal?.throwIfAborted();
-  return unlessAborted(decode(input, parsed), signal);
+  const shared = rawRgb(input, parsed);
+  // libvips reads on threads of its own, where a buffer that is transferred meanwhile would be freed memory.
+  return (
+    shared ??
+    unlessAborted(
+      copyInput(input).then((copy) => decode(copy, parsed)),
+      signal,
+    )
+  );
+}
+
+/**
+ * The same for an input that nobody else knows: one of {@link copyInput}.
+ *
+ * @throws SamError as {@link decodeImage}
+ */
+export async function decodeCopy(input: ImageInput, options: DecodeOptions): Promise<RgbImage> {
+  options.signal?.throwIfAborted();
+  return unlessAborted(decode(input, options), options.signal);
 }
 
 async function decode(input: ImageInput, options: DecodeOptions): Promise<RgbImage> {
@@ -54,15 +72,12 @@ async function decode(input: ImageInput, options: DecodeOptions): Promise<RgbIma
   if (input instanceof Uint8Array) return decodeEncoded(input, 'the image buffer', limit, signal);
   if (isArrayBuffer(input)) return decodeEncoded(new Uint8Array(input), 'the image buffer', limit, signal);
   if (isBlob(input)) {
-    return decodeEncoded(
-      await readByteStream(input.stream(), limit, signal),
-      'the image blob',
-      limit,
-      signal,
-    );
+    const bytes = await readByteStream(() => input.stream(), limit, signal);
+    return decodeEncoded(bytes, 'the image blob', limit, signal);
   }
   if (isByteStream(input)) {
-    return decodeEncoded(await readByteStream(input, limit, signal), 'the image stream', limit, signal);
+    const bytes = await readByteStream(() => input, limit, signal);
+    return decodeEncoded(bytes, 'the image stream', limit, signal);
   }
   if (isRaw(input)) return rawRgb(input, options) ?? decodeRaw(input);
   throw invalidArgument(
@@ -105,10 +120,12 @@ export async function copyInput(input: ImageInput): Promise<ImageInput> {
   if (isArrayBuffer(input)) return copyInSlices(new Uint8Array(input), 'image');
   if (input instanceof Uint8Array) return copyInSlices(input, 'image');
   if (!isRaw(input)) return input;
-  const { data } = input;
+  // By name: those of an ImageData are getters of its class, which no spread takes along.
+  const { data, width, height, channels } = input;
   const copied =
     data instanceof Uint8Array || data instanceof Uint8ClampedArray || data instanceof Uint16Array;
-  return copied ? { ...input, data: await copyInSlices(data, 'image.data', takeStaging) } : input;
+  if (!copied) return input;
+  return { data: await copyInSlices(data, 'image.data', takeStaging), width, height, channels };
 }
 
 // `instanceof` would miss a buffer of another realm (vm contexts, Jest).

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { invalidArgument, SamError } from '../errors';
 import { type Color, layerSchema, type OverlayOptions, overlaySchema } from '../options/overlay';
 import { isTypedArray, type NumericArray, parse } from '../options/validate';
+import { checkInPlace } from '../time-slice';
 import { inBands, rowsPerBand } from './bands';
 import { drawBox, drawPoint } from './draw';
 import { checkOutputSize, checkRgb, writeImage } from './output';
@@ -42,8 +43,9 @@ export async function unionMasks(masks: readonly Uint8Array[]): Promise<Uint8Arr
     }
   }
   const union = new Uint8Array(length);
-  for (const mask of masks) {
+  for (const [index, mask] of masks.entries()) {
     await inBands(length, 65_536, (begin, end) => {
+      checkInPlace(mask, length, `masks.${index}`);
       for (let i = begin; i < end; i++) if (mask[i] !== 0) union[i] = 1;
     });
   }
@@ -107,19 +109,26 @@ export async function overlay(
   const canvas: RgbImage = { data: new Uint8Array(data.length), width, height };
   const step = rowsPerBand(width);
   await inBands(height, step, (begin, end) => {
+    checkInPlace(data, canvas.data.length, 'image.data');
     canvas.data.set(data.subarray(begin * width * 3, end * width * 3), begin * width * 3);
   });
   for (const [index, mask] of layers.entries()) {
     const color = mask.color ?? promptColor(mask.prompt ?? index);
     const pixels = pixelsOf(mask);
-    await inBands(height, step, (begin, end) => fillMask(canvas, pixels, color, alpha, begin, end));
+    await inBands(height, step, (begin, end) => {
+      checkInPlace(pixels, width * height, `masks.${index}.data`);
+      fillMask(canvas, pixels, color, alpha, begin, end);
+    });
   }
   // After all fills: a contour stays crisp under the mask of a neighbour.
   if (contour > 0) {
     for (const [index, mask] of layers.entries()) {
       const color = mask.color ?? promptColor(mask.prompt ?? index);
       const pixels = pixelsOf(mask);
-      await inBands(height, step, (begin, end) => drawContour(canvas, pixels, color, contour, begin, end));
+      await inBands(height, step, (begin, end) => {
+        checkInPlace(pixels, width * height, `masks.${index}.data`);
+        drawContour(canvas, pixels, color, contour, begin, end);
+      });
     }
   }
   for (const [index, box] of boxes.entries()) drawBox(canvas, box, promptColor(index), unit + 1);

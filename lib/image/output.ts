@@ -4,6 +4,7 @@ import sharp, { type Sharp } from 'sharp';
 import { invalidArgument, SamError } from '../errors';
 import { replaceFile } from '../files/outputs';
 import { isTypedArray } from '../options/validate';
+import { copyInSlices } from '../time-slice';
 import { checkMask, checkSize } from './rle';
 import type { RgbImage } from './types';
 
@@ -51,6 +52,7 @@ export function checkOutputSize(path: string, width: number, height: number): vo
 /**
  * Writes an RGB image; the extension says in which format (.png, .jpg, .jpeg, .webp).
  *
+ * @param image pixels that nobody transfers before the promise settles
  * @throws SamError `ERR_INVALID_ARGUMENT` for another extension or a wrong length of data, `ERR_IO` when writing fails
  */
 export async function writeImage(path: string, image: RgbImage): Promise<void> {
@@ -89,7 +91,9 @@ export async function writeMaskPng(
   if (format === 'jpeg') throw invalidArgument('output', 'path of a mask that ends in .png or .webp', path);
   checkMask(mask, width, height);
   checkOutputSize(path, width, height);
-  const pipeline = sharp(mask, { raw: { width, height, channels: 1 }, limitInputPixels: false })
+  // libvips reads on threads of its own, where a buffer that is transferred meanwhile would be freed memory.
+  const own = await copyInSlices(mask, 'mask');
+  const pipeline = sharp(own, { raw: { width, height, channels: 1 }, limitInputPixels: false })
     .threshold(1, { grayscale: false })
     .toColourspace('b-w');
   await write(path, format === 'png' ? pipeline.png() : pipeline.webp({ lossless: true }));

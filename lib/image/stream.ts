@@ -2,7 +2,7 @@
 import { addAbortListener } from 'node:events';
 import { Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
-import { SamError } from '../errors';
+import { invalidArgument, SamError } from '../errors';
 import { DEFAULT_PIXEL_LIMIT } from './decode';
 
 /** Pieces of a file's bytes: a `Readable` of Node.js, a `ReadableStream`, or any other source that can be iterated over. */
@@ -19,29 +19,29 @@ const BESIDES = 2 ** 26;
 /**
  * All bytes of a stream, which is closed afterwards, also when it is left early.
  *
+ * @param open gives the stream; what it throws is a failure of the stream
  * @param limit pixels that the image may have: a stream that goes on after as many bytes as they can take is refused
  * @throws SamError ERR_IO when the stream fails, ERR_IMAGE when it is too long, ERR_INVALID_ARGUMENT when it does not give bytes;
  *   the signal's reason
  */
 export async function readByteStream(
-  stream: ByteStream,
+  open: () => ByteStream,
   limit = DEFAULT_PIXEL_LIMIT,
   signal?: AbortSignal,
 ): Promise<Uint8Array> {
   const most = limit * BYTES_PER_PIXEL + BESIDES;
   const pieces: Uint8Array[] = [];
   let length = 0;
-  // Destroying ends a stream that waits for its next piece; the iterator's own end would wait for it.
-  const source = isWebStream(stream) ? Readable.fromWeb(stream) : stream;
-  const listener = signal && source instanceof Readable && addAbortListener(signal, () => source.destroy());
+  let listener: Disposable | undefined;
   try {
+    const stream = open();
+    // Destroying ends a stream that waits for its next piece; the iterator's own end would wait for it.
+    const source = isWebStream(stream) ? Readable.fromWeb(stream) : stream;
+    if (signal && source instanceof Readable) listener = addAbortListener(signal, () => source.destroy());
     for await (const piece of source as AsyncIterable<unknown>) {
       signal?.throwIfAborted();
       if (!(piece instanceof Uint8Array)) {
-        throw new SamError(
-          'ERR_INVALID_ARGUMENT',
-          `Expected pieces of type Uint8Array for image but received ${typeof piece}`,
-        );
+        throw invalidArgument('a piece of the image', 'Uint8Array', piece);
       }
       length += piece.length;
       if (length > most) {
@@ -58,7 +58,7 @@ export async function readByteStream(
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new SamError('ERR_IO', `Cannot read the image stream: ${reason}`, { cause });
   } finally {
-    if (listener) listener[Symbol.dispose]();
+    listener?.[Symbol.dispose]();
   }
   return Buffer.concat(pieces);
 }

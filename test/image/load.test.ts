@@ -292,7 +292,20 @@ describe('what cannot be decoded', () => {
       })(),
     );
     await bad(failing, 'ERR_IO', 'Cannot read the image stream: connection lost');
-    await bad(Readable.from(['text']) as never, 'ERR_INVALID_ARGUMENT', 'Uint8Array for image');
+    const locked = new ReadableStream<Uint8Array>();
+    locked.getReader();
+    await bad(locked, 'ERR_IO', 'Cannot read the image stream', 'locked');
+    const broken = {
+      stream() {
+        throw new Error('no such blob');
+      },
+    };
+    await bad(broken as never, 'ERR_IO', 'Cannot read the image stream: no such blob');
+    await bad(
+      Readable.from(['text']) as never,
+      'ERR_INVALID_ARGUMENT',
+      'Uint8Array for a piece of the image',
+    );
     await bad(Readable.from([]), 'ERR_IMAGE', 'it is empty');
     const endless = Readable.from(
       (function* () {
@@ -448,6 +461,24 @@ describe('raw pixels', () => {
   test('are RGB unless channels says otherwise, as decodeImage returns them', async () => {
     const decoded = await decodeImage({ data: quadrants(), width: W, height: H });
     expect(await decodeImage(decoded)).toEqual({ data: quadrants(), width: W, height: H });
+  });
+
+  test('of an ImageData, whose fields are getters of its class', async () => {
+    class ImageData {
+      get data() {
+        return new Uint8ClampedArray([1, 2, 3, 255]);
+      }
+      get width() {
+        return 1;
+      }
+      get height() {
+        return 1;
+      }
+      get channels() {
+        return 4 as const;
+      }
+    }
+    expect([...(await decodeImage(new ImageData())).data]).toEqual([1, 2, 3]);
   });
 
   test('a view into a larger buffer', async () => {

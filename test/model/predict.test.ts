@@ -280,7 +280,10 @@ describe('predictEach', () => {
       .digest('hex');
   const fingerprint = ({ masks, best }: Prediction) => [
     masks.indexOf(best),
-    masks.map(({ data, lowRes, ...rest }) => ({ ...rest, data: digest(data), lowRes: digest(lowRes) })),
+    masks.map(({ data, lowRes, logits, ...rest }) => ({
+      ...rest,
+      ...{ data: digest(data), lowRes: digest(lowRes), logits: logits && digest(logits) },
+    })),
   ];
   const collect = async (each: AsyncIterable<Prediction>) => {
     const all: unknown[] = [];
@@ -298,6 +301,21 @@ describe('predictEach', () => {
       }
     }
     expect(await collect(sam.predictEach(embedding, []))).toEqual([]);
+  });
+
+  it('gives each prediction memory of its own, which may be transferred', async () => {
+    for (const format of ['bitmap', 'rle'] as const) {
+      const few = prompts.slice(0, 4);
+      const wanted = (await sam.predict(embedding, few, { format, logits: true })).map(fingerprint);
+      const found: unknown[] = [];
+      for await (const one of sam.predictEach(embedding, few, { format, logits: true })) {
+        found.push(fingerprint(one));
+        const { lowRes, logits } = one.best;
+        expect(logits!.buffer.byteLength).toBe(logits!.byteLength);
+        structuredClone(0, { transfer: [lowRes.buffer as ArrayBuffer, logits!.buffer as ArrayBuffer] });
+      }
+      expect(found).toEqual(wanted);
+    }
   });
 
   it('reports progress of a list, and profiles', async () => {
