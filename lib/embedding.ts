@@ -1,7 +1,7 @@
 // An encoded image: what predict() needs, and how it is kept in a file.
 import { z } from 'zod';
 import { type Checkpoint, openCheckpoint } from './checkpoint/checkpoint';
-import { type TensorToWrite, writeSafetensors } from './checkpoint/safetensors';
+import { type TensorToWrite, writeSafetensors } from './checkpoint/write-safetensors';
 import { checkInfo, type EmbeddingInfo, type EmbeddingShape, type Size, savedInfo } from './embedding-info';
 import { invalidArgument, SamError } from './errors';
 import { allFinite } from './finite';

@@ -2,7 +2,7 @@
 export type { CudaDevice } from './addon';
 export { type AttentionResult, attention } from './attention';
 export { openSamCheckpoint, type SamCheckpoint } from './checkpoint/keys';
-export { type TensorToWrite, writeSafetensors } from './checkpoint/safetensors';
+export { type TensorToWrite, writeSafetensors } from './checkpoint/write-safetensors';
 export { type BackendStatus, backends, type ResolvedDevice } from './device';
 export { Embedding, type EmbeddingInfo, type EmbeddingLoadOptions, type Size } from './embedding';
 export { SamError, type SamErrorCode } from './errors';

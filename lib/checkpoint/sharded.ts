@@ -6,12 +6,10 @@ import { isFile, isFolder } from '../files/kind';
 import { TimeSlice } from '../time-slice';
 import type { Checkpoint, TensorInfo } from './checkpoint';
 import { CheckpointFile, checkpointError } from './file';
-import { HeaderError, HeaderScanner } from './header-json';
+import { HeaderError, HeaderScanner, MAX_NAME_BYTES, MAX_TENSORS } from './header-json';
 
 /** That of a ViT-H would have 60 kB. */
 const MAX_INDEX_BYTES = 32 * 1024 * 1024;
-const MAX_TENSORS = 100_000;
-const MAX_NAME_BYTES = 4096;
 /** Each is an open file. */
 const MAX_SHARDS = 256;
 

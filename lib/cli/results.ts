@@ -1,7 +1,7 @@
 // The files that `ba-sam segment` writes about its predictions.
 import { writeFile } from 'node:fs/promises';
 import type { z } from 'zod';
-import { writeSafetensors } from '../checkpoint/safetensors';
+import { writeSafetensors } from '../checkpoint/write-safetensors';
 import type { Outputs } from '../files/outputs';
 import { type MaskLayer, writeMaskPng, writeOverlayPng } from '../image/masks';
 import { fillRuns, parseCounts, type Rle } from '../image/rle';

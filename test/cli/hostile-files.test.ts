@@ -5,7 +5,7 @@ import path from 'node:path';
 import { deflateSync } from 'node:zlib';
 import sharp from 'sharp';
 import { beforeAll, describe, it } from 'vitest';
-import { writeSafetensors } from '../../lib/checkpoint/safetensors';
+import { writeSafetensors } from '../../lib/checkpoint/write-safetensors';
 import { DEMO, GOLDEN, POINT, place, quiet, refused, STRIPED, temporaryFolder } from './run';
 
 const folder = temporaryFolder();

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Embedding, type Prompt, Sam } from '../../lib';
 import { openCheckpoint } from '../../lib/checkpoint/checkpoint';
 import { openSamCheckpoint } from '../../lib/checkpoint/keys';
-import { type TensorToWrite, writeSafetensors } from '../../lib/checkpoint/safetensors';
+import { type TensorToWrite, writeSafetensors } from '../../lib/checkpoint/write-safetensors';
 import { loadEmbedding } from '../../lib/cli/embeddings';
 import type { EncodingOptions } from '../../lib/cli/settings';
 
