@@ -13,6 +13,7 @@ import { copyInput, decodeCopy } from './image/load';
 import { inputGeometry } from './image/resize';
 import { giveStagingBack } from './image/staging';
 import type { ImageInput } from './image/types';
+import type { Mask, Prediction } from './masks';
 import { type ResolvedSettings, resolveSettings, settingsKey } from './model/ba-sam';
 import type { SamConfig } from './model/config';
 import { type HqDecoderConfig, hqFeatures, isHq } from './model/decoder/hq';
@@ -34,7 +35,7 @@ import {
 import type { RunOptions } from './options/session';
 import type { BaSamSettings } from './options/settings';
 import { isTypedArray, parse } from './options/validate';
-import { type Mask, MaskPredictor, type Prediction } from './prediction';
+import { MaskPredictor } from './prediction';
 import { type Prompt, promptTokens } from './prompts';
 import { copyInSlices } from './time-slice';
 
@@ -47,7 +48,7 @@ export interface PixelValues {
   readonly shape: readonly [batch: number, channels: number, height: number, width: number];
 }
 
-export type { Mask, Prediction } from './prediction';
+export type { Mask, Prediction } from './masks';
 
 /**
  * A Segment Anything model on one device.

@@ -1,7 +1,7 @@
 // From an embedding and prompts to maps of the image's size, one at a time.
 import type { Embedding } from '../embedding';
+import { aboveZero } from '../masks';
 import type { Combination } from '../options/evaluate';
-import { aboveZero } from '../prediction';
 import type { Prompt } from '../prompts';
 import type { Mask, Sam } from '../sam';
 import type { BinaryMask, SoftMask } from './types';
