@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { resolveCompute } from '../device';
 import type { Size } from '../embedding';
+import type { PixelValues } from '../encoding';
 import { Outputs } from '../files/outputs';
 import { decodeImage } from '../image/load';
 import { inputGeometry } from '../image/resize';
@@ -11,7 +12,7 @@ import { checkpointOf } from '../options/checkpoint';
 import { encodeCommandShape } from '../options/commands';
 import { readText } from '../options/text';
 import { filePath } from '../options/validate';
-import { BUNDLED_MODEL, type PixelValues, Sam } from '../sam';
+import { BUNDLED_MODEL, Sam } from '../sam';
 import { UsageError } from './errors';
 import { optionsOf, type Texts } from './flags';
 import { checkScale, inspectModel, modelFiles, readPixelValues } from './inputs';

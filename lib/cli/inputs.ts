@@ -3,13 +3,13 @@
 import { type Checkpoint, checkpointFiles, openCheckpoint, type TensorInfo } from '../checkpoint/checkpoint';
 import { openSamCheckpoint } from '../checkpoint/keys';
 import type { Size } from '../embedding';
+import type { PixelValues } from '../encoding';
 import { SamError } from '../errors';
 import { lengthFactor, resolveSettings } from '../model/ba-sam';
 import type { SamConfig } from '../model/config';
 import { attentionOf } from '../model/families';
 import type { CheckpointOptions } from '../options/checkpoint';
 import type { BaSamSettings } from '../options/settings';
-import type { PixelValues } from '../sam';
 import type { NamedPath } from './outputs';
 
 /**

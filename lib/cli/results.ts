@@ -6,8 +6,8 @@ import type { Outputs } from '../files/outputs';
 import { type MaskLayer, writeMaskPng, writeOverlayPng } from '../image/masks';
 import { fillRuns, parseCounts, type Rle } from '../image/rle';
 import type { RgbImage } from '../image/types';
+import type { Mask, Prediction } from '../masks';
 import type { resultFilesShape } from '../options/commands';
-import type { Mask, Prediction } from '../sam';
 import { UsageError } from './errors';
 import type { PromptOptions } from './prompts';
 

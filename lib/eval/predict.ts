@@ -1,9 +1,10 @@
 // From an embedding and prompts to maps of the image's size, one at a time.
 import type { Embedding } from '../embedding';
+import type { Mask } from '../masks';
 import { aboveZero } from '../masks';
 import type { Combination } from '../options/evaluate';
 import type { Prompt } from '../prompts';
-import type { Mask, Sam } from '../sam';
+import type { Sam } from '../sam';
 import type { BinaryMask, SoftMask } from './types';
 
 /** Logits [height, width] of the image's size, f32, and the model's own estimate of the IoU. */
