@@ -205,11 +205,15 @@ export class MaskPredictor {
   private async checkFinite(outputs: readonly Float32Array[], embedding: Embedding): Promise<void> {
     for (const output of outputs) {
       if (await allFinite(output)) continue;
-      if (await allFinite(embedding.data)) throw notFinite('mask decoder', this.path, embedding);
-      throw new SamError(
-        'ERR_INVALID_ARGUMENT',
-        'Expected finite values for embedding.data but received others',
-      );
+      for (const part of ['data', 'hqFeatures'] as const) {
+        const values = embedding[part];
+        if (!values || (await allFinite(values))) continue;
+        throw new SamError(
+          'ERR_INVALID_ARGUMENT',
+          `Expected finite values for embedding.${part} but received others`,
+        );
+      }
+      throw notFinite('mask decoder', this.path, embedding);
     }
   }
 

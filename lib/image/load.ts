@@ -5,7 +5,7 @@ import { unlessAborted } from '../abort';
 import { invalidArgument, SamError } from '../errors';
 import { openForReading, readError } from '../files/kind';
 import { type DecodeOptions, decodeSchema } from '../options/input';
-import { parse } from '../options/validate';
+import { isTypedArray, parse } from '../options/validate';
 import { copyInSlices } from '../time-slice';
 import { checkPixels, decodeEncoded, decodeError, rgbOf } from './decode';
 import { takeStaging } from './staging';
@@ -69,7 +69,7 @@ async function decode(input: ImageInput, options: DecodeOptions): Promise<RgbIma
     const path = toPath(input);
     return decodeEncoded(await readImageFile(path, signal), path, limit, signal);
   }
-  if (input instanceof Uint8Array) return decodeEncoded(input, 'the image buffer', limit, signal);
+  if (isUint8Array(input)) return decodeEncoded(input, 'the image buffer', limit, signal);
   if (isArrayBuffer(input)) return decodeEncoded(new Uint8Array(input), 'the image buffer', limit, signal);
   if (isBlob(input)) {
     const bytes = await readByteStream(() => input.stream(), limit, signal);
@@ -96,7 +96,7 @@ function rawRgb(input: ImageInput, options: DecodeOptions): RgbImage | undefined
   if (!isRaw(input)) return undefined;
   checkRaw(input, options.limitInputPixels);
   const { data, width, height, channels = 3 } = input;
-  if (data instanceof Uint16Array || channels !== 3) return undefined;
+  if (!isBytes(data) || channels !== 3) return undefined;
   return { data: new Uint8Array(data.buffer, data.byteOffset, data.length), width, height };
 }
 
@@ -118,17 +118,23 @@ function isRaw(input: ImageInput): input is RawImage {
  */
 export async function copyInput(input: ImageInput): Promise<ImageInput> {
   if (isArrayBuffer(input)) return copyInSlices(new Uint8Array(input), 'image');
-  if (input instanceof Uint8Array) return copyInSlices(input, 'image');
+  if (isUint8Array(input)) return copyInSlices(input, 'image');
   if (!isRaw(input)) return input;
   // By name: those of an ImageData are getters of its class, which no spread takes along.
   const { data, width, height, channels } = input;
-  const copied =
-    data instanceof Uint8Array || data instanceof Uint8ClampedArray || data instanceof Uint16Array;
-  if (!copied) return input;
+  if (!isBytes(data) && !isTypedArray(data, 'Uint16Array')) return input;
   return { data: await copyInSlices(data, 'image.data', takeStaging), width, height, channels };
 }
 
 // `instanceof` would miss a buffer of another realm (vm contexts, Jest).
+function isUint8Array(value: unknown): value is Uint8Array {
+  return isTypedArray(value, 'Uint8Array');
+}
+
+function isBytes(value: unknown): value is Uint8Array | Uint8ClampedArray {
+  return isUint8Array(value) || isTypedArray(value, 'Uint8ClampedArray');
+}
+
 function isArrayBuffer(value: unknown): value is ArrayBuffer {
   const tag = Object.prototype.toString.call(value);
   return tag === '[object ArrayBuffer]' || tag === '[object SharedArrayBuffer]';
@@ -176,8 +182,7 @@ function checkRaw({ data, width, height, channels = 3 }: RawImage, limit: number
   if (![1, 2, 3, 4].includes(channels)) {
     throw invalidArgument('image.channels', 'integer between 1 and 4', channels);
   }
-  const isBytes = data instanceof Uint8Array || data instanceof Uint8ClampedArray;
-  if (!isBytes && !(data instanceof Uint16Array)) {
+  if (!isBytes(data) && !isTypedArray(data, 'Uint16Array')) {
     throw invalidArgument('image.data', 'Uint8Array, Uint8ClampedArray or Uint16Array', data);
   }
   if (limit !== undefined) checkPixels(width, height, 'the raw image', limit);

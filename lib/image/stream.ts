@@ -3,6 +3,7 @@ import { addAbortListener } from 'node:events';
 import { Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
 import { invalidArgument, SamError } from '../errors';
+import { isTypedArray } from '../options/validate';
 import { DEFAULT_PIXEL_LIMIT } from './decode';
 
 /** Pieces of a file's bytes: a `Readable` of Node.js, a `ReadableStream`, or any other source that can be iterated over. */
@@ -40,17 +41,18 @@ export async function readByteStream(
     if (signal && source instanceof Readable) listener = addAbortListener(signal, () => source.destroy());
     for await (const piece of source as AsyncIterable<unknown>) {
       signal?.throwIfAborted();
-      if (!(piece instanceof Uint8Array)) {
+      if (!isTypedArray(piece, 'Uint8Array')) {
         throw invalidArgument('a piece of the image', 'Uint8Array', piece);
       }
-      length += piece.length;
+      const bytes = piece as Uint8Array;
+      length += bytes.length;
       if (length > most) {
         throw new SamError(
           'ERR_IMAGE',
           `Cannot decode the image stream: expected at most ${most} bytes for limitInputPixels (${limit})`,
         );
       }
-      pieces.push(piece);
+      pieces.push(bytes);
     }
   } catch (cause) {
     if (signal?.aborted) throw signal.reason;

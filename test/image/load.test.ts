@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { ReadableStream } from 'node:stream/web';
 import { pathToFileURL } from 'node:url';
+import { runInNewContext } from 'node:vm';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { decodeImage } from '../../lib/image/load';
@@ -461,6 +462,18 @@ describe('raw pixels', () => {
   test('are RGB unless channels says otherwise, as decodeImage returns them', async () => {
     const decoded = await decodeImage({ data: quadrants(), width: W, height: H });
     expect(await decodeImage(decoded)).toEqual({ data: quadrants(), width: W, height: H });
+  });
+
+  test('of another realm, as Jest has them', async () => {
+    const { small, pixels, file } = runInNewContext(
+      '({ small: Uint16Array.of(4660), pixels: Uint8ClampedArray.of(1, 2, 3, 4), file: Uint8Array.from(bytes) })',
+      { bytes: [...(await rgb().png().toBuffer())] },
+    );
+    const first = async (image: ImageInput) => [...(await decodeImage(image)).data.subarray(0, 3)];
+    expect(await first({ data: small, width: 1, height: 1, channels: 1 })).toEqual([18, 18, 18]);
+    expect(await first({ data: pixels, width: 1, height: 1, channels: 4 })).toEqual([1, 2, 3]);
+    expect(await first(file)).toEqual([200, 40, 40]);
+    expect(await first(Readable.from([file], { objectMode: true }))).toEqual([200, 40, 40]);
   });
 
   test('of an ImageData, whose fields are getters of its class', async () => {

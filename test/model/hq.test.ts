@@ -88,6 +88,16 @@ describe('masks', () => {
   });
 });
 
+test('features that are not finite are not blamed on the model', async () => {
+  const features = embedding.hqFeatures!.slice();
+  features[5] = Number.NaN;
+  const wrong = new Embedding(embedding.data, embedding.shape, embedding, features);
+  await expect(sam.predict(wrong, prompts.box!)).rejects.toMatchObject({
+    code: 'ERR_INVALID_ARGUMENT',
+    message: 'Expected finite values for embedding.hqFeatures but received others',
+  });
+});
+
 test('its tensors are all used, under the names of its repository and of transformers', async () => {
   const names: Record<string, string> = JSON.parse(readFileSync(join(fixtures, 'hf-names.json'), 'utf8'));
   const toHuggingFace = Object.fromEntries(Object.entries(names).map(([hf, official]) => [official, hf]));

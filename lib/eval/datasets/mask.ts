@@ -43,9 +43,12 @@ export async function readMask(path: string, exif: ExifUse = 'apply'): Promise<B
   const ones = isBinary && largest > 0 && top > 1;
   const data = new Uint8Array(width * height);
   let any = false;
+  let brightest = 0;
   await inBands(height, rowsPerBand(width), (begin, end) => {
     for (let i = begin * width; i < end * width; i++) {
-      if (!(ones ? values[i]! > 0 : isInside(values[i]!))) continue;
+      const value = values[i]!;
+      if (value > brightest) brightest = value;
+      if (!(ones ? value > 0 : isInside(value))) continue;
       data[i] = 1;
       any = true;
     }
@@ -53,7 +56,8 @@ export async function readMask(path: string, exif: ExifUse = 'apply'): Promise<B
   if (largest > 0 && !any) {
     throw refuse(
       `0 outside and ${top} inside (inside is ${inside}), or 0 and 1,`,
-      `its largest value is ${largest}`,
+      // Of a red of 255 it is 76.
+      `its largest ${brightest === largest ? '' : 'gray '}value is ${brightest}`,
     );
   }
   return { data, width, height, ...(ones ? { note: ZERO_AND_ONE } : {}) };

@@ -391,13 +391,16 @@ describe('every sample format by its own range', () => {
     await expectSamError(mask, 'ERR_IMAGE', `Cannot use ${file} as a mask: expected`);
   });
 
-  test('a colour that luma rounds to black is not empty in silence', async () => {
+  test.each([
+    [1, 'its largest gray value is 0'],
+    [255, 'its largest gray value is 76'],
+  ])('a red of %i, which luma makes too dark, is not empty in silence', async (red, message) => {
     const { mask } = await readTiff(
       'uint8',
-      INSIDE.flatMap((v) => [v, 0, 0]),
+      INSIDE.flatMap((v) => [red * v, 0, 0]),
       3,
     );
-    await expectSamError(mask, 'ERR_IMAGE', 'its largest value is 1');
+    await expectSamError(mask, 'ERR_IMAGE', message);
   });
 });
 
