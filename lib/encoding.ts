@@ -2,7 +2,7 @@
 import type { NativeToken, TensorData } from './addon';
 import { Embedding, type Size } from './embedding';
 import { invalidArgument, SamError } from './errors';
-import { allFinite, notFinite } from './finite';
+import { allFinite, notFinite, notFiniteInput } from './finite';
 import { elementCount } from './graph/graph';
 import type { Session } from './graph/session';
 import { copyInput, decodeCopy } from './image/load';
@@ -132,10 +132,7 @@ export class ImageEncoder {
     for (const part of [embedding.data, embedding.hqFeatures]) {
       if (!part || (await allFinite(part))) continue;
       if (pixels === 'normalised' && !(await allFinite(inputs[0] as Float32Array))) {
-        throw new SamError(
-          'ERR_INVALID_ARGUMENT',
-          'Expected finite values for pixelValues but received others',
-        );
+        throw notFiniteInput('pixelValues');
       }
       throw notFinite('image encoder', this.path, embedding);
     }

@@ -34,3 +34,8 @@ export function notFinite(
     `${model}: expected finite values from the ${stage} for ${what} but it computed NaN or infinity: damaged weights${range}`,
   );
 }
+
+/** ERR_INVALID_ARGUMENT for an input that holds NaN or infinity. */
+export function notFiniteInput(name: string): SamError {
+  return new SamError('ERR_INVALID_ARGUMENT', `Expected finite values for ${name} but received others`);
+}

@@ -3,8 +3,7 @@ import { unlessAborted } from './abort';
 import type { NativeRle, TensorData } from './addon';
 import { batches } from './batches';
 import type { Embedding } from './embedding';
-import { SamError } from './errors';
-import { allFinite, notFinite } from './finite';
+import { allFinite, notFinite, notFiniteInput } from './finite';
 import { Graph } from './graph/graph';
 import type { Held, Session } from './graph/session';
 import { aboveZeroInBands, collect, type Decoded, type FullSize, type Prediction, rowOf } from './masks';
@@ -208,10 +207,7 @@ export class MaskPredictor {
       for (const part of ['data', 'hqFeatures'] as const) {
         const values = embedding[part];
         if (!values || (await allFinite(values))) continue;
-        throw new SamError(
-          'ERR_INVALID_ARGUMENT',
-          `Expected finite values for embedding.${part} but received others`,
-        );
+        throw notFiniteInput(`embedding.${part}`);
       }
       throw notFinite('mask decoder', this.path, embedding);
     }

@@ -53,7 +53,7 @@ export async function decodeSample(path: string, exif: ExifUse): Promise<RgbImag
  * @param orientation 1 … 8
  * @returns the pixels as they are stored. Source: Exif 2.32, 4.6.4, tag Orientation
  */
-export async function asStored(image: RgbImage, orientation: number): Promise<RgbImage> {
+async function asStored(image: RgbImage, orientation: number): Promise<RgbImage> {
   if (orientation === 1) return image;
   const swapped = swapsSides(orientation);
   const [width, height] = swapped ? [image.height, image.width] : [image.width, image.height];
