@@ -11,7 +11,7 @@ import { parse } from '../options/validate';
 import { lineChart, writeChart } from './chart';
 import { counted } from './datasets/finish';
 import type { PreparedEvaluation } from './evaluate';
-import type { Journal } from './resume';
+import type { Journal } from './journal';
 import { attentionSettings, type Cell } from './settings';
 import { type ResultKey, resultKeys, Tally, type Values } from './tally';
 import type { Problem } from './types';

@@ -16,6 +16,7 @@ import {
 import { withoutDefaults } from '../options/option';
 import { filePath, parse } from '../options/validate';
 import { journalPath, type PreparedEvaluation, prepareEvaluation, runEvaluation } from './evaluate';
+import { Journal } from './journal';
 import { FolderLock } from './lock';
 import {
   checkFolder,
@@ -27,7 +28,6 @@ import {
   VERSION,
   writeLines,
 } from './report';
-import { Journal } from './resume';
 import type { ResultKey } from './tally';
 
 const FORMAT = 'ba-sam-suite-1';
