@@ -1,6 +1,6 @@
 // From an image to its embedding: decoding, resizing, the image encoder, of SAM-HQ also its features.
 import type { NativeToken, TensorData } from './addon';
-import { Embedding, type Size } from './embedding';
+import { Embedding } from './embedding';
 import { invalidArgument, SamError } from './errors';
 import { allFinite, notFinite, notFiniteInput } from './finite';
 import { elementCount } from './graph/graph';
@@ -18,6 +18,7 @@ import type { ComputeDType } from './options/compute';
 import type { EncodeOptions } from './options/sam';
 import type { RunOptions } from './options/session';
 import { isTypedArray } from './options/validate';
+import type { Size } from './size';
 import { copyInSlices } from './time-slice';
 
 /** Normalised pixels, used as they are: [B, 3, H, W] f32, H and W multiples of the patch. */

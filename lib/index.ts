@@ -4,7 +4,7 @@ export { type AttentionResult, attention } from './attention';
 export { openSamCheckpoint, type SamCheckpoint } from './checkpoint/keys';
 export { type TensorToWrite, writeSafetensors } from './checkpoint/write-safetensors';
 export { type BackendStatus, backends, type ResolvedDevice } from './device';
-export { Embedding, type EmbeddingInfo, type EmbeddingLoadOptions, type Size } from './embedding';
+export { Embedding, type EmbeddingInfo, type EmbeddingLoadOptions } from './embedding';
 export type { PixelValues } from './encoding';
 export { SamError, type SamErrorCode } from './errors';
 export { type DType, Graph, type Shape, type Value } from './graph/graph';
@@ -45,3 +45,4 @@ export type {
 export { type BaSamSettings, type DistancePenalty, ZERO_SHOT } from './options/settings';
 export type { Prompt, PromptPoint } from './prompts';
 export { BUNDLED_MODEL, Sam } from './sam';
+export type { Size } from './size';

@@ -2,7 +2,6 @@
 import { type Checkpoint, checkpointFiles, openCheckpoint, type TensorInfo } from '../checkpoint/checkpoint';
 import { checkpointError } from '../checkpoint/file';
 import { openSamCheckpoint } from '../checkpoint/keys';
-import type { Size } from '../embedding';
 import type { PixelValues } from '../encoding';
 import { allFinite } from '../finite';
 import { lengthFactor, resolveSettings } from '../model/ba-sam';
@@ -10,6 +9,7 @@ import type { SamConfig } from '../model/config';
 import { attentionOf } from '../model/families';
 import type { CheckpointOptions } from '../options/checkpoint';
 import type { BaSamSettings } from '../options/settings';
+import type { Size } from '../size';
 import type { NamedPath } from './outputs';
 
 /**

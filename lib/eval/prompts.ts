@@ -1,8 +1,9 @@
 // What the model is asked: prompts from the ground truth, or prompts that know nothing of it.
-import type { Size } from '../embedding';
+
 import { maskBox } from '../image/rle';
 import type { PromptKind } from '../options/evaluate';
 import type { Prompt } from '../prompts';
+import type { Size } from '../size';
 import { checkMask } from './metrics/comparison';
 import type { BinaryMask } from './types';
 

@@ -4,11 +4,7 @@ import { type ImageFrame, readImageSize } from '../../image/header';
 import { decodeImage } from '../../image/load';
 import type { RgbImage } from '../../image/types';
 import type { ExifUse } from '../../options/evaluate';
-
-interface Size {
-  readonly width: number;
-  readonly height: number;
-}
+import type { Size } from '../../size';
 
 /** The size of the pixels that are evaluated. */
 export function sizeOf({ width, height, orientation }: ImageFrame, exif: ExifUse): Size {

@@ -468,7 +468,7 @@ describe('sizes from headers', () => {
   });
 
   test('absurd sizes, directories', async () => {
-    // A PNG header that claims 60000 x 60000 px.
+    // A PNG header that claims 60000 × 60000 px.
     const head = Buffer.from(await pixels(GRAYS, 1).toColourspace('b-w').png().toBuffer());
     head.writeUInt32BE(60_000, 16);
     head.writeUInt32BE(60_000, 20);
@@ -477,7 +477,7 @@ describe('sizes from headers', () => {
     await expectSamError(
       readImageSize(path.join(folder, 'absurd.png')),
       'ERR_IMAGE',
-      '60000 x 60000 px exceeds',
+      '60000 × 60000 px exceeds',
     );
     await expectSamError(readImageSize(folder), 'ERR_IO', 'it is a directory');
   });
