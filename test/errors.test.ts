@@ -1,4 +1,6 @@
 // Messages: what they show of a value, and that nothing in them steers a terminal or a log.
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { invalidArgument, SamError, describe as shown, typeName, visible } from '../lib/errors';
 import { encodeSchema } from '../lib/options/sam';
@@ -87,4 +89,12 @@ it('options that cannot be read are an argument error', () => {
     }
   })();
   expect(error).toMatchObject({ code: 'ERR_INVALID_ARGUMENT', cause: expect.any(RangeError) });
+});
+
+it('every code stands in README.md', () => {
+  const source = readFileSync(path.join(__dirname, '..', 'lib', 'errors.ts'), 'utf8');
+  const codes = [...source.matchAll(/^ {2}\| '(ERR_\w+)'/gm)].map(([, code]) => code!);
+  expect(codes.length).toBeGreaterThan(10);
+  const readme = readFileSync(path.join(__dirname, '..', 'README.md'), 'utf8');
+  expect(codes.filter((code) => !readme.includes(`\`${code}\``))).toEqual([]);
 });

@@ -7,7 +7,7 @@ import { checkInPlace } from '../time-slice';
 import { inBands, rowsPerBand } from './bands';
 import { drawBox, drawPoint } from './draw';
 import { checkOutputSize, checkRgb, writeImage } from './output';
-import { checkMask, decodeRle, type Rle } from './rle';
+import { checkMask, decodeRleAsync, type Rle } from './rle';
 import type { RgbImage } from './types';
 
 export type { Color, OverlayOptions } from '../options/overlay';
@@ -98,12 +98,13 @@ export async function overlay(
   const unit = Math.max(1, Math.round(Math.max(width, height) / 600));
   const contour = asked ?? unit;
   // Run lengths become pixels when it is their turn.
-  const pixelsOf = ({ data }: MaskLayer) => {
+  const pixelsOf = async ({ data }: MaskLayer) => {
     if (!isRle(data)) return data;
-    const pixels = decodeRle(data);
-    const [maskHeight, maskWidth] = data.size;
-    if (maskWidth === width && maskHeight === height) return pixels;
-    throw invalidArgument('mask.size', `[${height}, ${width}]`, data.size);
+    const { size } = data;
+    if (!Array.isArray(size) || size[0] !== height || size[1] !== width) {
+      throw invalidArgument('mask.size', `[${height}, ${width}]`, size);
+    }
+    return decodeRleAsync(data);
   };
 
   const canvas: RgbImage = { data: new Uint8Array(data.length), width, height };
@@ -114,7 +115,7 @@ export async function overlay(
   });
   for (const [index, mask] of layers.entries()) {
     const color = mask.color ?? promptColor(mask.prompt ?? index);
-    const pixels = pixelsOf(mask);
+    const pixels = await pixelsOf(mask);
     await inBands(height, step, (begin, end) => {
       checkInPlace(pixels, width * height, `masks.${index}.data`);
       fillMask(canvas, pixels, color, alpha, begin, end);
@@ -124,7 +125,7 @@ export async function overlay(
   if (contour > 0) {
     for (const [index, mask] of layers.entries()) {
       const color = mask.color ?? promptColor(mask.prompt ?? index);
-      const pixels = pixelsOf(mask);
+      const pixels = await pixelsOf(mask);
       await inBands(height, step, (begin, end) => {
         checkInPlace(pixels, width * height, `masks.${index}.data`);
         drawContour(canvas, pixels, color, contour, begin, end);

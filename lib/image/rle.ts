@@ -167,6 +167,24 @@ class CountsWriter {
  * @throws SamError `ERR_INVALID_ARGUMENT` when characters, runs or sizes are wrong: nothing is repaired
  */
 export function decodeRle(rle: Rle): Uint8Array {
+  const { mask, steps } = decodeSteps(rle);
+  while (!steps.next().done);
+  return mask;
+}
+
+/**
+ * The same in pieces of a few milliseconds, between which other events run.
+ *
+ * @throws SamError as {@link decodeRle}
+ */
+export async function decodeRleAsync(rle: Rle): Promise<Uint8Array> {
+  const { mask, steps } = decodeSteps(rle);
+  const slice = new TimeSlice();
+  while (!steps.next().done) if (slice.due()) await slice.next();
+  return mask;
+}
+
+function decodeSteps(rle: Rle): { mask: Uint8Array; steps: Generator<void, void, void> } {
   if (typeof rle !== 'object' || rle === null) throw invalidArgument('rle', 'object {size, counts}', rle);
   const { size, counts } = rle;
   if (!Array.isArray(size) || size.length !== 2) throw invalidArgument('rle.size', '[height, width]', size);
@@ -175,8 +193,7 @@ export function decodeRle(rle: Rle): Uint8Array {
   if (typeof counts !== 'string') throw invalidArgument('rle.counts', 'string', counts);
 
   const mask = new Uint8Array(width * height);
-  fillRuns(mask, width, height, parseCounts(counts, width * height));
-  return mask;
+  return { mask, steps: fillSteps(mask, width, height, runReader(counts, width * height)) };
 }
 
 /**
@@ -186,20 +203,45 @@ export function decodeRle(rle: Rle): Uint8Array {
  * @param runs lengths whose sum is at most `width · height`
  */
 export function fillRuns(mask: Uint8Array, width: number, height: number, runs: ArrayLike<number>): void {
+  let r = 0;
+  const steps = fillSteps(mask, width, height, () => (r < runs.length ? runs[r++]! : undefined));
+  while (!steps.next().done);
+}
+
+/** What a piece of {@link fillSteps} takes, in pixels; a run counts as some. */
+const STEP_PIXELS = 65_536;
+const RUN_PIXELS = 8;
+
+function* fillSteps(
+  mask: Uint8Array,
+  width: number,
+  height: number,
+  nextRun: () => number | undefined,
+): Generator<void, void, void> {
   let x = 0;
   let y = 0;
-  for (let r = 0; r < runs.length; r++) {
-    let left = runs[r]!;
-    while (left > 0) {
+  let work = 0;
+  let inside = false;
+  for (let run = nextRun(); run !== undefined; run = nextRun()) {
+    work += RUN_PIXELS;
+    for (let left = run; left > 0; ) {
       const n = Math.min(left, height - y);
-      if (r % 2 === 1) for (let i = y; i < y + n; i++) mask[i * width + x] = 1;
+      if (inside) {
+        for (let i = y; i < y + n; i++) mask[i * width + x] = 1;
+        work += n;
+      }
       left -= n;
       y += n;
       if (y === height) {
         y = 0;
         x++;
       }
+      if (work > STEP_PIXELS) {
+        work = 0;
+        yield;
+      }
     }
+    inside = !inside;
   }
 }
 
@@ -210,12 +252,23 @@ export function fillRuns(mask: Uint8Array, width: number, height: number, runs: 
  * @throws SamError `ERR_INVALID_ARGUMENT` when a character is wrong or the sum of the runs is not `total`
  */
 export function parseCounts(counts: string, total: number): number[] {
+  const next = runReader(counts, total);
+  const runs: number[] = [];
+  for (let run = next(); run !== undefined; run = next()) runs.push(run);
+  return runs;
+}
+
+/** Gives the run lengths one by one, then undefined. The sum of those that it gave is never above `total`. */
+function runReader(counts: string, total: number): () => number | undefined {
   const fail = (reason: string): never => {
     throw new SamError('ERR_INVALID_ARGUMENT', `Expected run lengths for rle.counts but ${reason}`);
   };
-  const runs: number[] = [];
+  let p = 0;
+  let count = 0;
   let sum = 0;
-  for (let p = 0; p < counts.length; ) {
+  let beforeLast = 0;
+  let last = 0;
+  const read = (): number => {
     const start = p;
     let x = 0;
     let shift = 0;
@@ -231,13 +284,23 @@ export function parseCounts(counts: string, total: number): number[] {
       more = (group & 0x20) !== 0;
       if (!more && (group & 0x10) !== 0) x -= 2 ** (shift + 5);
     }
-    const run = runs.length > 2 ? x + runs[runs.length - 2]! : x;
+    const run = count > 2 ? x + beforeLast : x;
     if (run < 0 || run > total) fail(`the run at position ${start} is ${run} of ${total} pixels`);
+    count++;
+    beforeLast = last;
+    last = run;
     sum += run;
-    runs.push(run);
-  }
-  if (sum !== total) fail(`their sum is ${sum} instead of height · width = ${total}`);
-  return runs;
+    return run;
+  };
+  return () => {
+    const run = p < counts.length ? read() : undefined;
+    // What is too much is not given out: each run may be as long as the mask.
+    if (sum > total) while (p < counts.length) read();
+    if (run === undefined || sum > total) {
+      if (sum !== total) fail(`their sum is ${sum} instead of height · width = ${total}`);
+    }
+    return run;
+  };
 }
 
 function describeCharacter(text: string, index: number): string {

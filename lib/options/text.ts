@@ -64,7 +64,7 @@ function readNumber({ isInt, minValue, maxValue }: z.ZodNumber, text: string, na
 
 /** Digits and nothing else, NaN otherwise: "1e3", "+1" and "0x10" are refused. */
 export function wholeNumber(text: string): number {
-  return /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
+  return /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
 }
 
 /** A finite decimal number and nothing else: "12abc", "0x10", "1e999" and "" are refused. */

@@ -13,6 +13,7 @@ import {
   writeMaskPng,
   writeOverlayPng,
 } from '../../lib/image/masks';
+import { encodeRleAsync } from '../../lib/image/rle';
 import type { RgbImage } from '../../lib/image/types';
 import { longestTurn } from '../support/event-loop';
 import { expectSamError } from './helpers';
@@ -182,6 +183,18 @@ describe('overlay', () => {
       await unionMasks(masks.map((mask) => mask.data));
     });
     expect(longest).toBeLessThan(0.3);
+    const noise = masks[0]!.data.map((_, i) => (Math.imul(i, 2654435761) >>> 13) & 1);
+    const rle = await encodeRleAsync(noise, width, height);
+    expect(await longestTurn(() => overlay(image, [{ data: rle }]))).toBeLessThan(0.2);
+  });
+
+  test('a mask of another size is refused before memory is taken for it', async () => {
+    const data = { size: [46_000, 46_000] as [number, number], counts: '' };
+    await expectSamError(
+      overlay(gray(), [{ data }]),
+      'ERR_INVALID_ARGUMENT',
+      'Expected [30, 40] for mask.size',
+    );
   });
 });
 

@@ -1,7 +1,7 @@
 // Run-length encoding, area and box against values that pycocotools wrote (make_fixtures.py).
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { decodeRle, encodeRle, encodeRleAsync, maskArea, maskBox } from '../../lib/image/rle';
+import { decodeRle, decodeRleAsync, encodeRle, encodeRleAsync, maskArea, maskBox } from '../../lib/image/rle';
 import { expectSamError, expectThrownSamError } from './helpers';
 
 interface Case {
@@ -37,6 +37,9 @@ describe('against pycocotools', () => {
     const rle = await encodeRleAsync(noise(), width, height);
     expect(turns).toBeGreaterThan(1);
     expect(Buffer.compare(decodeRle(rle), noise())).toBe(0);
+    const before = turns;
+    expect(Buffer.compare(await decodeRleAsync(rle), noise())).toBe(0);
+    expect(turns - before).toBeGreaterThan(1);
     const mask = noise();
     setImmediate(() => structuredClone(mask.buffer, { transfer: [mask.buffer] }));
     const transferred = encodeRleAsync(mask, width, height);
@@ -121,6 +124,7 @@ describe('errors', () => {
     bad({ size: [2, 2], counts: '3é' }, 'received "é" at position 1');
     bad({ size: [2, 2], counts: 'T' }, 'the last number is cut off');
     bad({ size: [2, 2], counts: 'oooooooooooo0' }, 'too large');
+    bad({ size: [2, 2], counts: '044' }, 'their sum is 8');
     bad({ size: [2, 2], counts: 'O' }, 'the run at position 0 is -1 of 4 pixels');
     expect([...decodeRle({ size: [2, 2], counts: '4' })]).toEqual([0, 0, 0, 0]);
     expect([...decodeRle({ size: [2, 2], counts: '13' })]).toEqual([0, 1, 1, 1]);
