@@ -63,8 +63,7 @@ export class Results {
       if (json !== undefined || lowRes !== undefined) {
         this.masks.push({ prompt, score, area: area!, bbox: bbox!, rle: rle! });
       }
-      // A copy: the batch that it is a part of need not stay.
-      if (lowRes !== undefined) this.logits.push(mask.lowRes.slice());
+      if (lowRes !== undefined) this.logits.push(mask.lowRes);
     }
     this.lowResSize = [best.lowResHeight, best.lowResWidth];
   }
