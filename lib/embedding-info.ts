@@ -8,12 +8,7 @@ import { attentionOf } from './model/families';
 import { dtype } from './options/compute';
 import { distanceShape, MAX_HEADS, metric, mode, slope } from './options/settings';
 import { parse, unchanged } from './options/validate';
-
-/** Width and height in px. */
-export interface Size {
-  readonly width: number;
-  readonly height: number;
-}
+import { type Size, sizeText } from './size';
 
 /** How an image came to be this embedding. */
 export interface EmbeddingInfo {
@@ -89,7 +84,7 @@ export function checkInfo(shape: unknown, info: unknown): { shape: EmbeddingShap
   const [, , gridH, gridW] = checked;
   const patch = input.width / gridW;
   if (!Number.isInteger(patch) || input.height !== gridH * patch) {
-    fail(`a multiple of the grid of ${gridW} × ${gridH} tokens`, 'input', text(input));
+    fail(`a multiple of the grid of ${gridW} × ${gridH} tokens`, 'input', sizeText(input));
   }
   for (const name of ['width', 'height'] as const) {
     if (content[name] > input[name])
@@ -100,7 +95,7 @@ export function checkInfo(shape: unknown, info: unknown): { shape: EmbeddingShap
   const scaled = longestSide <= MAX_LONGEST_SIDE ? scaledSize(image, longestSide) : image;
   // Within rounding: others round halves in another way.
   if (Math.abs(content.width - scaled.width) > 1 || Math.abs(content.height - scaled.height) > 1) {
-    fail(`${text(scaled)} like an image of ${text(image)}`, 'content', text(content));
+    fail(`${sizeText(scaled)} like an image of ${sizeText(image)}`, 'content', sizeText(content));
   }
   if (settings.mode === 'released-code' && settings.distance !== null) {
     fail('null in mode released-code', 'settings.distance', 'a distance penalty');
@@ -128,7 +123,7 @@ export function checkModel(
   if (channels !== config.outChannels) fail(`${config.outChannels} like the model's`, 'channels', channels);
   const expected = { width: gridW * config.patch, height: gridH * config.patch };
   if (input.width !== expected.width || input.height !== expected.height) {
-    fail(`${text(expected)} (patches of ${config.patch} px)`, 'input', text(input));
+    fail(`${sizeText(expected)} (patches of ${config.patch} px)`, 'input', sizeText(input));
   }
   if (config.decoder?.hq && !embedding.hqFeatures) {
     fail('the features of SAM-HQ, which the model takes,', 'hqFeatures', 'none: it is one of a plain SAM');
@@ -144,8 +139,4 @@ export function checkModel(
 function scaledSize({ width, height }: Size, longestSide: number): Size {
   const { scaledWidth, scaledHeight } = inputGeometry({ width, height, longestSide, pad: false, patch: 1 });
   return { width: scaledWidth, height: scaledHeight };
-}
-
-function text({ width, height }: Size): string {
-  return `${width} × ${height} px`;
 }

@@ -1,16 +1,17 @@
 // An encoded image: what predict() needs, and how it is kept in a file.
 import { z } from 'zod';
 import { type Checkpoint, openCheckpoint } from './checkpoint/checkpoint';
-import { type TensorToWrite, writeSafetensors } from './checkpoint/safetensors';
-import { checkInfo, type EmbeddingInfo, type EmbeddingShape, type Size, savedInfo } from './embedding-info';
+import { type TensorToWrite, writeSafetensors } from './checkpoint/write-safetensors';
+import { checkInfo, type EmbeddingInfo, type EmbeddingShape, savedInfo } from './embedding-info';
 import { invalidArgument, SamError } from './errors';
 import { allFinite } from './finite';
 import { DEFAULT_PIXEL_LIMIT } from './image/load';
 import type { ResolvedSettings } from './model/ba-sam';
 import type { OptionsOf } from './options/option';
 import { isTypedArray, parse } from './options/validate';
+import type { Size } from './size';
 
-export type { EmbeddingInfo, Size } from './embedding-info';
+export type { EmbeddingInfo } from './embedding-info';
 
 const TENSOR = 'image_embeddings';
 const HQ_TENSOR = 'hq_features';

@@ -1,6 +1,7 @@
 // Whether values are finite, without stalling the event loop: one NaN in a weight makes all of an output NaN, in silence.
 import type { EmbeddingInfo } from './embedding-info';
 import { SamError } from './errors';
+import { sizeText } from './size';
 import { TimeSlice } from './time-slice';
 
 /** Elements between two looks at the clock: 0.1 ms. */
@@ -26,11 +27,16 @@ export function notFinite(
   model: string,
   { name, image, dtype }: Pick<EmbeddingInfo, 'name' | 'image' | 'dtype'>,
 ): SamError {
-  const what = name ?? `an image of ${image.width} × ${image.height} px`;
+  const what = name ?? `an image of ${sizeText(image)}`;
   const range =
     stage === 'image encoder' && dtype !== 'f32' ? `, or values beyond the range of ${dtype}` : '';
   return new SamError(
     'ERR_NOT_FINITE',
     `${model}: expected finite values from the ${stage} for ${what} but it computed NaN or infinity: damaged weights${range}`,
   );
+}
+
+/** ERR_INVALID_ARGUMENT for an input that holds NaN or infinity. */
+export function notFiniteInput(name: string): SamError {
+  return new SamError('ERR_INVALID_ARGUMENT', `Expected finite values for ${name} but received others`);
 }

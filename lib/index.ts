@@ -2,9 +2,10 @@
 export type { CudaDevice } from './addon';
 export { type AttentionResult, attention } from './attention';
 export { openSamCheckpoint, type SamCheckpoint } from './checkpoint/keys';
-export { type TensorToWrite, writeSafetensors } from './checkpoint/safetensors';
+export { type TensorToWrite, writeSafetensors } from './checkpoint/write-safetensors';
 export { type BackendStatus, backends, type ResolvedDevice } from './device';
-export { Embedding, type EmbeddingInfo, type EmbeddingLoadOptions, type Size } from './embedding';
+export { Embedding, type EmbeddingInfo, type EmbeddingLoadOptions } from './embedding';
+export type { PixelValues } from './encoding';
 export { SamError, type SamErrorCode } from './errors';
 export { type DType, Graph, type Shape, type Value } from './graph/graph';
 export type { ProfileRow } from './graph/profile';
@@ -20,6 +21,7 @@ export {
 } from './image/masks';
 export { decodeRle, encodeRle, encodeRleAsync, maskArea, maskBox, type Rle } from './image/rle';
 export type { ImageInput, RawImage, RgbImage } from './image/types';
+export type { Mask, Prediction } from './masks';
 export { alibiSlopes, type ResolvedSettings } from './model/ba-sam';
 export type { SamConfig } from './model/config';
 export type { SamDecoderConfig } from './model/decoder/config';
@@ -42,4 +44,5 @@ export type {
 } from './options/session';
 export { type BaSamSettings, type DistancePenalty, ZERO_SHOT } from './options/settings';
 export type { Prompt, PromptPoint } from './prompts';
-export { BUNDLED_MODEL, type Mask, type PixelValues, type Prediction, Sam } from './sam';
+export { BUNDLED_MODEL, Sam } from './sam';
+export type { Size } from './size';

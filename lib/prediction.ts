@@ -3,49 +3,18 @@ import { unlessAborted } from './abort';
 import type { NativeRle, TensorData } from './addon';
 import { batches } from './batches';
 import type { Embedding } from './embedding';
-import { SamError } from './errors';
-import { allFinite, notFinite } from './finite';
+import { allFinite, notFinite, notFiniteInput } from './finite';
 import { Graph } from './graph/graph';
 import type { Held, Session } from './graph/session';
-import { inBands } from './image/bands';
-import type { Rle } from './image/rle';
+import { aboveZeroInBands, collect, type Decoded, type FullSize, type Prediction, rowOf } from './masks';
 import type { SamDecoderConfig } from './model/decoder/config';
 import { imageTokens, maskDecoder } from './model/decoder/mask-decoder';
 import { native } from './native';
 import { upsampleMasks } from './ops';
 import type { RunOptions } from './options/session';
+import { batchSize, type Chunk, Chunks, promptInputs } from './prompt-chunks';
 import type { PromptTokens } from './prompts';
 import { TimeSlice } from './time-slice';
-
-/** One mask. */
-export interface Mask {
-  /** [height, width], 1 inside, 0 outside; empty with `fullSize: false` or `format: 'rle'`. */
-  readonly data: Uint8Array;
-  /** The same as `encodeRle` makes of it. With `format: 'rle'` only, as the two below. */
-  readonly rle?: Rle;
-  /** Pixels inside. */
-  readonly area?: number;
-  /** [x, y, width, height] in px, as `maskBox` gives it. */
-  readonly bbox?: readonly [x: number, y: number, width: number, height: number];
-  /** [height, width] of the photograph, f32: inside is above 0, the sigmoid is a probability. With `logits: true` only. */
-  readonly logits?: Float32Array;
-  readonly width: number;
-  readonly height: number;
-  /** The model's own estimate of the IoU with the true object. */
-  readonly score: number;
-  /** Logits [lowResHeight, lowResWidth] = [4·gridH, 4·gridW]: the next call's mask prompt. */
-  readonly lowRes: Float32Array;
-  readonly lowResWidth: number;
-  readonly lowResHeight: number;
-}
-
-/** The masks of one prompt. */
-export interface Prediction {
-  /** One mask, or three with `multimask`, in the decoder's order. */
-  readonly masks: readonly Mask[];
-  /** The mask with the highest score. */
-  readonly best: Mask;
-}
 
 interface MaskPredictorOptions {
   readonly multimask: boolean;
@@ -238,10 +207,7 @@ export class MaskPredictor {
       for (const part of ['data', 'hqFeatures'] as const) {
         const values = embedding[part];
         if (!values || (await allFinite(values))) continue;
-        throw new SamError(
-          'ERR_INVALID_ARGUMENT',
-          `Expected finite values for embedding.${part} but received others`,
-        );
+        throw notFiniteInput(`embedding.${part}`);
       }
       throw notFinite('mask decoder', this.path, embedding);
     }
@@ -293,124 +259,4 @@ export class MaskPredictor {
     const key = `upsample/${JSON.stringify([dtype, shape, input, content, image])}`;
     return (await this.session.run(key, build, [low], options))[0];
   }
-}
-
-/** What the decoder gives for a batch of prompts. */
-interface Decoded {
-  /** Logits [prompts, masks per prompt, 4·gridH, 4·gridW]. */
-  readonly low: Float32Array;
-  /** [prompts, masks per prompt]. */
-  readonly scores: Float32Array;
-  readonly count: number;
-  readonly perPrompt: number;
-}
-
-/** What a batch of prompts has at the photograph's size: [prompts, masks per prompt, height, width]. */
-interface FullSize {
-  masks?: Uint8Array;
-  logits?: Float32Array;
-  /** [prompts, masks per prompt]. */
-  rles?: readonly NativeRle[];
-}
-
-/** Prompts with the same number of tokens that are decoded together. */
-interface Chunk {
-  readonly indices: number[];
-  readonly tokens: number;
-  readonly masked: boolean;
-}
-
-// A prompt keeps about 40 kB per grid cell busy: at most 32768 cells (1.3 GB) at a time.
-function batchSize({ gridH, gridW }: Embedding): number {
-  return Math.max(1, Math.min(64, Math.floor(32768 / (gridH * gridW))));
-}
-
-// Tokens of a batch must be equally many, and padding would change the result: so prompts are grouped.
-class Chunks {
-  readonly list: Chunk[] = [];
-  private readonly open = new Map<number, Chunk>();
-  private readonly limit: number;
-
-  constructor(embedding: Embedding) {
-    this.limit = batchSize(embedding);
-  }
-
-  add(index: number, { labels, mask }: PromptTokens): void {
-    const masked = mask !== undefined;
-    const kind = 2 * labels.length + Number(masked);
-    let chunk = this.open.get(kind);
-    if (!chunk || chunk.indices.length === this.limit) {
-      chunk = { indices: [], tokens: labels.length, masked };
-      this.open.set(kind, chunk);
-      this.list.push(chunk);
-    }
-    chunk.indices.push(index);
-  }
-}
-
-// In the order in which the decoder's graph declares them: masks, coordinates, labels.
-function promptInputs(prompts: readonly PromptTokens[], masked: boolean): TensorData[] {
-  const coords = Float32Array.from(prompts.flatMap((prompt) => prompt.coords));
-  const labels = Int32Array.from(prompts.flatMap((prompt) => prompt.labels));
-  if (!masked) return [coords, labels];
-  const size = prompts[0].mask!.length;
-  const masks = new Float32Array(prompts.length * size);
-  for (const [i, { mask }] of prompts.entries()) masks.set(mask!, i * size);
-  return [masks, coords, labels];
-}
-
-/** 1 where a logit is above 0: SAM's masks. */
-export function aboveZero(logits: Float32Array): Uint8Array {
-  const masks = new Uint8Array(logits.length);
-  for (let i = 0; i < logits.length; i++) masks[i] = logits[i] > 0 ? 1 : 0;
-  return masks;
-}
-
-// The same for large arrays, with other events in between.
-async function aboveZeroInBands(logits: Float32Array): Promise<Uint8Array> {
-  const masks = new Uint8Array(logits.length);
-  await inBands(logits.length, 65_536, (begin, end) => {
-    for (let i = begin; i < end; i++) masks[i] = logits[i] > 0 ? 1 : 0;
-  });
-  return masks;
-}
-
-// In memory of its own: who keeps or transfers one prediction does nothing to those that follow.
-function rowOf({ low, scores, count, perPrompt }: Decoded, row: number): Decoded {
-  const size = low.length / count;
-  return {
-    low: low.slice(row * size, (row + 1) * size),
-    scores: scores.slice(row * perPrompt, (row + 1) * perPrompt),
-    count: 1,
-    perPrompt,
-  };
-}
-
-function collect(
-  row: number,
-  { low, scores, perPrompt }: Decoded,
-  full: FullSize,
-  embedding: Embedding,
-): Prediction {
-  const { width, height } = embedding.image;
-  const lowResWidth = 4 * embedding.gridW;
-  const lowResHeight = 4 * embedding.gridH;
-  const lowSize = lowResWidth * lowResHeight;
-  const masks = Array.from({ length: perPrompt }, (_, m): Mask => {
-    const at = row * perPrompt + m;
-    const [begin, end] = [at * width * height, (at + 1) * width * height];
-    const rle = full.rles?.[at];
-    return {
-      data: full.masks ? full.masks.subarray(begin, end) : new Uint8Array(0),
-      ...(rle && { rle: { size: [height, width], counts: rle.counts }, area: rle.area, bbox: rle.bbox }),
-      ...(full.logits && { logits: full.logits.subarray(begin, end) }),
-      width,
-      height,
-      score: scores[at],
-      lowRes: low.subarray(at * lowSize, (at + 1) * lowSize),
-      lowResWidth,
-      lowResHeight,
-    };
-  });
-  return { masks, best: masks.reduce((a, b) => (b.score > a.score ? b : a)) };
 }

@@ -4,6 +4,7 @@ import { SamError } from './errors';
 import { LABEL } from './model/decoder/prompt-encoder';
 import { clipped, meets, type Prompt, type PromptPoint, promptSchema } from './options/prompt';
 import { parse } from './options/validate';
+import { sizeText } from './size';
 
 export type { Prompt, PromptPoint };
 
@@ -40,7 +41,7 @@ export function promptTokens(value: unknown, embedding: Embedding, name: string)
     if (insideX === undefined || insideY === undefined) {
       throw new SamError(
         'ERR_INVALID_ARGUMENT',
-        `Expected coordinates inside the image of ${image.width} × ${image.height} px for ${name}.${what} but received ${x}, ${y}`,
+        `Expected coordinates inside the image of ${sizeText(image)} for ${name}.${what} but received ${x}, ${y}`,
       );
     }
     coords.push(insideX * scaleX, insideY * scaleY);
@@ -60,7 +61,7 @@ export function promptTokens(value: unknown, embedding: Embedding, name: string)
     if (!meets(box, image.width, image.height)) {
       throw new SamError(
         'ERR_INVALID_ARGUMENT',
-        `Expected a box inside the image of ${image.width} × ${image.height} px for ${name}.box but received ${box.join(', ')}`,
+        `Expected a box inside the image of ${sizeText(image)} for ${name}.box but received ${box.join(', ')}`,
       );
     }
   } else if (points.length > 0) {

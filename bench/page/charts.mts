@@ -1,5 +1,6 @@
 // The charts of the performance page.
-import { type ChartPanel, type ChartScale, lineChart } from '../../lib/eval/chart.ts';
+import { lineChart } from '../../lib/eval/chart.ts';
+import type { ChartPanel, ChartScale } from '../../lib/options/chart.ts';
 import { seriesName } from './encoder.mts';
 import { isCompared, OURS } from './peers.mts';
 import type { PageResult } from './schemas.mts';

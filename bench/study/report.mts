@@ -1,8 +1,9 @@
 // Writes docs/resolution-study.md, its charts and its pictures from the numbers.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { type ChartOptions, lineChart } from '../../lib/eval/chart.ts';
+import { lineChart } from '../../lib/eval/chart.ts';
 import type { DistancePenalty } from '../../lib/index.ts';
+import type { ChartOptions } from '../../lib/options/chart.ts';
 import { PANELS, type Picture, writeExamples } from './examples.mts';
 import { PROMPTS, penaltyText, type Stored } from './library.mts';
 import { intervalText, MEASURES, type Select, Statistics, type Verdict, verdictMark } from './statistics.mts';

@@ -112,7 +112,7 @@ export function checkpointError(path: string, message: string, options?: { cause
 }
 
 /** `path: what (reason)` with code ERR_IO. */
-export function ioError(path: string, what: string, cause: unknown): SamError {
+function ioError(path: string, what: string, cause: unknown): SamError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new SamError('ERR_IO', `${path}: ${what} (${reason})`, { cause });
 }

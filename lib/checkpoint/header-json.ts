@@ -1,6 +1,11 @@
 // A JSON scanner for safetensors headers: refuses duplicate and dangerous keys, bounds every token, and works in
 // small steps so that its caller can give way to the event loop. JSON.parse does none of the three.
 
+/** The official limit. */
+export const MAX_HEADER_BYTES = 100_000_000;
+export const MAX_TENSORS = 100_000;
+/** Of a tensor, a file or a field. */
+export const MAX_NAME_BYTES = 4096;
 /** Longest string in bytes: one synchronous step stays within a few milliseconds. */
 const MAX_STRING_BYTES = 4 * 1024 * 1024;
 const MAX_SPACE_BYTES = 4 * 1024 * 1024;

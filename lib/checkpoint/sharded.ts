@@ -1,17 +1,15 @@
 // Checkpoints in several files beside an index, as Hugging Face writes large ones: `model.safetensors.index.json` says which file
 // each tensor is in.
-import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, invalidArgument, SamError } from '../errors';
+import { isFile, isFolder } from '../files/kind';
 import { TimeSlice } from '../time-slice';
 import type { Checkpoint, TensorInfo } from './checkpoint';
 import { CheckpointFile, checkpointError } from './file';
-import { HeaderError, HeaderScanner } from './header-json';
+import { HeaderError, HeaderScanner, MAX_NAME_BYTES, MAX_TENSORS } from './header-json';
 
 /** That of a ViT-H would have 60 kB. */
 const MAX_INDEX_BYTES = 32 * 1024 * 1024;
-const MAX_TENSORS = 100_000;
-const MAX_NAME_BYTES = 4096;
 /** Each is an open file. */
 const MAX_SHARDS = 256;
 
@@ -29,19 +27,11 @@ const IN_FOLDER = [
  * @throws SamError ERR_CHECKPOINT for a folder without one
  */
 export async function fileInFolder(given: string): Promise<string> {
-  const isFolder = await stat(given).then(
-    (found) => found.isDirectory(),
-    // Whatever is wrong with it shows when it is opened.
-    () => false,
-  );
-  if (!isFolder) return given;
+  // Whatever is wrong with it shows when it is opened.
+  if (!(await isFolder(given))) return given;
   for (const name of IN_FOLDER) {
     const file = path.join(given, name);
-    const isThere = await stat(file).then(
-      (found) => found.isFile(),
-      () => false,
-    );
-    if (isThere) return file;
+    if (await isFile(file)) return file;
   }
   throw checkpointError(
     given,

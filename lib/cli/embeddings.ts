@@ -1,6 +1,6 @@
 // `--embedding`: a kept embedding is used when it fits the image and the options, never silently when it does not.
 
-import { Embedding, type Size } from '../embedding';
+import { Embedding } from '../embedding';
 import { checkModel } from '../embedding-info';
 import { SamError } from '../errors';
 import { inputGeometry } from '../image/resize';
@@ -8,6 +8,7 @@ import { resolveSettings, settingsKey } from '../model/ba-sam';
 import type { SamConfig } from '../model/config';
 import { attentionOf } from '../model/families';
 import type { BaSamSettings } from '../options/settings';
+import { type Size, sizeText } from '../size';
 import type { EncodingOptions } from './settings';
 
 /**
@@ -37,7 +38,7 @@ export async function loadEmbedding(
   }
   const { content, input } = embedding;
   if (embedding.image.width !== image.width || embedding.image.height !== image.height) {
-    expected(`an embedding of an image of ${size(image)}`, size(embedding.image));
+    expected(`an embedding of an image of ${sizeText(image)}`, sizeText(embedding.image));
   }
 
   const longestSide = Math.max(content.width, content.height);
@@ -52,7 +53,7 @@ export async function loadEmbedding(
       patch: config.patch,
     });
     if (inputWidth !== input.width || inputHeight !== input.height) {
-      expected('an embedding made with --no-pad', `one padded to ${size(input)}`);
+      expected('an embedding made with --no-pad', `one padded to ${sizeText(input)}`);
     }
   }
   if (flags.dtype !== undefined && flags.dtype !== embedding.dtype) {
@@ -72,8 +73,4 @@ export async function loadEmbedding(
     expected(`an embedding made with the settings ${settingsKey(wanted)}`, settingsKey(made));
   }
   return embedding;
-}
-
-function size({ width, height }: Size): string {
-  return `${width} × ${height} px`;
 }

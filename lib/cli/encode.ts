@@ -1,7 +1,8 @@
 // `ba-sam encode IN -o OUT.safetensors`: an image or pixel values in, an embedding out.
 import path from 'node:path';
 import { resolveCompute } from '../device';
-import type { Size } from '../embedding';
+
+import type { PixelValues } from '../encoding';
 import { Outputs } from '../files/outputs';
 import { decodeImage } from '../image/load';
 import { inputGeometry } from '../image/resize';
@@ -11,7 +12,8 @@ import { checkpointOf } from '../options/checkpoint';
 import { encodeCommandShape } from '../options/commands';
 import { readText } from '../options/text';
 import { filePath } from '../options/validate';
-import { BUNDLED_MODEL, type PixelValues, Sam } from '../sam';
+import { BUNDLED_MODEL, Sam } from '../sam';
+import { type Size, sizeText } from '../size';
 import { UsageError } from './errors';
 import { optionsOf, type Texts } from './flags';
 import { checkScale, inspectModel, modelFiles, readPixelValues } from './inputs';
@@ -87,7 +89,7 @@ function checkSize(pixels: PixelValues, longestSide: number | undefined): PixelV
   const [, , height, width] = pixels.shape;
   if (longestSide !== undefined && longestSide !== Math.max(height, width)) {
     throw new UsageError(
-      `Expected no --longest-side with pixel_values of ${width} × ${height} px, which are used as they are, but ` +
+      `Expected no --longest-side with pixel_values of ${sizeText({ width, height })}, which are used as they are, but ` +
         `received ${longestSide}`,
     );
   }

@@ -1,15 +1,15 @@
 // What commands read: the model's configuration before its weights, pixel values, mask prompts.
-
 import { type Checkpoint, checkpointFiles, openCheckpoint, type TensorInfo } from '../checkpoint/checkpoint';
+import { checkpointError } from '../checkpoint/file';
 import { openSamCheckpoint } from '../checkpoint/keys';
-import type { Size } from '../embedding';
-import { SamError } from '../errors';
+import type { PixelValues } from '../encoding';
+import { allFinite } from '../finite';
 import { lengthFactor, resolveSettings } from '../model/ba-sam';
 import type { SamConfig } from '../model/config';
 import { attentionOf } from '../model/families';
 import type { CheckpointOptions } from '../options/checkpoint';
 import type { BaSamSettings } from '../options/settings';
-import type { PixelValues } from '../sam';
+import type { Size } from '../size';
 import type { NamedPath } from './outputs';
 
 /**
@@ -59,7 +59,7 @@ export async function readPixelValues(path: string, patch: number): Promise<Pixe
     const info = tensor(file, 'pixel_values', '[B, 3, H, W]', 4);
     const [, channels, height, width] = info.shape as PixelValues['shape'];
     if (channels !== 3 || height % patch !== 0 || width % patch !== 0) {
-      throw fileError(
+      throw checkpointError(
         path,
         `expected pixel_values as f32 [B, 3, H, W] with H and W multiples of ${patch} but found ${shown(info)}`,
       );
@@ -84,14 +84,14 @@ export async function readMaskInput(
     const info = tensor(file, 'low_res_logits', '[prompts, masks, 4·Gh, 4·Gw]', 4);
     const [count, masks, height, width] = info.shape as [number, number, number, number];
     if (height !== 4 * grid.gridH || width !== 4 * grid.gridW) {
-      throw fileError(
+      throw checkpointError(
         path,
         `expected low_res_logits of ${4 * grid.gridH} × ${4 * grid.gridW} for this image's grid of ` +
           `${grid.gridH} × ${grid.gridW} tokens but found ${shown(info)}`,
       );
     }
     if (prompts !== undefined && count !== prompts) {
-      throw fileError(
+      throw checkpointError(
         path,
         `expected low_res_logits of ${prompts} prompt${prompts === 1 ? '' : 's'} but found ${count}`,
       );
@@ -109,7 +109,7 @@ export async function readMaskInput(
 async function bestMasks(file: Checkpoint, count: number, masks: number): Promise<number[]> {
   const info = tensor(file, 'iou_predictions', '[prompts, masks], to choose one of several masks', 2);
   if (info.shape[0] !== count || info.shape[1] !== masks) {
-    throw fileError(
+    throw checkpointError(
       file.path,
       `expected iou_predictions of shape [${count}, ${masks}] but found ${shown(info)}`,
     );
@@ -138,10 +138,10 @@ function tensor(file: Checkpoint, name: string, expected: string, rank: number):
   const info = file.tensors.get(name);
   if (!info) {
     const found = [...file.tensors.keys()].slice(0, 3).join(', ') || 'no tensors';
-    throw fileError(file.path, `expected a tensor ${name} ${expected} but found ${found}`);
+    throw checkpointError(file.path, `expected a tensor ${name} ${expected} but found ${found}`);
   }
   if (info.dtype !== 'f32' || info.shape.length !== rank || info.shape.includes(0)) {
-    throw fileError(file.path, `expected ${name} as f32 ${expected} but found ${shown(info)}`);
+    throw checkpointError(file.path, `expected ${name} as f32 ${expected} but found ${shown(info)}`);
   }
   return info;
 }
@@ -149,16 +149,12 @@ function tensor(file: Checkpoint, name: string, expected: string, rank: number):
 async function values(file: Checkpoint, { name, shape }: TensorInfo): Promise<Float32Array> {
   const bytes = await file.read(name);
   const data = new Float32Array(bytes.buffer);
-  if (!data.every(Number.isFinite)) {
-    throw fileError(file.path, `expected finite values in ${name} [${shape.join(', ')}]`);
+  if (!(await allFinite(data))) {
+    throw checkpointError(file.path, `expected finite values in ${name} [${shape.join(', ')}]`);
   }
   return data;
 }
 
 function shown({ dtype, shape }: TensorInfo): string {
   return `${dtype} [${shape.join(', ')}]`;
-}
-
-function fileError(path: string, message: string): SamError {
-  return new SamError('ERR_CHECKPOINT', `${path}: ${message}`);
 }

@@ -1,8 +1,9 @@
 // How points, boxes and mask prompts of the command line form prompts, and checks against the image.
 import type { z } from 'zod';
-import type { Size } from '../embedding';
+
 import type { promptFlagsShape } from '../options/commands';
 import { clipped, meets, type Prompt } from '../options/prompt';
+import { type Size, sizeText } from '../size';
 import { UsageError } from './errors';
 
 /** What the command line says about what to segment. */
@@ -50,7 +51,7 @@ export function checkInside({ point = [], box = [] }: PromptOptions, { width, he
   const check = (option: string, values: readonly number[], x: number, y: number) => {
     if (clipped(x, width) !== undefined && clipped(y, height) !== undefined) return;
     throw new UsageError(
-      `Expected coordinates inside the image of ${width} × ${height} px for ${option} but received ${values.join(',')}`,
+      `Expected coordinates inside the image of ${sizeText({ width, height })} for ${option} but received ${values.join(',')}`,
     );
   };
   for (const [x, y] of point) check('--point', [x, y], x, y);

@@ -1,13 +1,13 @@
 // The files that `ba-sam segment` writes about its predictions.
 import { writeFile } from 'node:fs/promises';
 import type { z } from 'zod';
-import { writeSafetensors } from '../checkpoint/safetensors';
+import { writeSafetensors } from '../checkpoint/write-safetensors';
 import type { Outputs } from '../files/outputs';
 import { type MaskLayer, writeMaskPng, writeOverlayPng } from '../image/masks';
 import { fillRuns, parseCounts, type Rle } from '../image/rle';
 import type { RgbImage } from '../image/types';
+import type { Mask, Prediction } from '../masks';
 import type { resultFilesShape } from '../options/commands';
-import type { Mask, Prediction } from '../sam';
 import { UsageError } from './errors';
 import type { PromptOptions } from './prompts';
 
@@ -63,8 +63,7 @@ export class Results {
       if (json !== undefined || lowRes !== undefined) {
         this.masks.push({ prompt, score, area: area!, bbox: bbox!, rle: rle! });
       }
-      // A copy: the batch that it is a part of need not stay.
-      if (lowRes !== undefined) this.logits.push(mask.lowRes.slice());
+      if (lowRes !== undefined) this.logits.push(mask.lowRes);
     }
     this.lowResSize = [best.lowResHeight, best.lowResWidth];
   }

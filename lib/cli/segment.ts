@@ -1,7 +1,6 @@
 // `ba-sam segment IMAGE …`: an image and prompts in; masks, overlay, JSON and low-resolution logits out.
 import { stat } from 'node:fs/promises';
 import { resolveCompute } from '../device';
-import type { Size } from '../embedding';
 import { SamError } from '../errors';
 import { Outputs } from '../files/outputs';
 import { decodeImage } from '../image/load';
@@ -14,6 +13,7 @@ import type { BaSamSettings } from '../options/settings';
 import { readText } from '../options/text';
 import { filePath } from '../options/validate';
 import { BUNDLED_MODEL, Sam } from '../sam';
+import type { Size } from '../size';
 import { loadEmbedding } from './embeddings';
 import { optionsOf, type Texts } from './flags';
 import { checkScale, inspectModel, modelFiles, readMaskInput } from './inputs';

@@ -1,35 +1,10 @@
 // Line charts as SVG, drawn without a library: panels beside each other, one legend, readable on light and dark pages.
 import { writeFile } from 'node:fs/promises';
+import { invalidArgument } from '../errors';
 import { replaceFile } from '../files/outputs';
+import { type ChartOptions, type ChartPanel, type ChartScale, chartSchema } from '../options/chart';
+import { filePath, parse } from '../options/validate';
 import { renderSvg } from './render-svg';
-
-/** How values lie on an axis: in equal steps, or in equal ratios. */
-export type ChartScale = 'linear' | 'log';
-
-/** One line. Points that are not finite, or not positive on a logarithmic axis, are left out. */
-export interface ChartSeries {
-  /** Series of one name have one colour, dash and marker in every panel, and one entry in the legend. */
-  readonly name: string;
-  readonly points: readonly (readonly [x: number, y: number])[];
-}
-
-export interface ChartPanel {
-  readonly title: string;
-  /** Default: linear. */
-  readonly yScale?: ChartScale;
-  readonly series: readonly ChartSeries[];
-}
-
-export interface ChartOptions {
-  readonly title: string;
-  /** Below the x axis of every panel. */
-  readonly xLabel: string;
-  /** Of every panel; default: linear. */
-  readonly xScale?: ChartScale;
-  readonly panels: readonly ChartPanel[];
-  /** Panels per row; default at most 3. */
-  readonly columns?: number;
-}
 
 /**
  * Colours with a contrast of at least 3:1 to white and to the dark background below, the least that WCAG 2 asks of
@@ -63,8 +38,10 @@ text { font-family: "DejaVu Sans", Verdana, Helvetica, Arial, sans-serif; font-s
  * Draws a chart. The y axis of a panel covers its values, not zero: it is made for comparing lines.
  *
  * @returns a complete SVG document; the legend lists the series in the order in which they first appear
+ * @throws SamError ERR_INVALID_ARGUMENT
  */
 export function lineChart(options: ChartOptions): string {
+  parse(chartSchema, options, 'options');
   const { title, panels } = options;
   const names = [...new Set(panels.flatMap(({ series }) => series.map(({ name }) => name)))];
   const columns = Math.max(1, Math.min(options.columns ?? 3, panels.length));
@@ -94,11 +71,14 @@ export function lineChart(options: ChartOptions): string {
  * Writes a chart as SVG, and as PNG at twice its size in px.
  *
  * @param base path without extension
- * @throws SamError ERR_IO
+ * @param svg a document such as those of {@link lineChart}
+ * @throws SamError ERR_INVALID_ARGUMENT, ERR_IO
  */
 export async function writeChart(base: string, svg: string): Promise<void> {
-  await replaceFile(`${base}.svg`, (temporary) => writeFile(temporary, svg));
+  parse(filePath, base, 'base');
+  if (typeof svg !== 'string') throw invalidArgument('svg', 'SVG document', svg);
   const png = await renderSvg(svg, 2);
+  await replaceFile(`${base}.svg`, (temporary) => writeFile(temporary, svg));
   await replaceFile(`${base}.png`, (temporary) => writeFile(temporary, png));
 }
 

@@ -16,12 +16,13 @@ import {
 } from '../options/evaluate';
 import { Sam } from '../sam';
 import { openDataset } from './datasets';
+import { Journal } from './journal';
+import type { EvaluationRow, Failure, Fingerprint } from './journal-entries';
 import { FolderLock } from './lock';
 import { modelConfig, modelHash } from './model';
 import { checkOptions } from './options';
 import { needsTruth } from './prompts';
 import { checkFolder, type EvaluationResult, RESULT_FILES, summarize, VERSION, writeReport } from './report';
-import { type EvaluationRow, type Failure, type Fingerprint, Journal } from './resume';
 import { type Procedure, RowMaker } from './rows';
 import { cellsOf, checkCells } from './settings';
 import { defaultMetrics, type MetricChoice } from './tally';

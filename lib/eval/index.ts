@@ -1,4 +1,5 @@
 // What `ba-sam/eval` exports: apart from the main entry, so that who only segments loads none of it.
+export type { ChartOptions, ChartPanel, ChartScale, ChartSeries } from '../options/chart';
 export {
   ATTENTION_SETTINGS,
   type AttentionSetting,
@@ -14,14 +15,7 @@ export {
   type MetricName,
   type PromptKind,
 } from '../options/evaluate';
-export {
-  type ChartOptions,
-  type ChartPanel,
-  type ChartScale,
-  type ChartSeries,
-  lineChart,
-  writeChart,
-} from './chart';
+export { lineChart, writeChart } from './chart';
 export { type OpenDatasetOptions, openDataset } from './datasets';
 export { evaluate } from './evaluate';
 export {

@@ -5,7 +5,7 @@ import { stat } from 'node:fs/promises';
 import { checkpointFiles } from '../checkpoint/checkpoint';
 import { openSamCheckpoint } from '../checkpoint/keys';
 import { SamError } from '../errors';
-import { ioReason } from '../files/reason';
+import { readError } from '../files/kind';
 import type { SamConfig } from '../model/config';
 import type { CheckpointOptions } from '../options/checkpoint';
 
@@ -37,17 +37,15 @@ const hashes = new Map<string, Promise<string>>();
  * @throws SamError ERR_IO
  */
 async function fileHash(path: string): Promise<string> {
-  const failed = (cause: unknown) =>
-    new SamError('ERR_IO', `Cannot read ${path}: ${ioReason(cause)}`, { cause });
   const { size, mtimeMs } = await stat(path).catch((cause) => {
-    throw failed(cause);
+    throw readError(path, cause);
   });
   const key = `${path}/${size}/${mtimeMs}`;
   const known = hashes.get(key);
   if (known) return known;
   const hash = hashFile(path).catch((cause) => {
     hashes.delete(key);
-    throw failed(cause);
+    throw readError(path, cause);
   });
   hashes.set(key, hash);
   return hash;

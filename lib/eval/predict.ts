@@ -1,9 +1,10 @@
 // From an embedding and prompts to maps of the image's size, one at a time.
 import type { Embedding } from '../embedding';
+import type { Mask } from '../masks';
+import { aboveZero } from '../masks';
 import type { Combination } from '../options/evaluate';
-import { aboveZero } from '../prediction';
 import type { Prompt } from '../prompts';
-import type { Mask, Sam } from '../sam';
+import type { Sam } from '../sam';
 import type { BinaryMask, SoftMask } from './types';
 
 /** Logits [height, width] of the image's size, f32, and the model's own estimate of the IoU. */
@@ -13,10 +14,6 @@ export interface ScoredLogits {
   readonly height: number;
   readonly score: number;
 }
-
-/** Low-resolution logits of one batch of prompts: at most 128 MiB. */
-const BATCH_VALUES = 2 ** 25;
-const MAX_BATCH = 64;
 
 /**
  * Predictions of one model. What is held at a time is one batch of low-resolution logits and two maps of the image's
@@ -59,8 +56,7 @@ export class Predictor {
     if (combination === 'best') {
       let best: Mask | undefined;
       for await (const mask of this.lowRes(embedding, prompts, signal)) {
-        // A copy: the batch that the mask is a part of need not stay.
-        if (!best || mask.score > best.score) best = { ...mask, lowRes: mask.lowRes.slice() };
+        if (!best || mask.score > best.score) best = mask;
       }
       return this.upsample(embedding, best!, signal);
     }
@@ -82,14 +78,8 @@ export class Predictor {
     prompts: readonly Prompt[],
     signal?: AbortSignal,
   ): AsyncGenerator<Mask> {
-    const { multimask } = this;
-    const perPrompt = 16 * embedding.gridH * embedding.gridW * (multimask ? 3 : 1);
-    const batch = Math.max(1, Math.min(MAX_BATCH, Math.floor(BATCH_VALUES / perPrompt)));
-    for (let begin = 0; begin < prompts.length; begin += batch) {
-      const some = prompts.slice(begin, begin + batch);
-      const predictions = await this.sam.predict(embedding, some, { multimask, fullSize: false, signal });
-      for (const { best } of predictions) yield best;
-    }
+    const options = { multimask: this.multimask, fullSize: false, signal };
+    for await (const { best } of this.sam.predictEach(embedding, prompts, options)) yield best;
   }
 
   private async upsample(embedding: Embedding, mask: Mask, signal?: AbortSignal): Promise<ScoredLogits> {

@@ -1,8 +1,10 @@
 // What the model is asked: prompts from the ground truth, or prompts that know nothing of it.
-import type { Size } from '../embedding';
+
 import { maskBox } from '../image/rle';
 import type { PromptKind } from '../options/evaluate';
 import type { Prompt } from '../prompts';
+import type { Size } from '../size';
+import { checkMask } from './metrics/comparison';
 import type { BinaryMask } from './types';
 
 /** Prompts that need the truth, and so answer for one object each. */
@@ -48,8 +50,11 @@ export function blindPrompts(kind: 'center' | 'grid', { width, height }: Size, p
  * Source: Felzenszwalb and Huttenlocher, "Distance Transforms of Sampled Functions", Theory of Computing 8, 2012.
  *
  * @returns [x, y] of the pixel, undefined for an empty mask
+ * @throws SamError ERR_INVALID_ARGUMENT
  */
-export function interiorPoint({ data, width, height }: BinaryMask): [x: number, y: number] | undefined {
+export function interiorPoint(mask: BinaryMask): [x: number, y: number] | undefined {
+  checkMask('mask', 'Uint8Array', mask);
+  const { data, width, height } = mask;
   const [left, top, boxWidth, boxHeight] = maskBox(data, width, height);
   if (boxWidth === 0) return undefined;
   // One pixel of outside around the box: no inside pixel has its nearest outside pixel farther away than that.

@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { renderAsync } from '@resvg/resvg-js';
 import sharp from 'sharp';
+import { SamError } from '../errors';
 
 const FONTS = path.join(__dirname, '..', '..', 'fonts');
 const FAMILY = 'DejaVu Sans';
@@ -15,6 +16,7 @@ const COVERED =
  *
  * @param scale px of the picture per px of the document
  * @returns the bytes of a PNG file
+ * @throws SamError ERR_INVALID_ARGUMENT for what is no SVG document
  */
 export async function renderSvg(svg: string, scale: number): Promise<Buffer> {
   const image = await renderAsync(svg, {
@@ -25,6 +27,11 @@ export async function renderSvg(svg: string, scale: number): Promise<Buffer> {
       defaultFontFamily: FAMILY,
       sansSerifFamily: FAMILY,
     },
+  }).catch((cause: unknown) => {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new SamError('ERR_INVALID_ARGUMENT', `Expected an SVG document but received another: ${reason}`, {
+      cause,
+    });
   });
   const { width, height, pixels } = image;
   // Not asPng(): it holds up the event loop for 200 ms.

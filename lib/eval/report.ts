@@ -2,14 +2,16 @@
 import { readFileSync } from 'node:fs';
 import { access, constants, open, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { z } from 'zod';
 import { SamError } from '../errors';
 import { replaceFile } from '../files/outputs';
 import { ioReason } from '../files/reason';
 import { assertWritable } from '../files/writable';
+import { parse } from '../options/validate';
 import { lineChart, writeChart } from './chart';
 import { counted } from './datasets/finish';
 import type { PreparedEvaluation } from './evaluate';
-import type { Journal } from './resume';
+import type { Journal } from './journal';
 import { attentionSettings, type Cell } from './settings';
 import { type ResultKey, resultKeys, Tally, type Values } from './tally';
 import type { Problem } from './types';
@@ -153,8 +155,26 @@ export async function writeReport(
   await writeChart(chart.slice(0, -'.svg'.length), svg);
 }
 
-/** A Markdown table: a row for every size and setting, a column for every key. */
-export function resultTable({ means, keys }: Pick<EvaluationResult, 'means' | 'keys'>): string {
+/** What a table needs of an {@link EvaluationResult}. */
+export const tableSchema = z.object({
+  means: z.array(
+    z.object({
+      size: z.number(),
+      attention: z.string(),
+      values: z.record(z.string(), z.number().nullable()),
+    }),
+  ),
+  keys: z.map(z.string(), z.object({ label: z.string(), better: z.enum(['higher', 'lower']) })),
+});
+
+/**
+ * A Markdown table: a row for every size and setting, a column for every key.
+ *
+ * @throws SamError ERR_INVALID_ARGUMENT
+ */
+export function resultTable(result: Pick<EvaluationResult, 'means' | 'keys'>): string {
+  parse(tableSchema, result, 'result');
+  const { means, keys } = result;
   return markdownTable(
     ['size', 'attention', ...[...keys.values()].map(heading)],
     means.map(({ size, attention, values }) => [

@@ -1,21 +1,24 @@
 // What is compared: BA-SAM's settings by name, at sizes that each must be defined for.
-
+import { z } from 'zod';
 import { SamError } from '../errors';
 import { lengthFactor, resolveSettings } from '../model/ba-sam';
 import type { SamConfig } from '../model/config';
 import { attentionOf } from '../model/families';
-import type { AttentionSetting } from '../options/evaluate';
+import { ATTENTION_SETTINGS, type AttentionSetting } from '../options/evaluate';
 import { type BaSamSettings, type DistancePenalty, ZERO_SHOT } from '../options/settings';
+import { parse } from '../options/validate';
 
 /**
  * What a name means in terms of `Sam.encode`.
  *
  * @param distance the penalty of `length-scale+distance`, by default that of {@link ZERO_SHOT}; the other settings have none
+ * @throws SamError ERR_INVALID_ARGUMENT
  */
 export function attentionSettings(
   name: AttentionSetting,
   distance: DistancePenalty = ZERO_SHOT.distance,
 ): BaSamSettings {
+  parse(z.enum(ATTENTION_SETTINGS), name, 'name');
   switch (name) {
     case 'plain':
       return { mode: 'paper', lengthScale: false };

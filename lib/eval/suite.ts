@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { invalidArgument, SamError } from '../errors';
-import { ioReason } from '../files/reason';
+import { readError } from '../files/kind';
 import {
   type AttentionSetting,
   datasetName,
@@ -16,6 +16,7 @@ import {
 import { withoutDefaults } from '../options/option';
 import { filePath, parse } from '../options/validate';
 import { journalPath, type PreparedEvaluation, prepareEvaluation, runEvaluation } from './evaluate';
+import { Journal } from './journal';
 import { FolderLock } from './lock';
 import {
   checkFolder,
@@ -23,10 +24,10 @@ import {
   formatValue,
   heading,
   markdownTable,
+  tableSchema,
   VERSION,
   writeLines,
 } from './report';
-import { Journal } from './resume';
 import type { ResultKey } from './tally';
 
 const FORMAT = 'ba-sam-suite-1';
@@ -122,8 +123,11 @@ export async function evaluateSuite(options: SuiteOptions): Promise<SuiteResult>
 
 /**
  * Rows: datasets; columns: keys × sizes × settings. A key, size or setting that a dataset does not have is a dash.
+ *
+ * @throws SamError ERR_INVALID_ARGUMENT
  */
 export function suiteTable(results: ReadonlyMap<string, EvaluationResult>): string {
+  parse(z.map(z.string(), tableSchema.extend({ images: z.number() })), results, 'results');
   const keys = new Map<string, ResultKey>([...results.values()].flatMap((result) => [...result.keys]));
   const means = [...results.values()].flatMap((result) => result.means);
   const sizes = [...new Set(means.map(({ size }) => size))].sort((a, b) => a - b);
@@ -162,7 +166,7 @@ async function readSuite(file: string): Promise<z.output<typeof suiteSchema>> {
   try {
     text = await readFile(file, 'utf8');
   } catch (cause) {
-    throw new SamError('ERR_IO', `Cannot read ${file}: ${ioReason(cause)}`, { cause });
+    throw readError(file, cause);
   }
   let value: unknown;
   try {

@@ -7,7 +7,7 @@ import type { DatasetName, ExifUse } from '../options/evaluate';
 import { type Protocol, serve } from '../runtime/process-worker';
 import { Sam } from '../sam';
 import { openDataset } from './datasets';
-import type { EvaluationRow, Failure } from './resume';
+import type { EvaluationRow, Failure } from './journal-entries';
 import { type Procedure, RowMaker } from './rows';
 
 /** What a worker needs to know before it begins. */

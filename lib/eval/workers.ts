@@ -2,7 +2,7 @@
 import path from 'node:path';
 import type { Device } from '../device';
 import { runProcesses, threadsPerProcess } from '../runtime/process-pool';
-import type { EvaluationRow, Failure } from './resume';
+import type { EvaluationRow, Failure } from './journal-entries';
 import type { EvaluationProtocol, Job, WorkerSetup } from './worker';
 
 export interface WorkersOptions {

@@ -3,6 +3,7 @@ import type { Stats } from 'node:fs';
 import { access, constants, readlink, realpath, stat } from 'node:fs/promises';
 import { dirname, isAbsolute } from 'node:path';
 import { invalidArgument, SamError } from '../errors';
+import { kindReason } from './kind';
 import { ioReason } from './reason';
 
 /** As many links in a row as Linux follows. */
@@ -31,9 +32,10 @@ export async function writablePlace(path: string): Promise<string> {
     new SamError('ERR_IO', `Cannot write ${path}: ${reason}`, { cause });
   try {
     const old = await statIfThere(path);
-    if (old?.isDirectory() || (!old && path.endsWith('/'))) throw fail('it is a directory');
+    if (!old && path.endsWith('/')) throw fail('it is a directory');
     // Renaming over a device or a pipe would replace it: /dev/null would become a file.
-    if (old && !old.isFile()) throw fail('it is not a regular file');
+    const reason = old && kindReason(old);
+    if (reason !== undefined) throw fail(reason);
     const place = old ? await realpath(path) : await endOfLinks(path);
     const directory = dirname(place);
     const parent = await stat(directory).catch((cause) => {

@@ -35,6 +35,14 @@ interface Node {
   readonly outputs: readonly (Value | undefined)[];
 }
 
+/** Every value that a graph has made. */
+const made = new WeakSet<object>();
+
+/** Whether something is a value of a graph; reads none of its properties. */
+export function isValue(value: unknown): value is Value {
+  return typeof value === 'object' && value !== null && made.has(value);
+}
+
 /** What a node's output is declared as. */
 export interface Declared {
   readonly shape: Shape;
@@ -88,7 +96,13 @@ export class Graph {
     outputs: readonly (Declared | undefined)[],
   ): (Value | undefined)[] {
     for (const value of inputs) {
-      if (value && value.graph !== this) throw new SamError('ERR_GRAPH', 'Expected values of one graph');
+      if (value === undefined) continue;
+      if (!isValue(value)) throw invalidArgument(`an input of ${op}`, 'Value of a graph', value);
+      if (value.graph !== this) throw new SamError('ERR_GRAPH', 'Expected values of one graph');
+    }
+    for (const [name, value] of Object.entries(attributes)) {
+      if (!isAttribute(value))
+        throw invalidArgument(`${op}: ${name}`, 'text, number or list of numbers', value);
     }
     const values = outputs.map((output) => output && this.declare('computed', output.shape, output.dtype));
     this.nodes.push({ op, inputs, attributes, outputs: values });
@@ -97,7 +111,8 @@ export class Graph {
 
   /** Marks a value as an output. Outputs come back from a run in this order. */
   output(value: Value): void {
-    if (value?.graph !== this) throw new SamError('ERR_GRAPH', 'Expected an output of this graph');
+    if (!isValue(value)) throw invalidArgument('value', 'Value of a graph', value);
+    if (value.graph !== this) throw new SamError('ERR_GRAPH', 'Expected an output of this graph');
     this.outputList.push(value);
   }
 
@@ -162,12 +177,21 @@ export class Graph {
   }
 
   private declare(kind: Value['kind'], shape: Shape, dtype: DType, name?: string): Value {
+    if (name !== undefined && typeof name !== 'string') throw invalidArgument('name', 'string', name);
     checkShape(name ?? 'shape', shape);
+    if (!DTYPES.includes(dtype)) throw invalidArgument('dtype', `one of: ${DTYPES.join(', ')}`, dtype);
     const value: Value = { graph: this, id: this.values.length, kind, dtype, shape: [...shape], name };
+    made.add(value);
     this.values.push(value);
     if (name !== undefined) this.byName.set(name, value);
     return value;
   }
+}
+
+function isAttribute(value: unknown): value is Attribute | undefined {
+  if (value === undefined || typeof value === 'boolean' || typeof value === 'string') return true;
+  const numbers: readonly unknown[] = Array.isArray(value) ? value : [value];
+  return numbers.every((number) => typeof number === 'number');
 }
 
 /** @param name what errors call it; @throws SamError ERR_INVALID_ARGUMENT for what is no shape of a value */

@@ -251,7 +251,7 @@ export class Session {
  *
  * @param started sees the token and the native promise, which settles only when native code has let go
  */
-export async function trackNative<T>(
+async function trackNative<T>(
   addon: NativeAddon,
   options: RunOptions,
   start: (token: NativeToken, progress: ((fraction: number) => void) | undefined) => Promise<T>,

@@ -1,6 +1,7 @@
 // From an encoded file's bytes to 8-bit RGB, the way the reference's PIL does.
 import sharp, { type Metadata, type OutputInfo, type SharpOptions } from 'sharp';
 import { describe, SamError } from '../errors';
+import { sizeText } from '../size';
 import { decodeFloats, isFloatImage } from './float-samples';
 import { withStoredColours } from './gif';
 import { readLab8 } from './lab-tiff';
@@ -103,7 +104,7 @@ export function checkPixels(width: number, height: number, name: string, limit: 
   if (width * height <= limit) return;
   throw new SamError(
     'ERR_IMAGE',
-    `Cannot decode ${name}: ${width} x ${height} px exceeds limitInputPixels (${limit})`,
+    `Cannot decode ${name}: ${sizeText({ width, height })} exceeds limitInputPixels (${limit})`,
   );
 }
 

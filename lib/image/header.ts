@@ -1,7 +1,7 @@
 // An image's size from its header, without decoding it.
-import { constants, open, stat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { SamError } from '../errors';
-import { ioReason } from '../files/reason';
+import { openForReading, readError } from '../files/kind';
 import { checkFormat, decodeError, readHeader } from './decode';
 import { readImageFile } from './load';
 
@@ -56,24 +56,20 @@ async function sizeOf(bytes: Uint8Array, path: string): Promise<ImageFrame> {
 }
 
 async function readBeginning(path: string): Promise<{ bytes: Uint8Array; complete: boolean }> {
-  let handle: Awaited<ReturnType<typeof open>> | undefined;
+  let handle: FileHandle | undefined;
   try {
-    const info = await stat(path);
-    if (info.isDirectory()) throw new SamError('ERR_IO', `Cannot read ${path}: it is a directory`);
-    // Opening a pipe would wait for its writer.
-    if (!info.isFile()) throw new SamError('ERR_IO', `Cannot read ${path}: it is not a regular file`);
-    handle = await open(path, constants.O_RDONLY);
-    const bytes = new Uint8Array(Math.min(info.size, HEADER_BYTES));
+    handle = await openForReading(path);
+    const { size } = await handle.stat();
+    const bytes = new Uint8Array(Math.min(size, HEADER_BYTES));
     let length = 0;
     while (length < bytes.length) {
       const { bytesRead } = await handle.read(bytes, length, bytes.length - length, length);
       if (bytesRead === 0) break;
       length += bytesRead;
     }
-    return { bytes: bytes.subarray(0, length), complete: length === info.size };
+    return { bytes: bytes.subarray(0, length), complete: length === size };
   } catch (cause) {
-    if (cause instanceof SamError) throw cause;
-    throw new SamError('ERR_IO', `Cannot read ${path}: ${ioReason(cause)}`, { cause });
+    throw cause instanceof SamError ? cause : readError(path, cause);
   } finally {
     await handle?.close().catch(() => {});
   }

@@ -1,10 +1,9 @@
 // Takes an image in every form that a caller may have it in, and gives 8-bit RGB.
-import { readFile, stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { unlessAborted } from '../abort';
 import { invalidArgument, SamError } from '../errors';
-import { ioReason } from '../files/reason';
+import { openForReading, readError } from '../files/kind';
 import { type DecodeOptions, decodeSchema } from '../options/input';
 import { isTypedArray, parse } from '../options/validate';
 import { copyInSlices } from '../time-slice';
@@ -161,16 +160,14 @@ function toPath(input: string | URL): string {
  * @throws SamError ERR_IO
  */
 export async function readImageFile(path: string, signal?: AbortSignal): Promise<Uint8Array> {
+  const file = await openForReading(path);
   try {
-    const info = await stat(path);
-    if (info.isDirectory()) throw new SamError('ERR_IO', `Cannot read ${path}: it is a directory`);
-    // A pipe or a device may never end.
-    if (!info.isFile()) throw new SamError('ERR_IO', `Cannot read ${path}: it is not a regular file`);
-    return await readFile(path, { signal });
+    return await file.readFile({ signal });
   } catch (cause) {
-    if (cause instanceof SamError) throw cause;
     signal?.throwIfAborted();
-    throw new SamError('ERR_IO', `Cannot read ${path}: ${ioReason(cause)}`, { cause });
+    throw readError(path, cause);
+  } finally {
+    await file.close().catch(() => {});
   }
 }
 

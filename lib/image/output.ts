@@ -4,6 +4,7 @@ import sharp, { type Sharp } from 'sharp';
 import { invalidArgument, SamError } from '../errors';
 import { replaceFile } from '../files/outputs';
 import { isTypedArray } from '../options/validate';
+import { sizeText } from '../size';
 import { copyInSlices } from '../time-slice';
 import { checkMask, checkSize } from './rle';
 import type { RgbImage } from './types';
@@ -45,7 +46,7 @@ export function checkOutputSize(path: string, width: number, height: number): vo
   throw new SamError(
     'ERR_INVALID_ARGUMENT',
     `Expected sides of at most ${most} px for ${path}, as ${format === 'webp' ? 'WebP' : 'JPEG'} has them, but received ` +
-      `${width} × ${height} px; .png has no such limit`,
+      `${sizeText({ width, height })}; .png has no such limit`,
   );
 }
 

@@ -1,6 +1,9 @@
 // The families of image encoders, and what is asked of a configuration whichever it belongs to.
 import type { Finder } from '../checkpoint/finder';
+import { invalidArgument } from '../errors';
 import type { Graph, Shape } from '../graph/graph';
+import { imageEncoderSchema } from '../options/graph';
+import { parse } from '../options/validate';
 import type { AttentionTraits } from './ba-sam';
 import type { EncoderFamily, ImageEncoderOptions, InferenceOptions, WeightSource } from './encoder';
 import { vit } from './vit';
@@ -36,10 +39,19 @@ export function inferEncoder(found: Finder, options: InferenceOptions): SamEncod
 /**
  * An image encoder: pixels → image_embeddings [B, outChannels, Gh, Gw] f32, then one output per tap.
  *
- * @throws SamError ERR_INVALID_ARGUMENT when a setting has no meaning at this size
+ * @throws SamError ERR_INVALID_ARGUMENT, also when a setting has no meaning at this size
  */
 export function imageEncoder<F extends Family>(config: ConfigIn<F>, options: ImageEncoderOptions): Graph {
-  return families[config.family].graph(config, options);
+  const family = families[config?.family];
+  if (!family) {
+    throw invalidArgument(
+      'config',
+      `configuration of an image encoder (${Object.keys(families).join(', ')})`,
+      config,
+    );
+  }
+  parse(imageEncoderSchema, options, 'options');
+  return family.graph(config, options);
 }
 
 /** What a weight of the encoder's graphs is made of, if not of the tensor of its name. */

@@ -1,6 +1,7 @@
 // attention: SAM's, with BA-SAM's scale and distance penalty, fused; every block of a model is one node of it.
+import { invalidArgument } from '../errors';
 import type { Value } from '../graph/graph';
-import { append, expect } from './append';
+import { append, checkOperands, expect } from './append';
 import type { Metric } from './attributes';
 import { cast } from './cast';
 
@@ -34,6 +35,7 @@ export interface AttentionOptions {
  * Source: Kirillov et al. 2023; Song et al. 2024, section 3; the logits are in docs/ops.md.
  */
 export function attention(q: Value, k: Value, v: Value, options: AttentionOptions): Value {
+  checkOperands('attention', { q, k, v }, { options });
   const shape = [Math.max(q.shape[0], k.shape[0]), ...q.shape.slice(1)];
   const { inputs, attributes } = operands(q, k, v, options);
   return append('attention', inputs, attributes, shape, q.dtype);
@@ -41,8 +43,9 @@ export function attention(q: Value, k: Value, v: Value, options: AttentionOption
 
 /** The same on a fused projection: qkv [B, Gh, Gw, 3·H·D] → [B, Gh, Gw, H·D]. Nothing is copied. */
 export function gridAttention(qkv: Value, options: AttentionOptions): Value {
+  const shape = fusedShape(qkv, options);
   const { inputs, attributes } = operands(qkv, undefined, undefined, options);
-  return append('attention', inputs, attributes, fusedShape(qkv, options), qkv.dtype);
+  return append('attention', inputs, attributes, shape, qkv.dtype);
 }
 
 /** {@link gridAttention} with what a backward pass needs: ln Σ exp(logit) of every query, [B, H, Gh·Gw] f32. */
@@ -61,7 +64,10 @@ export function gridAttentionWithLogSumExp(
 }
 
 /** [B, Gh, Gw, H·D] of qkv [B, Gh, Gw, 3·H·D]. */
-function fusedShape(qkv: Value, { heads }: AttentionOptions) {
+function fusedShape(qkv: Value, options: AttentionOptions) {
+  checkOperands('attention', { qkv }, { options });
+  const { heads } = options;
+  if (!Number.isSafeInteger(heads)) throw invalidArgument('attention: heads', 'integer', heads);
   const [batch, h, w, channels] = qkv.shape;
   const fits = qkv.shape.length === 4 && channels % (3 * heads) === 0;
   expect('attention', fits, `qkv [B, Gh, Gw, 3·H·D] with ${heads} heads`);
@@ -70,7 +76,11 @@ function fusedShape(qkv: Value, { heads }: AttentionOptions) {
 
 function operands(q: Value, k: Value | undefined, v: Value | undefined, options: AttentionOptions) {
   const { heads, scale, window, relPosH, relPosW, pad, metric = 'none', slopes = [], start } = options;
-  expect('attention', metric === 'none' || slopes.length === heads, `${heads} slopes`);
+  expect(
+    'attention',
+    metric === 'none' || (Array.isArray(slopes) && slopes.length === heads),
+    `${heads} slopes`,
+  );
   const inputs = [q, k, v, relPosH, relPosW, pad && cast(pad, q.dtype)];
   const penalty = metric === 'none' ? {} : { metric, slopes, start };
   return { inputs, attributes: { heads, scale, window, ...penalty } };

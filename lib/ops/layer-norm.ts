@@ -1,6 +1,6 @@
 // layerNorm: normalisation over the channels.
 import type { DType, Value } from '../graph/graph';
-import { append } from './append';
+import { append, checkOperands } from './append';
 import type { Activation } from './attributes';
 
 export interface LayerNormOptions {
@@ -12,6 +12,7 @@ export interface LayerNormOptions {
 
 /** (x − mean) · rstd · weight + bias over the last axis, rstd = 1 / √(var + eps), then the activation: as x. */
 export function layerNorm(x: Value, weight: Value, bias: Value, options: LayerNormOptions): Value {
+  checkOperands('layerNorm', { x }, { options });
   const { eps, activation, dtype = x.dtype } = options;
   return append('layerNorm', [x, weight, bias], { eps, activation }, x.shape, dtype);
 }
@@ -23,6 +24,7 @@ export function layerNormWithStatistics(
   bias: Value,
   options: LayerNormOptions,
 ): { y: Value; mean: Value; rstd: Value } {
+  checkOperands('layerNorm', { x }, { options });
   const { eps, activation, dtype = x.dtype } = options;
   const row = { shape: [...x.shape.slice(0, -1), 1], dtype: 'f32' } as const;
   const outputs = [{ shape: x.shape, dtype }, row, row];

@@ -1,6 +1,6 @@
 // linear: a matrix product with everything that is fused into it.
 import type { DType, Value } from '../graph/graph';
-import { append, expect, last } from './append';
+import { append, checkOperands, expect, last } from './append';
 import type { Activation } from './attributes';
 
 export interface LinearOptions {
@@ -21,6 +21,7 @@ export interface LinearOptions {
 
 /** x [..., K] · weight [N, K]ᵀ + bias → activation → + residual: [..., N]. */
 export function linear(x: Value, weight: Value, options: LinearOptions = {}): Value {
+  checkOperands('linear', { x, weight }, { options });
   const { bias, activation, residual, f8 } = options;
   expect('linear', weight.shape.length === 2 && weight.shape[1] === last(x), `weight [N, ${last(x)}]`);
   const dtype = options.dtype ?? residual?.dtype ?? x.dtype;

@@ -1,6 +1,6 @@
 // patchEmbed: pixels to tokens, a convolution whose stride is its kernel.
 import type { Value } from '../graph/graph';
-import { append, expect } from './append';
+import { append, checkOperands, expect } from './append';
 
 /** Photographs as they are decoded: what makes u8 pixels the numbers that a model was trained on. */
 export interface PatchEmbedPhotograph {
@@ -20,7 +20,9 @@ export function patchEmbed(
   weight: Value,
   options: { bias?: Value; positions?: Value; photograph?: PatchEmbedPhotograph } = {},
 ): Value {
+  checkOperands('patchEmbed', { pixels, weight }, { options });
   const { bias, positions, photograph } = options;
+  if (photograph !== undefined) checkOperands('patchEmbed', {}, { photograph });
   const isPhotograph = pixels.dtype === 'u8';
   expect('patchEmbed', isPhotograph === (photograph !== undefined), 'photograph exactly with u8 pixels');
   const patch = weight.shape[2];

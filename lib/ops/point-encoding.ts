@@ -1,6 +1,6 @@
 // pointEncoding: prompt tokens.
 import type { Value } from '../graph/graph';
-import { append } from './append';
+import { append, checkOperands } from './append';
 
 /**
  * Prompt tokens: coords [P, n, 2] in px of the encoder's input, labels [P, n] i32 (−1 not a point, 0 background,
@@ -12,7 +12,10 @@ export function pointEncoding(
   weights: { gaussian: Value; notAPoint: Value; points: readonly [Value, Value, Value, Value] },
   input: { width: number; height: number },
 ): Value {
-  const shape = [coords.shape[0], coords.shape[1], 2 * weights.gaussian.shape[1]];
-  const inputs = [coords, labels, weights.gaussian, weights.notAPoint, ...weights.points];
+  checkOperands('pointEncoding', { coords, labels }, { weights, input });
+  const { gaussian, notAPoint, points } = weights;
+  checkOperands('pointEncoding', { gaussian }, { points });
+  const shape = [coords.shape[0], coords.shape[1], 2 * gaussian.shape[1]];
+  const inputs = [coords, labels, gaussian, notAPoint, ...Array.from(points)];
   return append('pointEncoding', inputs, { input: [input.width, input.height] }, shape, 'f32');
 }

@@ -1,6 +1,6 @@
 // upsampleMasks: low-resolution logits to masks or logits of a photograph.
 import type { Value } from '../graph/graph';
-import { append } from './append';
+import { append, checkOperands } from './append';
 
 /**
  * Low-resolution logits [P, M, 4Gh, 4Gw] → bilinear to the encoder's input → without its padding → bilinear to the
@@ -15,7 +15,9 @@ export function upsampleMasks(
   },
   dtype: 'u8' | 'f32' = 'u8',
 ): Value {
+  checkOperands('upsampleMasks', { lowRes }, { sizes });
   const { input, content, out } = sizes;
+  checkOperands('upsampleMasks', {}, { input, content, out });
   const attributes = {
     input: [input.width, input.height],
     content: [content.width, content.height],

@@ -9,7 +9,7 @@ import { abortSignal, float32Array, tensorData } from './validate';
 const MAX_FACTOR = 1e30;
 const integer = (low: number, high: number) => z.int().min(low).max(high);
 
-export const attentionShape = {
+const attentionShape = {
   /** H. */
   heads: integer(1, MAX_HEADS),
   /** D = channels per head, at most 256. */

@@ -10,11 +10,11 @@ export const BENCHMARKS = ['attention', 'encoder', 'decoder', 'event-loop'] as c
 export type Benchmark = (typeof BENCHMARKS)[number];
 
 /** SAM's models, by the name of their image encoder. */
-export const MODEL_NAMES = ['vit-b', 'vit-l', 'vit-h'] as const;
+const MODEL_NAMES = ['vit-b', 'vit-l', 'vit-h'] as const;
 export type ModelName = (typeof MODEL_NAMES)[number];
 
 /** What is added to the logits: nothing, relative positions, a distance penalty, or both. */
-export const ATTENTION_BIASES = [
+const ATTENTION_BIASES = [
   'none',
   'rel',
   'manhattan',
@@ -27,7 +27,7 @@ export const ATTENTION_BIASES = [
 export type AttentionBiases = (typeof ATTENTION_BIASES)[number];
 
 /** `plain` is SAM; the others have BA-SAM's length scale and a distance penalty in global attention. */
-export const ENCODER_BIASES = ['plain', 'manhattan', 'euclidean', 'chebyshev'] as const;
+const ENCODER_BIASES = ['plain', 'manhattan', 'euclidean', 'chebyshev'] as const;
 export type EncoderBiases = (typeof ENCODER_BIASES)[number];
 
 export const PROMPTS = ['point', 'box', 'point+mask'] as const;

@@ -75,7 +75,7 @@ export const segmentCommandShape = {
 };
 
 /** Where the images of `evaluate` come from: one dataset, or a suite. */
-export const evaluateSourceShape = {
+const evaluateSourceShape = {
   dataset: spelled(datasetName, '--dataset <name>', '').optional(),
   root: datasetShape.root,
   ...splitShape,

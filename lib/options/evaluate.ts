@@ -37,14 +37,14 @@ export type AttentionSetting = (typeof ATTENTION_SETTINGS)[number];
  * - `center`: the image's centre.
  * - `grid`: points on a regular grid, each a prompt of its own.
  */
-export const PROMPT_KINDS = ['gt-box', 'gt-point', 'center', 'grid'] as const;
+const PROMPT_KINDS = ['gt-box', 'gt-point', 'center', 'grid'] as const;
 export type PromptKind = (typeof PROMPT_KINDS)[number];
 
 /**
  * How the masks of several prompts become one prediction: `best` takes the mask with the highest predicted IoU (the
  * first of equals), `union` the largest logit of every pixel.
  */
-export const COMBINATIONS = ['best', 'union'] as const;
+const COMBINATIONS = ['best', 'union'] as const;
 export type Combination = (typeof COMBINATIONS)[number];
 
 /** Whether images and masks are turned as their EXIF orientation says (`apply`) or taken as they are stored (`ignore`). */

@@ -68,7 +68,7 @@ export function wholeNumber(text: string): number {
 }
 
 /** A finite decimal number and nothing else: "12abc", "0x10", "1e999" and "" are refused. */
-export function decimalNumber(text: string, name: string): number {
+function decimalNumber(text: string, name: string): number {
   const value = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : Number.NaN;
   if (!Number.isFinite(value)) throw badText(name, 'a number', text);
   return value;

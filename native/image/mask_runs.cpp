@@ -5,11 +5,8 @@
 
 #include <new>
 
+#include "team_items.h"
 #include "upsample_band.h"
-
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 namespace ba_sam {
 namespace {
@@ -135,12 +132,6 @@ std::vector<MaskRuns> encode_masks(const float* low, const UpsampleParams& p, fl
   check(p);
   const int64_t bands = (p.out_h + kBandRows - 1) / kBandRows;
   const int64_t items = p.masks * bands;
-#ifdef _OPENMP
-  const int team = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, items)));
-#else
-  (void)threads;
-  const int team = 1;
-#endif
   std::atomic<bool> no_memory{false};  // an exception must not leave the team
   const auto guarded = [&](auto work) {
     if (cancelled(cancel) || no_memory) return;
@@ -152,29 +143,17 @@ std::vector<MaskRuns> encode_masks(const float* low, const UpsampleParams& p, fl
   };
   std::vector<MaskRuns> results(p.masks);
   const Axes axes(p);
-  std::vector<float> scratch(scratch_floats(p) * team);
+  std::vector<float> scratch(scratch_floats(p) * team_slots(items, threads));
   std::vector<Band> parts(items);
-#ifdef _OPENMP
-#pragma omp parallel for num_threads(team) schedule(dynamic, 1)
-#endif
-  for (int64_t item = 0; item < items; ++item) {
-#ifdef _OPENMP
-    const int thread = omp_get_thread_num();
-#else
-    const int thread = 0;
-#endif
+  for_each_item(items, threads, [&](int64_t item, int slot) {
     guarded([&] {
       const int64_t m = item / bands, begin = item % bands * kBandRows;
       make_band(parts[item], low + m * p.low_h * p.low_w, p, axes, threshold, begin,
-                std::min(begin + kBandRows, p.out_h), scratch.data() + thread * scratch_floats(p), cancel);
+                std::min(begin + kBandRows, p.out_h), scratch.data() + slot * scratch_floats(p), cancel);
     });
-  }
-#ifdef _OPENMP
-#pragma omp parallel for num_threads(team) schedule(dynamic, 1)
-#endif
-  for (int64_t m = 0; m < p.masks; ++m) {
-    guarded([&] { results[m] = join_bands(parts.data() + m * bands, bands, p); });
-  }
+  });
+  for_each_item(p.masks, threads,
+                [&](int64_t m, int) { guarded([&] { results[m] = join_bands(parts.data() + m * bands, bands, p); }); });
   if (no_memory) throw std::bad_alloc();
   return results;
 }

@@ -7,6 +7,7 @@
 #include <new>
 #include <vector>
 
+#include "team_items.h"
 #include "upsample_band.h"
 
 namespace ba_sam {
@@ -21,43 +22,25 @@ void upsample(Out* out, MaskStats* stats, const float* low, const UpsampleParams
   if (p.masks == 0) return;
   const int64_t bands = (p.out_h + kBandRows - 1) / kBandRows;
   const int64_t items = p.masks * bands;
-#ifdef _OPENMP
-  const int team = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, items)));
-#else
-  (void)threads;
-  const int team = 1;
-#endif
+  const int slots = team_slots(items, threads);
   std::unique_ptr<Axes> axes;
   std::vector<float> scratch;
   std::vector<MaskStats> partial;
   try {
     axes = std::make_unique<Axes>(p);
-    scratch.resize(scratch_floats(p) * team);
+    scratch.resize(scratch_floats(p) * slots);
     if (stats != nullptr) partial.resize(items);
   } catch (const std::bad_alloc&) {
-    throw SamError("ERR_OUT_OF_MEMORY", "Cannot allocate " + std::to_string(scratch_floats(p) * team * sizeof(float)) +
+    throw SamError("ERR_OUT_OF_MEMORY", "Cannot allocate " + std::to_string(scratch_floats(p) * slots * sizeof(float)) +
                                             " bytes to upsample masks");
   }
-  // The whole team, though at most `team` of its threads get an item: a smaller region would end the threads it leaves out, and
-  // the next one would have to get them anew.
-  std::atomic<int> slots{0};
-#ifdef _OPENMP
-#pragma omp parallel num_threads(team == 1 ? 1 : threads)
-#endif
-  {
-    float* mine = nullptr;
-#ifdef _OPENMP
-#pragma omp for schedule(dynamic, 1)
-#endif
-    for (int64_t item = 0; item < items; ++item) {
-      if (!mine) mine = scratch.data() + slots++ * scratch_floats(p);
-      const int64_t m = item / bands, begin = item % bands * kBandRows;
-      Out* mask = out + m * p.out_h * p.out_w;
-      upsample_band<Out>([&](int64_t y) { return mask + y * p.out_w; }, [](int64_t) {},
-                         stats != nullptr ? &partial[item] : nullptr, low + m * p.low_h * p.low_w, p, *axes, threshold,
-                         begin, std::min(begin + kBandRows, p.out_h), mine, cancel);
-    }
-  }
+  for_each_item(items, threads, [&](int64_t item, int slot) {
+    const int64_t m = item / bands, begin = item % bands * kBandRows;
+    Out* mask = out + m * p.out_h * p.out_w;
+    upsample_band<Out>([&](int64_t y) { return mask + y * p.out_w; }, [](int64_t) {},
+                       stats != nullptr ? &partial[item] : nullptr, low + m * p.low_h * p.low_w, p, *axes, threshold,
+                       begin, std::min(begin + kBandRows, p.out_h), scratch.data() + slot * scratch_floats(p), cancel);
+  });
   if (stats == nullptr) return;
   for (int64_t m = 0; m < p.masks; ++m) {
     stats[m] = {};

@@ -6,7 +6,10 @@
 
 #include "async_task.h"
 #include "backend_entry.h"
+#include "held.h"
 #include "js_value.h"
+#include "object_lifetime.h"
+#include "set_weight.h"
 
 namespace ba_sam::node {
 namespace {
@@ -14,43 +17,6 @@ namespace {
 constexpr napi_type_tag kTokenTag = {0x6b1f0e4cd6d74a01, 0x9c0ba5a000000001};
 constexpr napi_type_tag kWeightsTag = {0x6b1f0e4cd6d74a02, 0x9c0ba5a000000002};
 constexpr napi_type_tag kPlanTag = {0x6b1f0e4cd6d74a03, 0x9c0ba5a000000003};
-constexpr napi_type_tag kHeldTag = {0x6b1f0e4cd6d74a04, 0x9c0ba5a000000004};
-
-// Frees the last reference on the backend's compute thread: unmapping a model's memory takes tens of milliseconds.
-template <typename T>
-void release(std::shared_ptr<T> object) {
-  if (!object) return;
-  const std::shared_ptr<Backend> backend = object->backend();
-  try {
-    Executor::instance().submit(backend->lane(), Executor::release_owner(), std::make_shared<CancelToken>(),
-                                [backend, object = std::move(object)]() mutable {
-                                  try {
-                                    backend->enter();
-                                  } catch (const SamError&) {
-                                    // A lost device has nothing left to be entered for, and its memory is gone.
-                                  }
-                                  object.reset();
-                                });
-  } catch (const std::exception&) {
-    // No thread or no memory to be had: what the task captured has been freed here. A finalizer must not throw.
-  }
-}
-
-template <typename T>
-T* unwrap(const Napi::Value& value, const napi_type_tag& tag, const char* name) {
-  bool matches = false;
-  if (!value.IsObject() ||
-      napi_check_object_type_tag(value.Env(), value.As<Napi::Object>(), &tag, &matches) != napi_ok || !matches) {
-    bad_argument(name, std::string("a ") + name);
-  }
-  return T::Unwrap(value.As<Napi::Object>());
-}
-
-// Tells the garbage collector what an abandoned model holds, so that it is worth collecting. On the event loop.
-void report_bytes(Napi::Env env, int64_t& reported, int64_t bytes) {
-  reported += bytes;
-  Napi::MemoryManagement::AdjustExternalMemory(env, bytes);
-}
 
 class TokenObject : public Napi::ObjectWrap<TokenObject> {
  public:
@@ -63,129 +29,6 @@ class TokenObject : public Napi::ObjectWrap<TokenObject> {
   void cancel(const Napi::CallbackInfo&) { token->cancelled = true; }
 
   std::shared_ptr<CancelToken> token;
-};
-
-// An output that stays in native memory, as an input of later runs. JavaScript cannot get at it: no transfer frees it.
-class HeldObject : public Napi::ObjectWrap<HeldObject> {
- public:
-  static void define(Napi::Env env, Napi::Object exports) {
-    exports.Set("Held", DefineClass(env, "Held", {InstanceAccessor<&HeldObject::byte_length>("byteLength")}));
-  }
-
-  // new Held(dtype, elements)
-  explicit HeldObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
-    info.This().As<Napi::Object>().TypeTag(&kHeldTag);
-    guarded(info.Env(), [&] {
-      dtype_ = to_dtype(info[0], "dtype");
-      const int64_t elements = to_integer(info[1], 0, int64_t{1} << 40, "elements");
-      memory_ = std::make_shared<Buffer>(static_cast<size_t>(elements) * dtype_bytes(dtype_), "an output");
-      report_bytes(info.Env(), reported_, static_cast<int64_t>(memory_->size()));
-    });
-  }
-  ~HeldObject() override { Napi::MemoryManagement::AdjustExternalMemory(Env(), -reported_); }
-
-  // Memory that a run writes, once: the same Held is no output again.
-  std::shared_ptr<Buffer> take(const ba_sam::Value& value) {
-    if (state_ != State::fresh || !fits(value)) bad_argument("an output", "a new Held of the output's dtype and size");
-    state_ = State::taken;
-    return memory_;
-  }
-  void fill() { state_ = State::filled; }
-  std::shared_ptr<const Buffer> read(const ba_sam::Value& value) const {
-    if (state_ != State::filled || !fits(value))
-      bad_argument(value.name, "an output of this dtype and size that was held");
-    return memory_;
-  }
-
- private:
-  enum class State { fresh, taken, filled };
-
-  bool fits(const ba_sam::Value& value) const { return dtype_ == value.dtype && memory_->size() == value.bytes(); }
-  Napi::Value byte_length(const Napi::CallbackInfo& info) {
-    return Napi::Number::New(info.Env(), memory_ ? static_cast<double>(memory_->size()) : 0.0);
-  }
-
-  DType dtype_ = DType::f32;
-  State state_ = State::fresh;
-  std::shared_ptr<Buffer> memory_;
-  int64_t reported_ = 0;
-};
-
-// null for what is no Held
-HeldObject* to_held(const Napi::Value& value) {
-  bool matches = false;
-  if (!value.IsObject() ||
-      napi_check_object_type_tag(value.Env(), value.As<Napi::Object>(), &kHeldTag, &matches) != napi_ok || !matches) {
-    return nullptr;
-  }
-  return HeldObject::Unwrap(value.As<Napi::Object>());
-}
-
-// Conversion of one weight on libuv's pool: it needs no compute thread and must not wait behind an encode.
-class SetWeight : public Napi::AsyncWorker {
- public:
-  SetWeight(Napi::Env env, std::shared_ptr<WeightStore> store, std::shared_ptr<int64_t> reported, std::string name,
-            DType source, DType dtype, Shape shape)
-      : AsyncWorker(env, "ba-sam weights"),
-        deferred_(Napi::Promise::Deferred::New(env)),
-        store_(std::move(store)),
-        reported_(std::move(reported)),
-        name_(std::move(name)),
-        source_(source),
-        dtype_(dtype),
-        shape_(std::move(shape)) {}
-  Napi::Promise promise() const { return deferred_.Promise(); }
-
-  // What is converted: a copy made here, or `bytes` where they lie, kept until then.
-  void copy(const ArrayView& view) {
-    copy_ = Buffer(view.bytes, "a weight");
-    if (view.bytes) std::memcpy(copy_.data(), view.data, view.bytes);
-    bytes_ = copy_.data();
-    size_ = view.bytes;
-  }
-  void keep(const ArrayView& view, Napi::Object bytes) {
-    keep_ = Napi::Persistent(bytes);
-    bytes_ = static_cast<const uint8_t*>(view.data);
-    size_ = view.bytes;
-  }
-
-  void Execute() override {
-    try {
-      store_->set(name_, source_, dtype_, shape_, bytes_, size_);
-      copy_ = Buffer();
-    } catch (const SamError& error) {
-      fail(error.code(), error.what());
-    } catch (const std::bad_alloc&) {
-      fail("ERR_OUT_OF_MEMORY", "Out of memory");
-    } catch (const std::exception& error) {
-      fail("ERR_INTERNAL", error.what());
-    }
-  }
-  void OnOK() override {
-    report_bytes(Env(), *reported_, static_cast<int64_t>(size_ / dtype_bytes(source_) * dtype_bytes(dtype_)));
-    deferred_.Resolve(Env().Undefined());
-  }
-  void OnError(const Napi::Error& error) override {
-    deferred_.Reject(make_error(Env(), code_, error.Message()).Value());
-  }
-
- private:
-  void fail(std::string code, const char* message) {
-    code_ = std::move(code);
-    SetError(message);
-  }
-
-  Napi::Promise::Deferred deferred_;
-  std::shared_ptr<WeightStore> store_;
-  std::shared_ptr<int64_t> reported_;
-  std::string name_;
-  DType source_, dtype_;
-  Shape shape_;
-  Buffer copy_;
-  Napi::ObjectReference keep_;
-  const uint8_t* bytes_ = nullptr;
-  size_t size_ = 0;
-  std::string code_;
 };
 
 class WeightsObject : public Napi::ObjectWrap<WeightsObject> {

@@ -1,4 +1,4 @@
-// The addon's classes: CancelToken, Weights and Plan. Every instance carries a type tag, so that a call on a foreign
+// The addon's classes: CancelToken, Weights, Plan and Held. Every instance carries a type tag, so that a call on a foreign
 // object is an error and not a crash.
 #pragma once
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openCheckpoint } from '../../lib/checkpoint/checkpoint';
 import { openSamCheckpoint, type SamCheckpoint } from '../../lib/checkpoint/keys';
-import { writeSafetensors } from '../../lib/checkpoint/safetensors';
+import { writeSafetensors } from '../../lib/checkpoint/write-safetensors';
 import { modelTensors } from '../../lib/model/config';
 import type { CheckpointOptions } from '../../lib/options/checkpoint';
 import { fixtures, Scratch } from './helpers';

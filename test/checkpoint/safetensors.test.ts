@@ -4,7 +4,7 @@ import { open, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { type CheckpointDType, openCheckpoint } from '../../lib/checkpoint/checkpoint';
-import { type TensorToWrite, writeSafetensors } from '../../lib/checkpoint/safetensors';
+import { type TensorToWrite, writeSafetensors } from '../../lib/checkpoint/write-safetensors';
 import { longestTurn } from '../support/event-loop';
 import { fixtures, readAll, refusal, Scratch } from './helpers';
 import { makeSafetensors } from './make-zip';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { checkpointFiles, openCheckpoint } from '../../lib/checkpoint/checkpoint';
 import { openSamCheckpoint } from '../../lib/checkpoint/keys';
-import { writeSafetensors } from '../../lib/checkpoint/safetensors';
+import { writeSafetensors } from '../../lib/checkpoint/write-safetensors';
 import { modelHash } from '../../lib/eval/model';
 import { fixtures, readAll, refusal, Scratch } from './helpers';
 import { floats, makeCheckpoint, op, pickleDict, tensor } from './make-zip';

@@ -5,7 +5,7 @@ import path from 'node:path';
 import sharp from 'sharp';
 import { beforeAll, expect, it } from 'vitest';
 import { openSamCheckpoint } from '../../lib/checkpoint/keys';
-import { writeSafetensors } from '../../lib/checkpoint/safetensors';
+import { writeSafetensors } from '../../lib/checkpoint/write-safetensors';
 import { Embedding } from '../../lib/embedding';
 import { modelTensors, type SamConfig } from '../../lib/model/config';
 import { spawnBaSam as baSam, place, ROOT, temporaryFolder } from './run';

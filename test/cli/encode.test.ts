@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../lib/checkpoint/checkpoint';
-import { writeSafetensors } from '../../lib/checkpoint/safetensors';
+import { writeSafetensors } from '../../lib/checkpoint/write-safetensors';
 import { native } from '../../lib/native';
 import { largestRelativeError, relativeL2 } from '../support/compare';
 import { goldenImage } from '../support/golden';

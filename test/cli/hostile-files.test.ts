@@ -5,7 +5,7 @@ import path from 'node:path';
 import { deflateSync } from 'node:zlib';
 import sharp from 'sharp';
 import { beforeAll, describe, it } from 'vitest';
-import { writeSafetensors } from '../../lib/checkpoint/safetensors';
+import { writeSafetensors } from '../../lib/checkpoint/write-safetensors';
 import { DEMO, GOLDEN, POINT, place, quiet, refused, STRIPED, temporaryFolder } from './run';
 
 const folder = temporaryFolder();
@@ -38,7 +38,7 @@ describe('images', () => {
     ['text.png', /Cannot decode text\.png: expected JPEG, PNG/],
     ['empty.png', /Cannot decode empty\.png: it is empty/],
     ['vector.svg', /Cannot decode vector\.svg: expected JPEG, PNG/],
-    ['bomb.png', /Cannot decode bomb\.png: 60000 x 60000 px exceeds/],
+    ['bomb.png', /Cannot decode bomb\.png: 60000 × 60000 px exceeds/],
     // A name must not break the line, steer the terminal or read from right to left.
     [
       'a\nb\u001b[31m\u202egnp\u009b\u200e.png',

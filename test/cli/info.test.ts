@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import path, { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../lib/checkpoint/checkpoint';
-import { type TensorToWrite, writeSafetensors } from '../../lib/checkpoint/safetensors';
+import { type TensorToWrite, writeSafetensors } from '../../lib/checkpoint/write-safetensors';
 import { baSam, GOLDEN, place, ROOT, refused, temporaryFolder } from './run';
 
 const folder = temporaryFolder();

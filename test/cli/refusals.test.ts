@@ -67,7 +67,7 @@ describe('sizes', () => {
   it.each([
     [['-o', 'new.webp'], /at most 16383 px for new\.webp, as WebP has them, but received 17000 × 8 px/],
     [['-o', 'new.png', '--overlay', 'new.webp'], /at most 16383 px for new\.webp/],
-    [['-o', 'new.png', '--limit-input-pixels', '135999'], /17000 x 8 px exceeds limitInputPixels \(135999\)/],
+    [['-o', 'new.png', '--limit-input-pixels', '135999'], /17000 × 8 px exceeds limitInputPixels \(135999\)/],
     [
       ['-o', 'new.png', '--limit-input-pixels', '0'],
       /between 1 and 9007199254740991 for --limit-input-pixels/,

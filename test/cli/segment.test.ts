@@ -175,7 +175,7 @@ describe('prompts', () => {
       await tensors(at('multi.safetensors')),
     );
     const best = iou.data.indexOf(Math.max(...iou.data));
-    const { writeSafetensors } = await import('../../lib/checkpoint/safetensors');
+    const { writeSafetensors } = await import('../../lib/checkpoint/write-safetensors');
     await writeSafetensors(at('best.safetensors'), [
       {
         name: 'low_res_logits',

@@ -38,7 +38,7 @@ describe('a session', () => {
     [{ signal: {} }, /Expected AbortSignal for options\.signal/],
     [{ onProfile: 1 }, /Expected function for options\.onProfile but received 1/],
     [{ hold: 1 }, /Expected boolean for options\.hold but received 1/],
-    [{ borrowed: 1 }, /Expected known options for options but received borrowed/],
+    [{ copied: 1 }, /Expected known options for options but received copied/],
   ])('refuses to run with %j', async (options, message) => {
     await expect(session.run('sum', sum, [], options as object)).rejects.toMatchObject({
       code: 'ERR_INVALID_ARGUMENT',

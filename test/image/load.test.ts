@@ -340,13 +340,13 @@ describe('what cannot be decoded', () => {
   test('too many pixels', async () => {
     const png = await rgb().png().toBuffer();
     const tooLarge = decodeImage(png, { limitInputPixels: W * H - 1 });
-    await expectSamError(tooLarge, 'ERR_IMAGE', `${W} x ${H} px exceeds limitInputPixels (${W * H - 1})`);
+    await expectSamError(tooLarge, 'ERR_IMAGE', `${W} × ${H} px exceeds limitInputPixels (${W * H - 1})`);
     await expect(decodeImage(png, { limitInputPixels: W * H })).resolves.toMatchObject({ width: W });
     // A header that promises 60,000 × 60,000 pixels is refused before anything is allocated.
     png.writeUInt32BE(60_000, 16);
     png.writeUInt32BE(60_000, 20);
     png.writeUInt32BE(crc32(png.subarray(12, 29)), 29);
-    await bad(png, 'ERR_IMAGE', '60000 x 60000 px exceeds limitInputPixels (134217728)');
+    await bad(png, 'ERR_IMAGE', '60000 × 60000 px exceeds limitInputPixels (134217728)');
     for (const limitInputPixels of [0, -1, 1.5, Number.NaN]) {
       await expectSamError(
         decodeImage(png, { limitInputPixels }),
@@ -361,7 +361,7 @@ describe('what cannot be decoded', () => {
       '524946461e000000574542505650384c110000002ffebfff0f0750c00216b0ff8188e87f0000',
       'hex',
     );
-    await bad(webp, 'ERR_IMAGE', '16383 x 16383 px exceeds limitInputPixels (134217728)');
+    await bad(webp, 'ERR_IMAGE', '16383 × 16383 px exceeds limitInputPixels (134217728)');
   });
 
   test('a picture between the limits of AVIF and of the others', async () => {
@@ -369,7 +369,7 @@ describe('what cannot be decoded', () => {
     const size = avif.indexOf('ispe') + 8;
     avif.writeUInt32BE(16_384, size);
     avif.writeUInt32BE(4100, size + 4);
-    await bad(avif, 'ERR_IMAGE', '16384 x 4100 px exceeds limitInputPixels (67108864)');
+    await bad(avif, 'ERR_IMAGE', '16384 × 4100 px exceeds limitInputPixels (67108864)');
   });
 
   test('an aborted call rejects before one that decodes', async () => {

@@ -2,8 +2,21 @@
 import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
 import { decodeImage } from '../../lib/image/load';
+import { tiff as writeTiff } from '../support/tiff';
 import { expectSamError } from './helpers';
-import { type TiffKind, tiff } from './tiff';
+
+interface TiffKind {
+  readonly samples: number;
+  readonly bits: number;
+  readonly format: 1 | 2 | 3;
+  readonly photometric: 1 | 2 | 8 | 9;
+}
+
+/** A TIFF of one row of pixels. */
+function tiff({ samples, bits, format, photometric }: TiffKind, data: ArrayBufferView): Buffer {
+  const width = data.byteLength / (samples * (bits / 8));
+  return writeTiff({ width, height: 1, channels: samples, bits, sampleFormat: format, photometric, data });
+}
 
 const pixels = async (bytes: Uint8Array) => [...(await decodeImage(bytes)).data];
 

@@ -1,11 +1,11 @@
 // What an embedding's file may say: every field is checked against the tensor, the other fields and the model.
-import { mkdtempSync, rmSync, statSync, truncateSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { statSync, truncateSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Embedding, type EmbeddingInfo, Sam, writeSafetensors } from '../../lib/index';
+import { temporaryFolder } from '../support/folder';
 
-const folder = mkdtempSync(path.join(tmpdir(), 'ba-sam-embedding-'));
+const folder = temporaryFolder();
 const file = path.join(folder, 'e.safetensors');
 let sam: Sam;
 beforeAll(async () => {
@@ -13,7 +13,6 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await sam.dispose();
-  rmSync(folder, { recursive: true });
 });
 
 const px = (width: number, height = width) => ({ width, height });

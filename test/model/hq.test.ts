@@ -1,19 +1,18 @@
 // SAM-HQ: masks as the code of its repository gives them, its embedding in files, and models that it does not go with.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Embedding, type Prompt, Sam } from '../../lib';
 import { openCheckpoint } from '../../lib/checkpoint/checkpoint';
 import { openSamCheckpoint } from '../../lib/checkpoint/keys';
-import { type TensorToWrite, writeSafetensors } from '../../lib/checkpoint/safetensors';
+import { type TensorToWrite, writeSafetensors } from '../../lib/checkpoint/write-safetensors';
 import { loadEmbedding } from '../../lib/cli/embeddings';
 import type { EncodingOptions } from '../../lib/cli/settings';
+import { temporaryFolder } from '../support/folder';
 
 const fixtures = join(import.meta.dirname, '..', 'checkpoint', 'fixtures');
 const HQ = join(fixtures, 'hq.safetensors');
-const folder = mkdtempSync(join(tmpdir(), 'ba-sam-hq-'));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const folder = temporaryFolder();
 
 interface Expected {
   readonly score: number;

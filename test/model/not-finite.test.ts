@@ -1,6 +1,5 @@
 // A model that computes NaN or infinity says so, whatever part of it is at fault: its numbers are no results.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { allFinite } from '../../lib/finite';
@@ -12,8 +11,9 @@ import {
   type TensorToWrite,
   writeSafetensors,
 } from '../../lib/index';
+import { temporaryFolder } from '../support/folder';
 
-const folder = mkdtempSync(path.join(tmpdir(), 'ba-sam-nan-'));
+const folder = temporaryFolder();
 const model = path.join(folder, 'nan.safetensors');
 const DEMO = path.join(__dirname, '..', '..', 'examples', 'images', 'demo.png');
 const box = { box: [385, 36, 555, 362] } as const;
@@ -23,7 +23,6 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await sam.dispose();
-  rmSync(folder, { recursive: true });
 });
 
 /** The bundled model with the first value of one tensor replaced by f16 NaN or infinity. */

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Embedding, encodeRle, maskArea, maskBox, Sam } from '../../lib/index';
-import type { Prediction } from '../../lib/prediction';
+import type { Prediction } from '../../lib/masks';
 import type { Prompt } from '../../lib/prompts';
 import { largestRelativeError } from '../support/compare';
 import {

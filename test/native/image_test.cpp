@@ -6,11 +6,14 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <new>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "../../native/core/tensor.h"
+#include "../../native/image/mask_runs.h"
 #include "../../native/image/resize.h"
 #include "../../native/image/upsample_masks.h"
 #include "bytes.h"
@@ -245,6 +248,38 @@ void test_cancel() {
   expect(std::count(mask.begin(), mask.end(), 9) == 600, "a cancelled upsampling writes nothing");
 }
 
+#ifdef _OPENMP
+// Ids of this process's threads.
+std::set<std::string> threads_now() {
+  std::set<std::string> ids;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) ids.insert(task.path().filename());
+  return ids;
+}
+
+// A region that is smaller than the team ends the threads that it leaves out; where the system gives no new ones, the next region
+// ends the process.
+void test_team() {
+  constexpr int kTeam = 6;
+  std::atomic<int> started{0};
+#pragma omp parallel num_threads(kTeam)
+  ++started;
+  const std::set<std::string> before = threads_now();
+  expect(before.size() >= kTeam, "the team has its threads");
+  const std::vector<float> low(2 * 64, 1.0f);
+  for (const int64_t masks : {1, 2}) {
+    const UpsampleParams p{masks, 8, 8, 32, 32, 32, 32, 200, 30};
+    std::vector<uint8_t> out(masks * 200 * 30);
+    upsample_masks(out.data(), nullptr, low.data(), p, 0.0f, kTeam, nullptr);
+    expect(threads_now() == before, "upsample_masks leaves the team as it is");
+    encode_masks(low.data(), p, 0.0f, kTeam, nullptr);
+    expect(threads_now() == before, "encode_masks leaves the team as it is");
+  }
+  std::vector<uint8_t> small(3 * 3 * 2);
+  resize_bilinear_rgb8(small.data(), 9, 3, 2, std::vector<uint8_t>(60 * 40 * 3).data(), 60, 40, kTeam, nullptr);
+  expect(threads_now() == before, "resize leaves the team as it is");
+}
+#endif
+
 }  // namespace
 
 int main() {
@@ -255,6 +290,9 @@ int main() {
   test_mask_edges();
   test_mask_memory();
   test_cancel();
+#ifdef _OPENMP
+  test_team();
+#endif
   std::printf("%d passed, %d failed\n", g_passed, g_failed);
   return g_failed == 0 ? 0 : 1;
 }

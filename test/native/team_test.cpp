@@ -3,6 +3,8 @@
 
 #include <omp.h>
 
+#include <filesystem>
+#include <iterator>
 #include <mutex>
 #include <new>
 #include <string>
@@ -65,6 +67,8 @@ void test_team() {
 void test_here() {
   const int wanted = team_to_be_had(3);
   g_counts.check(wanted == 3, "three threads are to be had");
+  const auto tasks = std::filesystem::directory_iterator("/proc/self/task");
+  g_counts.check(std::distance(begin(tasks), end(tasks)) == 3, "and are there, before anybody needs them");
   g_counts.check(team_to_be_had(2) == 2 && team_to_be_had(3) == 3, "a smaller team afterwards");
   int met = 0;
 #pragma omp parallel num_threads(3) reduction(+ : met)

@@ -1,9 +1,9 @@
 // instances_*.json: its images, and where each one's annotations lie. Annotations are checked when the file is opened
 // and read again when they are asked for: of 450 MB of annotations, 28 bytes for each of them
 // stay in memory.
-import { constants, type FileHandle, open, stat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { SamError } from '../../errors';
-import { ioReason } from '../../files/reason';
+import { openForReading, readError } from '../../files/kind';
 import { TimeSlice } from '../../time-slice';
 import type { Instance, Problem } from '../types';
 import { type CocoImage, fields, identifier, readAnnotation, readImage, toInstance } from './coco-records';
@@ -45,7 +45,7 @@ interface Entry {
  * @throws SamError ERR_IO; ERR_DATASET when the file is not JSON or not of this kind
  */
 export async function readCocoFile(path: string): Promise<{ images: CocoEntry[]; problems: Problem[] }> {
-  const file = await openFile(path);
+  const file = await openForReading(path);
   try {
     const contents = new Contents(path);
     await contents.read(file);
@@ -240,7 +240,7 @@ async function readInstances(
   image: CocoImage,
   ranges: Ranges,
 ): Promise<Instance[]> {
-  const file = await openFile(path);
+  const file = await openForReading(path);
   try {
     if ((await stampOf(file)) !== stamp) {
       throw new SamError('ERR_DATASET', `${path}: the file changed after the dataset was opened`);
@@ -256,21 +256,9 @@ async function readInstances(
     return instances;
   } catch (cause) {
     if (cause instanceof SamError) throw cause;
-    throw new SamError('ERR_IO', `Cannot read ${path}: ${ioReason(cause)}`, { cause });
+    throw readError(path, cause);
   } finally {
     await file.close().catch(() => {});
-  }
-}
-
-async function openFile(path: string): Promise<FileHandle> {
-  try {
-    // Opening a pipe would wait for its writer.
-    if (!(await stat(path)).isFile())
-      throw new SamError('ERR_IO', `Cannot read ${path}: it is no regular file`);
-    return await open(path, constants.O_RDONLY);
-  } catch (cause) {
-    if (cause instanceof SamError) throw cause;
-    throw new SamError('ERR_IO', `Cannot read ${path}: ${ioReason(cause)}`, { cause });
   }
 }
 

@@ -1,14 +1,14 @@
 // COCO and datasets in its format: a folder of images beside annotations/instances_<split>.json.
 import path from 'node:path';
 import { SamError } from '../../errors';
+import { isFile, isFolder } from '../../files/kind';
 import { readImageSize } from '../../image/header';
 import type { ExifUse } from '../../options/evaluate';
+import { sizeText } from '../../size';
 import type { Dataset, Problem, Sample } from '../types';
 import { type CocoEntry, readCocoFile } from './coco-file';
 import {
   HEADERS_AT_A_TIME,
-  isFile,
-  isFolder,
   listFolders,
   mapBounded,
   readFolder,
@@ -155,7 +155,7 @@ async function check(
     return {
       id,
       reason:
-        `the image has ${width} x ${height} px but its annotations are for ${entry.width} x ${entry.height} px ` +
+        `the image has ${sizeText({ width, height })} but its annotations are for ${sizeText(entry)} ` +
         `(${image})${exifAdvice(frame, annotated, exif)}`,
     };
   } catch (error) {

@@ -1,7 +1,8 @@
 // Folders of images: what is in them, and which names from a list may be opened.
-import { readdir, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { SamError } from '../../errors';
+import { isFolder } from '../../files/kind';
 import { ioReason } from '../../files/reason';
 
 // Formats that cannot be decoded are listed, too: such a file is named as a problem when its header is read.
@@ -74,22 +75,6 @@ export async function listFolders(folder: string): Promise<string[]> {
 // `__MACOSX` is what macOS adds to an archive: a copy of its folders, with files that are not what their names say.
 function isHidden(name: string): boolean {
   return name.startsWith('.') || name === '__MACOSX';
-}
-
-/** Whether there is a folder, or a link to one, at this path. */
-export async function isFolder(folder: string): Promise<boolean> {
-  return stat(folder).then(
-    (info) => info.isDirectory(),
-    () => false,
-  );
-}
-
-/** Whether there is a regular file, or a link to one, at this path. */
-export async function isFile(file: string): Promise<boolean> {
-  return stat(file).then(
-    (info) => info.isFile(),
-    () => false,
-  );
 }
 
 /**

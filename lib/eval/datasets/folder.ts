@@ -1,8 +1,9 @@
 // A plain pair of folders: images/ and masks/.
 import path from 'node:path';
 import { SamError } from '../../errors';
+import { isFolder } from '../../files/kind';
 import type { Dataset } from '../types';
-import { isFolder, listFolders } from './files';
+import { listFolders } from './files';
 import { finishDataset } from './finish';
 import { chooseSplit, type OpenOptions } from './layout';
 import { checkPairs, listPairs } from './pairs';

@@ -2,9 +2,9 @@
 import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, SamError } from '../../errors';
-import { ioReason } from '../../files/reason';
+import { isFile, readError } from '../../files/kind';
 import type { Problem } from '../types';
-import { isFile, listImages, staysInside, withoutExtension, withSlashes } from './files';
+import { listImages, staysInside, withoutExtension, withSlashes } from './files';
 import { leftOut } from './finish';
 import type { Place } from './layout';
 import type { Pair, PairList } from './pairs';
@@ -59,6 +59,6 @@ async function readText(file: string): Promise<string> {
     return await readFile(file, 'utf8');
   } catch (cause) {
     if (cause instanceof SamError) throw cause;
-    throw new SamError('ERR_IO', `Cannot read ${file}: ${ioReason(cause)}`, { cause });
+    throw readError(file, cause);
   }
 }

@@ -10,7 +10,7 @@
 // A streaming parser of the registry was measured, too: 24 times as long as this file.
 import type { FileHandle } from 'node:fs/promises';
 import { SamError } from '../../errors';
-import { ioReason } from '../../files/reason';
+import { readError } from '../../files/kind';
 import { TimeSlice } from '../../time-slice';
 
 /** Longest element of a list, or other value, in bytes: one JSON.parse stays below some 50 ms. */
@@ -245,7 +245,7 @@ class Reader {
       this.#end += bytesRead;
       return bytesRead > 0;
     } catch (cause) {
-      throw new SamError('ERR_IO', `Cannot read ${this.path}: ${ioReason(cause)}`, { cause });
+      throw readError(this.path, cause);
     }
   }
 }

@@ -2,9 +2,10 @@
 import { realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, SamError } from '../../errors';
+import { isFolder } from '../../files/kind';
 import type { ExifUse } from '../../options/evaluate';
 import type { Dataset, Problem } from '../types';
-import { isFolder, listFolders } from './files';
+import { listFolders } from './files';
 import { finishDataset } from './finish';
 import { checkPairs, listPairs, type Pair, type PairList, type PairRules } from './pairs';
 

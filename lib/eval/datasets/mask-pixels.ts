@@ -1,9 +1,12 @@
 // Pixels of a mask file as they are stored: no conversion to 8 bits, which would hide what range they have.
-import sharp, { type Metadata } from 'sharp';
+import sharp, { type Metadata, type Sharp, type SharpOptions } from 'sharp';
 import { SamError } from '../../errors';
 import { inBands } from '../../image/bands';
+import { withStoredColours } from '../../image/gif';
 import { fromBeginning, type ImageFrame } from '../../image/header';
+import { type Lab8, readLab8 } from '../../image/lab-tiff';
 import { checkFormat, checkPixels, DEFAULT_PIXEL_LIMIT, decodeError, readImageFile } from '../../image/load';
+import { tiffTags } from '../../image/tiff';
 import type { ExifUse } from '../../options/evaluate';
 
 const TYPES = {
@@ -40,7 +43,7 @@ export interface MaskPixels {
  */
 export async function readMaskFrame(path: string): Promise<ImageFrame> {
   return fromBeginning(path, async (bytes) => {
-    const { autoOrient, orientation = 1 } = await sharp(bytes, { limitInputPixels: false }).metadata();
+    const { autoOrient, orientation = 1 } = await readMetadata(labOf(bytes)?.asRgb ?? bytes);
     const { width, height } = autoOrient;
     checkPixels(width, height, path, DEFAULT_PIXEL_LIMIT);
     return { width, height, orientation };
@@ -56,15 +59,19 @@ export async function readMaskPixels(path: string, exif: ExifUse = 'apply'): Pro
   const bytes = await readImageFile(path);
   checkFormat(bytes, path);
   try {
-    const header = await sharp(bytes, { limitInputPixels: false }).metadata();
+    const lab = labOf(bytes);
+    const source = lab?.asRgb ?? bytes;
+    const header = await readMetadata(source);
     checkPixels(header.width, header.height, path, DEFAULT_PIXEL_LIMIT);
     const { depth, space } = storedFormat(header);
-    const image = sharp(bytes, {
+    const reading: SharpOptions = {
       failOn: 'error',
       autoOrient: exif === 'apply',
       limitInputPixels: false,
       ignoreIcc: header.space !== 'cmyk',
-    });
+    };
+    const image = sharp(source, reading);
+    if (lab) image.removeAlpha();
     const shift = shiftOf(space, depth);
     if (shift) image.linear(shift.factor, shift.offset);
     const { data: raw, info } = await image
@@ -81,10 +88,31 @@ export async function readMaskPixels(path: string, exif: ExifUse = 'apply'): Pro
         for (let i = begin; i < end; i++) data[i] = (data[i]! - shift.offset) / shift.factor;
       });
     }
+    if (lab) await lab.toRgb({ data: data as Uint8Array, width, height });
+    const opaque = withStoredColours(bytes);
+    if (opaque !== bytes) await setColours(data, sharp(opaque, reading));
     return { data, width, height, channels, depth, one: storedOne(header) };
   } catch (cause) {
     throw decodeError(path, cause);
   }
+}
+
+function labOf(bytes: Uint8Array): Lab8 | undefined {
+  return readLab8(bytes, tiffTags(bytes));
+}
+
+function readMetadata(bytes: Uint8Array): Promise<Metadata> {
+  return sharp(bytes, { limitInputPixels: false }).metadata();
+}
+
+/** Replaces the colours of RGB with alpha by those of an image of the same size; alpha, which may be the mask, stays. */
+async function setColours(rgba: Samples, image: Sharp): Promise<void> {
+  const rgb = await image.removeAlpha().toColourspace('srgb').raw().toBuffer();
+  await inBands(rgba.length / 4, 65_536, (begin, end) => {
+    for (let i = begin; i < end; i++) {
+      for (let c = 0; c < 3; c++) rgba[4 * i + c] = rgb[3 * i + c]!;
+    }
+  });
 }
 
 function storedFormat({ space, depth, channels }: Metadata): { space: Metadata['space']; depth: Depth } {

@@ -9,7 +9,7 @@ import { type Depth, type MaskPixels, readMaskPixels, type Samples } from './mas
 const THRESHOLD = 128;
 
 /** What is noted about a mask of 0 and 1. */
-export const ZERO_AND_ONE = 'masks of 0 and 1 are read as 0 and 255';
+const ZERO_AND_ONE = 'masks of 0 and 1 are read as 0 and 255';
 
 /** Bits of whole numbers, without their sign. */
 const BITS = { uchar: 8, char: 7, ushort: 16, short: 15, uint: 32, int: 31, float: undefined } as const;

@@ -4,11 +4,7 @@ import { type ImageFrame, readImageSize } from '../../image/header';
 import { decodeImage } from '../../image/load';
 import type { RgbImage } from '../../image/types';
 import type { ExifUse } from '../../options/evaluate';
-
-interface Size {
-  readonly width: number;
-  readonly height: number;
-}
+import type { Size } from '../../size';
 
 /** The size of the pixels that are evaluated. */
 export function sizeOf({ width, height, orientation }: ImageFrame, exif: ExifUse): Size {
@@ -53,7 +49,7 @@ export async function decodeSample(path: string, exif: ExifUse): Promise<RgbImag
  * @param orientation 1 … 8
  * @returns the pixels as they are stored. Source: Exif 2.32, 4.6.4, tag Orientation
  */
-export async function asStored(image: RgbImage, orientation: number): Promise<RgbImage> {
+async function asStored(image: RgbImage, orientation: number): Promise<RgbImage> {
   if (orientation === 1) return image;
   const swapped = swapsSides(orientation);
   const [width, height] = swapped ? [image.height, image.width] : [image.width, image.height];

@@ -2,6 +2,7 @@
 import { SamError } from '../../errors';
 import { readImageSize } from '../../image/header';
 import type { ExifUse } from '../../options/evaluate';
+import { sizeText } from '../../size';
 import type { BinaryMask, Problem, Sample } from '../types';
 import { HEADERS_AT_A_TIME, type ImageFile, listImages, mapBounded } from './files';
 import { counted, leftOut } from './finish';
@@ -132,7 +133,10 @@ async function checkPair(
     const [size, maskSize] = [sizeOf(frame, exif), sizeOf(maskFrame, exif)];
     if (!isSame(size, maskSize)) {
       const advice = exifAdvice(frame, maskFrame, exif);
-      return { id, reason: `the image has ${px(size)} but its mask ${px(maskSize)} (${mask})${advice}` };
+      return {
+        id,
+        reason: `the image has ${sizeText(size)} but its mask ${sizeText(maskSize)} (${mask})${advice}`,
+      };
     }
     const sample = { id, image, exif, mask: () => readMaskOf(mask, size, exif) };
     return { sample, isAmbiguous: isAmbiguous(frame, maskFrame) };
@@ -151,10 +155,6 @@ async function readMaskOf(
   if (isSame(mask, size)) return mask;
   throw new SamError(
     'ERR_IMAGE',
-    `Cannot use ${path} as a mask: it had ${px(size)} when the dataset was opened but now has ${px(mask)}`,
+    `Cannot use ${path} as a mask: it had ${sizeText(size)} when the dataset was opened but now has ${sizeText(mask)}`,
   );
-}
-
-function px({ width, height }: { width: number; height: number }): string {
-  return `${width} x ${height} px`;
 }

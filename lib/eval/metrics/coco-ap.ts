@@ -45,6 +45,8 @@ export type CocoApState = readonly ImageMatches[];
 const RECALL_THRESHOLDS = Array.from({ length: 101 }, (_, i) => i * 0.01);
 RECALL_THRESHOLDS[100] = 1;
 
+const optionsSchema = z.strictObject({ categories: z.boolean().optional() });
+
 const bitsSchema = z
   .int()
   .min(0)
@@ -76,7 +78,8 @@ export class CocoApMetric {
   private readonly images = new Map<number | string, ImageMatches>();
 
   constructor(options: CocoApOptions = {}) {
-    this.useCategories = options.categories ?? true;
+    const { categories = true } = parse(optionsSchema, options, 'options');
+    this.useCategories = categories;
   }
 
   /**

@@ -2,6 +2,8 @@
 // Source: Ke et al., Segment Anything in High Quality, NeurIPS 2023; segment_anything/modeling/mask_decoder_hq.py of SysCV/sam-hq.
 import { Graph, type Value } from '../../graph/graph';
 import { add, conv2d, convTranspose2d, layerNorm, transpose } from '../../ops';
+import { hqConfigSchema, hqSizeSchema } from '../../options/graph';
+import { parse } from '../../options/validate';
 import { WeightScope } from '../weights';
 import type { SamDecoderConfig } from './config';
 
@@ -18,11 +20,17 @@ export function isHq(config: SamDecoderConfig): config is HqDecoderConfig {
  * The features of an image that do not depend on prompts: they are part of its embedding. Inputs: image_embeddings
  * [B, C, Gh, Gw] and early_features [B, Gh, Gw, E], the tokens after the image encoder's first global block. Output: hq_features
  * [B, 4Gh, 4Gw, C/8].
+ *
+ * @throws SamError ERR_INVALID_ARGUMENT
  */
 export function hqFeatures(
-  { dim, hq }: HqDecoderConfig,
-  { batch, grid }: { batch: number; grid: { h: number; w: number } },
+  config: HqDecoderConfig,
+  size: { batch: number; grid: { h: number; w: number } },
 ): Graph {
+  parse(hqConfigSchema, config, 'config');
+  parse(hqSizeSchema, size, 'size');
+  const { dim, hq } = config;
+  const { batch, grid } = size;
   const graph = new Graph();
   const embeddings = graph.input('image_embeddings', [batch, dim, grid.h, grid.w]);
   const early = graph.input('early_features', [batch, grid.h, grid.w, hq.earlyChannels]);

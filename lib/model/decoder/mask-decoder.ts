@@ -15,6 +15,8 @@ import {
   slice,
   transpose,
 } from '../../ops';
+import { decoderConfigSchema, gridSchema, maskDecoderSchema } from '../../options/graph';
+import { parse } from '../../options/validate';
 import { WeightScope } from '../weights';
 import type { SamDecoderConfig } from './config';
 import { hqFeatures, hqPixels, isHq } from './hq';
@@ -44,8 +46,12 @@ export interface MaskDecoderOptions {
  * What the decoder computes from the embedding alone, so that many prompts on one image need it once: a fifth of a
  * prompt's time. Input: image_embeddings [1, C, Gh, Gw]. Outputs: keys [1, Gh, Gw, C] and the first layer's projections
  * of them, key, value and query [1, Gh, Gw, C/2].
+ *
+ * @throws SamError ERR_INVALID_ARGUMENT
  */
 export function imageTokens(config: SamDecoderConfig, grid: { h: number; w: number }): Graph {
+  parse(decoderConfigSchema, config, 'config');
+  parse(gridSchema, grid, 'grid');
   const graph = new Graph();
   const { keys, first } = tokensOfEmbedding(graph, config, grid);
   for (const value of [keys, first.key, first.value, first.query]) graph.output(value);
@@ -57,8 +63,12 @@ export function imageTokens(config: SamDecoderConfig, grid: { h: number; w: numb
  * graph's outputs); then coords [P, n, 2] px and labels [P, n] i32, of SAM-HQ hq_features [1, 4Gh, 4Gw, C/8]. Outputs:
  * low_res_logits [P, M, 4Gh, 4Gw], iou_predictions [P, M]; M = 1, or maskTokens − 1 with `multimask`. SAM-HQ's mask is added to
  * each of them.
+ *
+ * @throws SamError ERR_INVALID_ARGUMENT; ERR_GRAPH for `imageTokens` with `maskPrompt`
  */
 export function maskDecoder(config: SamDecoderConfig, options: MaskDecoderOptions): Graph {
+  parse(decoderConfigSchema, config, 'config');
+  parse(maskDecoderSchema, options, 'options');
   const { grid, prompts, tokens, maskPrompt, multimask } = options;
   const { dim, maskTokens } = config;
   if (maskPrompt && options.imageTokens) {

@@ -290,7 +290,7 @@ describe('samples and instances', () => {
     const opened = await openDataset('coco', root);
     expect(ids(opened)).toEqual(['000000000001']);
     expect(problems(opened)).toEqual([
-      `000000000002: the image has 20 x 10 px but its annotations are for 21 x 10 px (${root}/val2017/000000000002.jpg)`,
+      `000000000002: the image has 20 × 10 px but its annotations are for 21 × 10 px (${root}/val2017/000000000002.jpg)`,
       expect.stringContaining(`000000000003: Cannot decode ${root}/val2017/000000000003.jpg: `),
       `000000000004: Cannot read ${root}/val2017/000000000004.jpg: no such file or directory`,
     ]);
@@ -552,7 +552,7 @@ describe('files that are not what they should be', () => {
     const root = await dataset(good);
     rmSync(`${root}/annotations/instances_val2017.json`);
     write(`${root}/annotations/instances_val2017.json/x`, '');
-    await expectSamError(openDataset('coco', root), 'ERR_IO', 'it is no regular file');
+    await expectSamError(openDataset('coco', root), 'ERR_IO', 'it is a directory');
   });
 
   test('broken bytes: an error or a named problem, never a crash', async () => {

@@ -1,22 +1,10 @@
 // Small datasets in temporary folders.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import sharp from 'sharp';
-import { afterAll } from 'vitest';
 import type { Dataset } from '../../../lib/eval/types';
 
-const folders: string[] = [];
-afterAll(() => {
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-});
-
-/** A fresh folder that is removed after the tests of this file. */
-export function temporaryFolder(): string {
-  const folder = mkdtempSync(path.join(tmpdir(), 'ba-sam-datasets-'));
-  folders.push(folder);
-  return folder;
-}
+export { temporaryFolder } from '../../support/folder';
 
 export interface Size {
   readonly width: number;

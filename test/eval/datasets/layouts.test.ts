@@ -328,7 +328,7 @@ describe('what cannot be used', () => {
     `f: its mask is there twice: ${root}/masks/f.png and ${root}/masks/f.tif`,
     `g: its image is there twice: ${root}/images/g.jpg and ${root}/images/g.png`,
     `b: the image of ${root}/masks/b.png is missing in ${root}/images`,
-    `c: the image has 8 x 6 px but its mask 6 x 8 px (${root}/masks/c.png)`,
+    `c: the image has 8 × 6 px but its mask 6 × 8 px (${root}/masks/c.png)`,
     `d: Cannot decode ${root}/images/d.jpg: it is empty`,
     `e: Cannot decode ${root}/masks/e.png: expected JPEG, PNG, WebP, TIFF, AVIF or GIF, but it starts with "not a picture"`,
     `h: Cannot decode ${root}/images/h.bmp: expected JPEG, PNG, WebP, TIFF, AVIF or GIF, but it starts with the bytes 42 4d`,
@@ -375,7 +375,7 @@ describe('what cannot be used', () => {
     await expectSamError(
       dataset.samples[1]!.mask!(),
       'ERR_IMAGE',
-      'had 8 x 6 px when the dataset was opened but now',
+      'had 8 × 6 px when the dataset was opened but now',
     );
   });
 });

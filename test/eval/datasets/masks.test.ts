@@ -7,8 +7,8 @@ import { describe, expect, test } from 'vitest';
 import { readMask } from '../../../lib/eval/datasets/mask';
 import { readImageSize } from '../../../lib/image/header';
 import { expectSamError } from '../../image/helpers';
+import { tiff } from '../../support/tiff';
 import { drawImage, temporaryFolder, write } from './draw';
-import { tiff } from './tiff';
 
 const folder = temporaryFolder();
 // Both sides of the threshold, in two rows of four.
@@ -170,6 +170,41 @@ function Float16(values: readonly number[]): Uint16Array {
     return ((bits >>> 16) & 0x8000) | ((((bits >>> 23) & 0xff) - 112) << 10) | ((bits >>> 13) & 0x3ff);
   });
 }
+
+test('GIF: the colour below transparency counts, and alpha where there is one colour only', async () => {
+  // Two pixels with the first two colours of four; the first is transparent.
+  const gif = (palette: string) =>
+    Buffer.from(
+      `47494638396102000100f10000${palette}00000000000021f90401000000002c0000000002000100000202440a003b`,
+      'hex',
+    );
+  const file = path.join(folder, 'transparent.gif');
+  for (const [palette, found] of [
+    ['ffffff000000', [1, 0]],
+    ['000000ffffff', [0, 1]],
+    ['ffffffffffff', [0, 1]],
+    ['c81e1e00ff00', [0, 1]],
+  ] as const) {
+    write(file, gif(palette));
+    const mask = await readMask(file);
+    expect({ palette, inside: [...mask.data] }).toEqual({ palette, inside: found });
+  }
+});
+
+test('TIFF of 8-bit Lab: by its brightness', async () => {
+  const file = path.join(folder, 'lab.tif');
+  const lab = [...INSIDE.flatMap((v) => [255 * v, 0, 0])];
+  for (const photometric of [8, 9] as const) {
+    const data = Uint8Array.from(lab, (v, i) => (photometric === 9 && i % 3 > 0 ? v + 128 : v));
+    write(file, tiff({ width: 4, height: 2, channels: 3, bits: 8, sampleFormat: 1, photometric, data }));
+    const { data: inside, note } = await readMask(file);
+    expect({ photometric, inside: [...inside], note }).toEqual({
+      photometric,
+      inside: INSIDE,
+      note: undefined,
+    });
+  }
+});
 
 let files = 0;
 async function readTiff(format: Format, values: readonly number[], channels = 1, alpha = false) {
@@ -433,7 +468,7 @@ describe('sizes from headers', () => {
   });
 
   test('absurd sizes, directories', async () => {
-    // A PNG header that claims 60000 x 60000 px.
+    // A PNG header that claims 60000 × 60000 px.
     const head = Buffer.from(await pixels(GRAYS, 1).toColourspace('b-w').png().toBuffer());
     head.writeUInt32BE(60_000, 16);
     head.writeUInt32BE(60_000, 20);
@@ -442,7 +477,7 @@ describe('sizes from headers', () => {
     await expectSamError(
       readImageSize(path.join(folder, 'absurd.png')),
       'ERR_IMAGE',
-      '60000 x 60000 px exceeds',
+      '60000 × 60000 px exceeds',
     );
     await expectSamError(readImageSize(folder), 'ERR_IO', 'it is a directory');
   });

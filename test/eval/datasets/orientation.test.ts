@@ -93,7 +93,7 @@ describe('pairs of images and masks', () => {
     const ignored = await openDataset('folder', root, { exif: 'ignore' });
     expect(ignored.notes).toEqual([]);
     expect(problems(ignored)).toEqual([
-      `portrait: the image has 9 x 6 px but its mask 6 x 9 px (${root}/masks/portrait.png); with exif apply they fit`,
+      `portrait: the image has 9 × 6 px but its mask 6 × 9 px (${root}/masks/portrait.png); with exif apply they fit`,
     ]);
     expect(ids(ignored)).toHaveLength(7);
     expect(ignored.samples.every(({ exif }) => exif === 'ignore')).toBe(true);
@@ -103,7 +103,7 @@ describe('pairs of images and masks', () => {
     const root = await drawSet({ a: { orientation: 8 }, b: {} });
     const applied = await openDataset('folder', root);
     expect(problems(applied)).toEqual([
-      `a: the image has 6 x 9 px but its mask 9 x 6 px (${root}/masks/a.png); with exif ignore they fit`,
+      `a: the image has 6 × 9 px but its mask 9 × 6 px (${root}/masks/a.png); with exif ignore they fit`,
     ]);
     expect(ids(await openDataset('folder', root, { exif: 'ignore', strict: true }))).toEqual(['a', 'b']);
   });
@@ -129,7 +129,7 @@ test('COCO: images with an orientation are noted where both sizes fit', async ()
   ]);
   expect(problems(applied)).toEqual([
     expect.stringMatching(
-      /^stored: the image has 6 x 9 px .* for 9 x 6 px \(.*stored\.jpg\); with exif ignore they fit$/,
+      /^stored: the image has 6 × 9 px .* for 9 × 6 px \(.*stored\.jpg\); with exif ignore they fit$/,
     ),
   ]);
   const ignored = await openDataset('coco', root, { exif: 'ignore' });

@@ -5,13 +5,13 @@ import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import {
   BACKGROUNDS,
-  type ChartOptions,
   lineChart,
   logTicks,
   niceTicks,
   SERIES_COLORS,
   writeChart,
 } from '../../../lib/eval/chart';
+import type { ChartOptions } from '../../../lib/options/chart';
 
 const twoLines: ChartOptions = {
   title: 'Discs',

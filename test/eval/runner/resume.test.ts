@@ -2,8 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { Journal } from '../../../lib/eval/journal';
+import type { EvaluationRow } from '../../../lib/eval/journal-entries';
 import { lineOf } from '../../../lib/eval/journal-lines';
-import { type EvaluationRow, Journal } from '../../../lib/eval/resume';
 import { temporaryFolder } from './drawn';
 
 const folder = temporaryFolder();

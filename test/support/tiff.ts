@@ -1,12 +1,14 @@
-// Uncompressed TIFF files of any sample format: sharp writes only some of them.
+// Uncompressed TIFF files of any sample format and colour space: sharp writes only some of them.
 
-export interface TiffOptions {
+interface TiffOptions {
   readonly width: number;
   readonly height: number;
   readonly channels: number;
   readonly bits: number;
   /** 1 whole numbers, 2 signed ones, 3 floats. */
-  readonly sampleFormat: number;
+  readonly sampleFormat: 1 | 2 | 3;
+  /** 1 gray, 2 RGB, 8 CIE Lab, 9 ICC Lab; default: by the number of channels. */
+  readonly photometric?: 1 | 2 | 8 | 9;
   /** [height, width, channels] in this machine's (little-endian) order. */
   readonly data: ArrayBufferView;
   /** The last channel is alpha. */
@@ -14,7 +16,9 @@ export interface TiffOptions {
 }
 
 /** The bytes of a TIFF file with one strip. Source: TIFF 6.0, sections 2 and 19. */
-export function tiff({ width, height, channels, bits, sampleFormat, data, alpha }: TiffOptions): Buffer {
+export function tiff(options: TiffOptions): Buffer {
+  const { width, height, channels, bits, sampleFormat, data, alpha } = options;
+  const { photometric = channels < 3 ? 1 : 2 } = options;
   const [SHORT, LONG] = [3, 4];
   const pixels = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
   const perChannel = (value: number) => Array<number>(channels).fill(value);
@@ -23,7 +27,7 @@ export function tiff({ width, height, channels, bits, sampleFormat, data, alpha 
     [257, LONG, [height]],
     [258, SHORT, perChannel(bits)],
     [259, SHORT, [1]],
-    [262, SHORT, [channels < 3 ? 1 : 2]],
+    [262, SHORT, [photometric]],
     [273, LONG, [0]],
     [277, SHORT, [channels]],
     [278, LONG, [height]],

@@ -5,49 +5,19 @@
 // them in the order that he needs. Only offsets are held in memory.
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open, rename, stat, unlink, writeFile } from 'node:fs/promises';
-import { z } from 'zod';
-import { describe, SamError } from '../errors';
+import { SamError } from '../errors';
+import { kindReason } from '../files/kind';
 import { ioReason } from '../files/reason';
+import {
+  compareHeader,
+  type EvaluationRow,
+  type Failure,
+  type Fingerprint,
+  headerOf,
+  invalidJournal,
+  readEntry,
+} from './journal-entries';
 import { content, lineOf, lines } from './journal-lines';
-
-const FORMAT = 'ba-sam-evaluation-2';
-const FORMER_FORMAT = 'ba-sam-evaluation-1';
-
-/** What may not change between the runs of one evaluation: plain JSON, compared entry by entry. */
-export type Fingerprint = Readonly<Record<string, unknown>>;
-
-/** One sample in one cell. */
-export interface EvaluationRow {
-  /** Index of the sample. */
-  readonly sample: number;
-  /** Index of the cell. */
-  readonly cell: number;
-  /** What is reported for this image. */
-  readonly values: Readonly<Record<string, number | null>>;
-  /** What the image adds to the means: the state of metrics that saw nothing else. */
-  readonly state: unknown;
-  /** How its truth was taken, see `BinaryMask`. */
-  readonly note?: string;
-}
-
-/** A sample that could not be used. */
-export interface Failure {
-  readonly sample: number;
-  readonly reason: string;
-}
-
-const headerSchema = z.object({ format: z.literal(FORMAT), fingerprint: z.record(z.string(), z.unknown()) });
-const index = z.int().min(0);
-const entrySchema = z.union([
-  z.strictObject({
-    sample: index,
-    cell: index,
-    values: z.record(z.string(), z.number().nullable()),
-    state: z.unknown(),
-    note: z.string().optional(),
-  }),
-  z.strictObject({ sample: index, reason: z.string() }),
-]);
 
 /** An evaluation's journal, open for appending and reading. */
 export class Journal {
@@ -82,7 +52,7 @@ export class Journal {
   ): Promise<Journal> {
     // Under another name first: a journal without its first line never exists.
     const temporary = `${path}.part`;
-    const line = lineOf({ format: FORMAT, fingerprint });
+    const line = lineOf(headerOf(fingerprint));
     await Journal.exists(path);
     try {
       await writeFile(temporary, line);
@@ -127,7 +97,7 @@ export class Journal {
     const file = await openFile(path, 'r');
     try {
       const { value } = await lines(file).next();
-      compare(path, value?.complete ? value.bytes : undefined, fingerprint);
+      compareHeader(path, value?.complete ? value.bytes : undefined, fingerprint);
     } finally {
       await file.close();
     }
@@ -238,9 +208,9 @@ export class Journal {
     let damaged: number | undefined;
     for await (const { bytes, complete } of lines(this.file)) {
       number++;
-      if (number === 1) compare(this.path, complete ? bytes : undefined, fingerprint);
+      if (number === 1) compareHeader(this.path, complete ? bytes : undefined, fingerprint);
       else if (damaged !== undefined) {
-        throw invalid(`${this.path}: expected a row in line ${damaged} but found damaged text`);
+        throw invalidJournal(`${this.path}: expected a row in line ${damaged} but found damaged text`);
       } else {
         const entry = complete ? this.parse(bytes) : undefined;
         // The last line may be torn; with anything after it, it is damage.
@@ -249,37 +219,14 @@ export class Journal {
       }
       if (damaged === undefined) this.end += bytes.length + 1;
     }
-    if (number === 0) compare(this.path, undefined, fingerprint);
+    if (number === 0) compareHeader(this.path, undefined, fingerprint);
     await this.file.truncate(this.end);
   }
 
   private parse(bytes: Buffer): EvaluationRow | Failure | undefined {
-    const { success, data } = entrySchema.safeParse(content(bytes));
-    if (!success || data.sample >= this.samples) return undefined;
-    return 'cell' in data && data.cell >= this.cells ? undefined : data;
-  }
-}
-
-// Refuses a header that is not one, or of another evaluation; names the first entry that differs.
-function compare(path: string, header: Buffer | undefined, fingerprint: Fingerprint): void {
-  const { success, data } = headerSchema.safeParse(header && content(header));
-  if (!success) {
-    throw invalid(
-      header?.includes(`"format":"${FORMER_FORMAT}"`)
-        ? `${path}: expected rows with checksums but found the journal of an earlier version: begin anew in another folder`
-        : `${path}: expected the journal of an evaluation but found something else`,
-    );
-  }
-  const names = new Set([...Object.keys(data.fingerprint), ...Object.keys(fingerprint)]);
-  for (const name of names) {
-    const then = data.fingerprint[name];
-    const now = fingerprint[name];
-    if (JSON.stringify(then) !== JSON.stringify(now)) {
-      throw invalid(
-        `${path}: expected the options that the evaluation was begun with but ${name} was ${describe(then)} and is ` +
-          `${describe(now)} now`,
-      );
-    }
+    const entry = readEntry(bytes);
+    if (!entry || entry.sample >= this.samples) return undefined;
+    return 'cell' in entry && entry.cell >= this.cells ? undefined : entry;
   }
 }
 
@@ -298,15 +245,11 @@ async function openFile(path: string, flags: 'r' | 'r+'): Promise<FileHandle> {
 }
 
 function assertRegular(path: string, info: Stats): void {
-  if (info.isFile()) return;
-  const what = info.isDirectory() ? 'it is a directory' : 'it is not a regular file';
-  throw new SamError('ERR_IO', `Cannot use ${path} as the journal of an evaluation: ${what}`);
+  const reason = kindReason(info);
+  if (reason === undefined) return;
+  throw new SamError('ERR_IO', `Cannot use ${path} as the journal of an evaluation: ${reason}`);
 }
 
 function failure(what: 'read' | 'write', path: string, cause: unknown): SamError {
   return new SamError('ERR_IO', `Cannot ${what} ${path}: ${ioReason(cause)}`, { cause });
-}
-
-function invalid(message: string): SamError {
-  return new SamError('ERR_INVALID_ARGUMENT', message);
 }
