@@ -173,9 +173,12 @@ async function checkResume(journal: string, { resume, out }: CheckedOptions): Pr
   );
 }
 
-async function openOrTake({ dataset, root, split, strict, exif }: CheckedOptions): Promise<Dataset> {
+async function openOrTake(options: CheckedOptions): Promise<Dataset> {
+  const { dataset, root, split, strict, exif, limitInputPixels } = options;
   const opened =
-    typeof dataset === 'string' ? await openDataset(dataset, root!, { split, strict, exif }) : dataset;
+    typeof dataset === 'string'
+      ? await openDataset(dataset, root!, { split, strict, exif, limitInputPixels })
+      : dataset;
   if (opened.samples.length === 0) {
     const [first] = opened.problems;
     const why = first
@@ -252,6 +255,7 @@ async function work(prepared: PreparedEvaluation, jobs: readonly Job[], journal:
       root: options.root!,
       split: options.split,
       exif: options.exif,
+      limitInputPixels: options.limitInputPixels,
       model,
       dtype,
       tf32,

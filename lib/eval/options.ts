@@ -28,6 +28,11 @@ export function checkOptions(options: EvaluateOptions): CheckedOptions {
   if (typeof dataset === 'object' && checked.exif !== 'apply') {
     throw refused('Expected a dataset by name with exif: one that is open was opened with its own');
   }
+  if (typeof dataset === 'object' && checked.limitInputPixels !== undefined) {
+    throw refused(
+      'Expected a dataset by name with limitInputPixels: one that is open was opened with its own',
+    );
+  }
   if (devices.length > 1) {
     // Which worker takes which image is a matter of time, and must not show in the numbers.
     if (!devices.every((name) => name.startsWith('cuda'))) {

@@ -70,7 +70,7 @@ export class RowMaker {
     let image: RgbImage;
     let question: Question;
     try {
-      image = await decodeSample(sample.image, sample.exif ?? 'apply');
+      image = await decodeSample(sample.image, sample);
       question = await this.ask(sample, image);
     } catch (error) {
       const reason = unusable(error);

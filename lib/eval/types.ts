@@ -20,14 +20,20 @@ export interface SoftMask {
   readonly height: number;
 }
 
-/** One image of a dataset and what is known about it; files are read when they are needed. */
-export interface Sample {
+/** How the pictures of a dataset are read. */
+export interface Reading {
+  /** What is done with their EXIF orientation. Default `apply`. */
+  readonly exif?: ExifUse;
+  /** Pictures with more pixels are not decoded. Default as `decodeImage` has it. */
+  readonly limitInputPixels?: number;
+}
+
+/** One image of a dataset, read as it says, and what is known about it; files are read when they are needed. */
+export interface Sample extends Reading {
   /** Unique in the dataset and stable: the relative path without extension. */
   readonly id: string;
   /** Path of the image. */
   readonly image: string;
-  /** What is done with its EXIF orientation; its truth is of that picture. Default `apply`. */
-  readonly exif?: ExifUse;
   /** Whole-image ground truth (DIS, DUTS, ISIC, COD10K, folders). */
   readonly mask?: () => Promise<BinaryMask>;
   /** Instances (COCO). */

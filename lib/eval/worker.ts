@@ -16,6 +16,7 @@ export interface WorkerSetup {
   readonly root: string;
   readonly split?: string;
   readonly exif: ExifUse;
+  readonly limitInputPixels?: number;
   readonly model: string;
   readonly device: Device;
   readonly dtype: ComputeDType;
@@ -42,8 +43,8 @@ export interface EvaluationProtocol extends Protocol {
 }
 
 serve<EvaluationProtocol>(
-  async ({ dataset, root, split, exif, model, checkpoint, procedure, ...compute }) => {
-    const opened = await openDataset(dataset, root, { split, exif });
+  async ({ dataset, root, split, exif, limitInputPixels, model, checkpoint, procedure, ...compute }) => {
+    const opened = await openDataset(dataset, root, { split, exif, limitInputPixels });
     const samples = new Map(opened.samples.map((sample) => [sample.id, sample]));
     const rows = new RowMaker(await Sam.load(model, { ...compute, ...checkpoint }), procedure, model);
     return async ({ id, index, cells }, note) => {

@@ -19,10 +19,10 @@ export interface ImageFrame {
  * The size in px of the upright picture, as `decodeImage` would return it, and how it was turned.
  *
  * @throws SamError `ERR_IO` when a file is missing, is no regular file or cannot be read; `ERR_IMAGE` when its header is
- *   damaged or its size exceeds what `decodeImage` takes by default
+ *   damaged or its size exceeds the limit, by default what `decodeImage` takes
  */
-export async function readImageSize(path: string): Promise<ImageFrame> {
-  return fromBeginning(path, (bytes) => sizeOf(bytes, path));
+export async function readImageSize(path: string, limitInputPixels?: number): Promise<ImageFrame> {
+  return fromBeginning(path, (bytes) => sizeOf(bytes, path, limitInputPixels));
 }
 
 /**
@@ -49,8 +49,8 @@ export async function fromBeginning<T>(path: string, read: (bytes: Uint8Array) =
   }
 }
 
-async function sizeOf(bytes: Uint8Array, path: string): Promise<ImageFrame> {
-  const { header } = await readHeader(bytes, path, undefined);
+async function sizeOf(bytes: Uint8Array, path: string, limit?: number): Promise<ImageFrame> {
+  const { header } = await readHeader(bytes, path, limit);
   const { width, height } = header.autoOrient;
   return { width, height, orientation: header.orientation ?? 1 };
 }

@@ -4,7 +4,7 @@ import type { Dataset } from '../eval/types';
 import { MAX_LONGEST_SIDE } from '../image/resize';
 import { checkpointShape } from './checkpoint';
 import { computeShape, type Device, knownDevice } from './compute';
-import { padShape } from './input';
+import { inputShape, padShape } from './input';
 import { type OptionsOf, spelled } from './option';
 import { distance, ZERO_SHOT } from './settings';
 import { abortSignal, callback, distinct, filePath } from './validate';
@@ -105,6 +105,8 @@ export const perDatasetShape = {
   exif: spelled(z.enum(EXIF_USES), '--exif <use>', 'turn images and masks as EXIF says, or not').default(
     'apply',
   ),
+  /** Images and masks with more pixels count as unusable. Default 134217728 (2²⁷), for AVIF images 67108864 (2²⁶). */
+  limitInputPixels: inputShape.limitInputPixels,
   /** Only the first images, in the dataset's order. */
   limit: spelled(z.int().min(1).max(1e9), '--limit <n>', 'only the first images').optional(),
   /** Lengths of the longer side in px, 1 … 16384. Default: the side the model was trained at. */

@@ -3,9 +3,8 @@ import path from 'node:path';
 import { SamError } from '../../errors';
 import { isFile, isFolder } from '../../files/kind';
 import { readImageSize } from '../../image/header';
-import type { ExifUse } from '../../options/evaluate';
 import { sizeText } from '../../size';
-import type { Dataset, Problem, Sample } from '../types';
+import type { Dataset, Problem, Reading, Sample } from '../types';
 import { type CocoEntry, readCocoFile } from './coco-file';
 import {
   HEADERS_AT_A_TIME,
@@ -32,21 +31,21 @@ const NAMED = 20;
  * @param split default val2017, or the only one that there is
  * @throws SamError ERR_INVALID_ARGUMENT, ERR_IO, ERR_DATASET
  */
-export async function openCoco(root: string, { split, strict, exif }: OpenOptions): Promise<Dataset> {
+export async function openCoco(root: string, { split, strict, ...reading }: OpenOptions): Promise<Dataset> {
   const { base, splits } = await findAnnotations(root);
   const name = split === undefined ? defaultSplit(splits, root) : chooseSplit(splits, split);
   const folder = await findImages(base, name);
   const { images, problems } = await readCocoFile(path.join(base, 'annotations', `instances_${name}.json`));
   const located = await mapBounded(images, HEADERS_AT_A_TIME, (entry) => locate(entry, base, folder));
   const counts = countFiles(located);
-  const checked = await mapBounded(located, HEADERS_AT_A_TIME, (entry) => check(entry, counts, exif));
+  const checked = await mapBounded(located, HEADERS_AT_A_TIME, (entry) => check(entry, counts, reading));
   const samples: Sample[] = [];
   const ambiguous: string[] = [];
   for (const result of checked) {
     if ('reason' in result) problems.push(result);
     else {
       samples.push(result.sample);
-      if (result.isAmbiguous && exif === 'apply') ambiguous.push(result.sample.id);
+      if (result.isAmbiguous && reading.exif !== 'ignore') ambiguous.push(result.sample.id);
     }
   }
   const notes = ambiguous.length > 0 ? [counted(TURNED, ambiguous, NAMED)] : [];
@@ -138,25 +137,25 @@ function countFiles(images: readonly Located[]): Map<string, number> {
 async function check(
   entry: Located,
   counts: ReadonlyMap<string, number>,
-  exif: ExifUse,
+  reading: Reading,
 ): Promise<{ sample: Sample; isAmbiguous: boolean } | Problem> {
   const id = withoutExtension(entry.name);
   const image = entry.path;
   const count = counts.get(path.resolve(image))!;
   if (count > 1) return { id, reason: `images lists it ${count} times; here with the id ${entry.id}` };
   try {
-    const frame = await readImageSize(image);
+    const frame = await readImageSize(image, reading.limitInputPixels);
     const annotated = { width: entry.width, height: entry.height, orientation: 1 };
-    const { width, height } = sizeOf(frame, exif);
+    const { width, height } = sizeOf(frame, reading.exif);
     if (isSame({ width, height }, annotated)) {
-      const sample = { id, image, exif, instances: entry.instances };
+      const sample = { id, image, ...reading, instances: entry.instances };
       return { sample, isAmbiguous: isAmbiguous(frame, annotated) };
     }
     return {
       id,
       reason:
         `the image has ${sizeText({ width, height })} but its annotations are for ${sizeText(entry)} ` +
-        `(${image})${exifAdvice(frame, annotated, exif)}`,
+        `(${image})${exifAdvice(frame, annotated, reading.exif)}`,
     };
   } catch (error) {
     if (error instanceof SamError) return { id, reason: error.message };

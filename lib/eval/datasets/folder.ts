@@ -14,11 +14,11 @@ import { checkPairs, listPairs } from './pairs';
  * @param split a folder in the root that holds the two; without it, the root itself or the only such folder
  * @throws SamError ERR_INVALID_ARGUMENT, ERR_IO, ERR_DATASET
  */
-export async function openFolder(root: string, { split, strict, exif }: OpenOptions): Promise<Dataset> {
+export async function openFolder(root: string, { split, strict, ...reading }: OpenOptions): Promise<Dataset> {
   const base = await findBase(root, split);
   const folders = { images: path.join(base, 'images'), masks: path.join(base, 'masks') };
   const list = await listPairs(folders, { recursive: true });
-  const { samples, problems, notes } = await checkPairs(list.pairs, exif);
+  const { samples, problems, notes } = await checkPairs(list.pairs, reading);
   const name = base === root ? path.basename(path.resolve(root)) : path.basename(base);
   return finishDataset(
     { name, root, samples, problems: [...list.problems, ...problems], notes: [...list.notes, ...notes] },

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { describe, invalidArgument, SamError } from '../../errors';
 import { DATASET_NAMES, type DatasetName, EXIF_USES, type ExifUse } from '../../options/evaluate';
+import { inputShape } from '../../options/input';
 import { parse } from '../../options/validate';
 import type { Dataset } from '../types';
 import { openCoco } from './coco';
@@ -21,6 +22,8 @@ export interface OpenDatasetOptions {
    * only one has an orientation are in the notes: whether their masks are of the turned picture is not known from the files.
    */
   exif?: ExifUse;
+  /** Images and masks with more pixels are not used. Default as `decodeImage` has it. */
+  limitInputPixels?: number;
 }
 
 const LAYOUTS: Readonly<Partial<Record<DatasetName, Layout>>> = {
@@ -34,6 +37,7 @@ const optionsSchema = z.strictObject({
   split: z.string().min(1).optional(),
   strict: z.boolean().default(false),
   exif: z.enum(EXIF_USES).default('apply'),
+  limitInputPixels: inputShape.limitInputPixels,
 });
 
 /**
@@ -62,11 +66,10 @@ export async function openDataset(
   if (typeof root !== 'string' || root === '' || root.includes('\0')) {
     throw invalidArgument('root', 'path of a folder', root);
   }
-  const { split, strict, exif } = parse(optionsSchema, options, 'options');
+  const { split, ...others } = parse(optionsSchema, options, 'options');
+  const opening = { split, ...others };
   await readFolder(root);
   const layout = LAYOUTS[name];
-  if (layout) return openLayout(layout, root, { split, strict, exif });
-  return name === 'coco'
-    ? openCoco(root, { split, strict, exif })
-    : openFolder(root, { split, strict, exif });
+  if (layout) return openLayout(layout, root, opening);
+  return name === 'coco' ? openCoco(root, opening) : openFolder(root, opening);
 }

@@ -4,13 +4,13 @@ import path from 'node:path';
 import { describe, SamError } from '../../errors';
 import { isFolder } from '../../files/kind';
 import type { ExifUse } from '../../options/evaluate';
-import type { Dataset, Problem } from '../types';
+import type { Dataset, Problem, Reading } from '../types';
 import { listFolders } from './files';
 import { finishDataset } from './finish';
 import { checkPairs, listPairs, type Pair, type PairList, type PairRules } from './pairs';
 
 /** How a dataset is opened, see `OpenDatasetOptions`. */
-export interface OpenOptions {
+export interface OpenOptions extends Reading {
   readonly split: string | undefined;
   readonly strict: boolean;
   readonly exif: ExifUse;
@@ -62,7 +62,7 @@ export interface Found {
 export async function openLayout(
   layout: Layout,
   root: string,
-  { split, strict, exif }: OpenOptions,
+  { split, strict, ...reading }: OpenOptions,
 ): Promise<Dataset> {
   const name = chooseSplit(Object.keys(layout.splits), split ?? layout.defaultSplit);
   const parts = layout.splits[name]!;
@@ -79,7 +79,7 @@ export async function openLayout(
     problems.push(...list.problems.map((problem) => ({ ...problem, id: prefix + problem.id })));
     notes.push(...list.notes.map((note) => (prefix === '' ? note : `${part.name}: ${note}`)));
   }
-  const checked = await checkPairs(pairs, exif);
+  const checked = await checkPairs(pairs, reading);
   return finishDataset(
     {
       name: `${layout.title} ${name}`,

@@ -7,7 +7,7 @@ import { fromBeginning, type ImageFrame } from '../../image/header';
 import { type Lab8, readLab8 } from '../../image/lab-tiff';
 import { checkFormat, checkPixels, DEFAULT_PIXEL_LIMIT, decodeError, readImageFile } from '../../image/load';
 import { tiffTags } from '../../image/tiff';
-import type { ExifUse } from '../../options/evaluate';
+import type { Reading } from '../types';
 
 const TYPES = {
   uchar: Uint8Array,
@@ -41,11 +41,11 @@ export interface MaskPixels {
  *
  * @throws SamError `ERR_IO`, `ERR_IMAGE`
  */
-export async function readMaskFrame(path: string): Promise<ImageFrame> {
+export async function readMaskFrame(path: string, limit = DEFAULT_PIXEL_LIMIT): Promise<ImageFrame> {
   return fromBeginning(path, async (bytes) => {
     const { autoOrient, orientation = 1 } = await readMetadata(labOf(bytes)?.asRgb ?? bytes);
     const { width, height } = autoOrient;
-    checkPixels(width, height, path, DEFAULT_PIXEL_LIMIT);
+    checkPixels(width, height, path, limit);
     return { width, height, orientation };
   });
 }
@@ -55,14 +55,17 @@ export async function readMaskFrame(path: string): Promise<ImageFrame> {
  *
  * @throws SamError `ERR_IO`, `ERR_IMAGE`
  */
-export async function readMaskPixels(path: string, exif: ExifUse = 'apply'): Promise<MaskPixels> {
+export async function readMaskPixels(
+  path: string,
+  { exif = 'apply', limitInputPixels = DEFAULT_PIXEL_LIMIT }: Reading = {},
+): Promise<MaskPixels> {
   const bytes = await readImageFile(path);
   checkFormat(bytes, path);
   try {
     const lab = labOf(bytes);
     const source = lab?.asRgb ?? bytes;
     const header = await readMetadata(source);
-    checkPixels(header.width, header.height, path, DEFAULT_PIXEL_LIMIT);
+    checkPixels(header.width, header.height, path, limitInputPixels);
     const { depth, space } = storedFormat(header);
     const reading: SharpOptions = {
       failOn: 'error',

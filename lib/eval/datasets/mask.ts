@@ -1,8 +1,7 @@
 // Ground-truth masks from image files of any kind: gray, palette, colour, with alpha, of 1 to 32 bits, float.
 import { SamError } from '../../errors';
 import { inBands, rowsPerBand } from '../../image/bands';
-import type { ExifUse } from '../../options/evaluate';
-import type { BinaryMask } from '../types';
+import type { BinaryMask, Reading } from '../types';
 import { type Depth, type MaskPixels, readMaskPixels, type Samples } from './mask-pixels';
 
 /** Of 255, values above this are inside, as PySODMetrics and the released code of most benchmarks have it. */
@@ -30,8 +29,8 @@ const BITS = { uchar: 8, char: 7, ushort: 16, short: 15, uint: 32, int: 31, floa
  * @throws SamError `ERR_IO`, `ERR_IMAGE`; `ERR_IMAGE` also when there are values above 0 but none inside, below 0 or
  *   beyond the range: such a mask would count as empty, or as what nobody meant
  */
-export async function readMask(path: string, exif: ExifUse = 'apply'): Promise<BinaryMask> {
-  const pixels = await readMaskPixels(path, exif);
+export async function readMask(path: string, reading: Reading = {}): Promise<BinaryMask> {
+  const pixels = await readMaskPixels(path, reading);
   const { width, height } = pixels;
   const { values, range } = await grayOf(pixels);
   const { smallest, largest, isBinary } = range;

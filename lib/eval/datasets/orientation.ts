@@ -5,9 +5,10 @@ import { decodeImage } from '../../image/load';
 import type { RgbImage } from '../../image/types';
 import type { ExifUse } from '../../options/evaluate';
 import type { Size } from '../../size';
+import type { Reading } from '../types';
 
 /** The size of the pixels that are evaluated. */
-export function sizeOf({ width, height, orientation }: ImageFrame, exif: ExifUse): Size {
+export function sizeOf({ width, height, orientation }: ImageFrame, exif: ExifUse = 'apply'): Size {
   return exif === 'ignore' && swapsSides(orientation) ? { width: height, height: width } : { width, height };
 }
 
@@ -25,7 +26,7 @@ export function isAmbiguous(image: ImageFrame, other: ImageFrame): boolean {
 }
 
 /** What is behind the sizes in a message about two that differ, where the other use of EXIF would fit. */
-export function exifAdvice(image: ImageFrame, other: ImageFrame, exif: ExifUse): string {
+export function exifAdvice(image: ImageFrame, other: ImageFrame, exif: ExifUse = 'apply'): string {
   const otherwise = exif === 'apply' ? 'ignore' : 'apply';
   return isSame(sizeOf(image, otherwise), sizeOf(other, otherwise))
     ? `; with exif ${otherwise} they fit`
@@ -37,9 +38,14 @@ export function exifAdvice(image: ImageFrame, other: ImageFrame, exif: ExifUse):
  *
  * @throws SamError as `decodeImage`
  */
-export async function decodeSample(path: string, exif: ExifUse): Promise<RgbImage> {
-  const image = await decodeImage(path);
-  return exif === 'apply' ? image : asStored(image, (await readImageSize(path)).orientation);
+export async function decodeSample(
+  path: string,
+  { exif = 'apply', limitInputPixels }: Reading,
+): Promise<RgbImage> {
+  const image = await decodeImage(path, { limitInputPixels });
+  return exif === 'apply'
+    ? image
+    : asStored(image, (await readImageSize(path, limitInputPixels)).orientation);
 }
 
 /**

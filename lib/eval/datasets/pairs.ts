@@ -1,9 +1,8 @@
 // Images and their masks in two folders: matched by name, checked by their headers.
 import { SamError } from '../../errors';
 import { readImageSize } from '../../image/header';
-import type { ExifUse } from '../../options/evaluate';
 import { sizeText } from '../../size';
-import type { BinaryMask, Problem, Sample } from '../types';
+import type { BinaryMask, Problem, Reading, Sample } from '../types';
 import { HEADERS_AT_A_TIME, type ImageFile, listImages, mapBounded } from './files';
 import { counted, leftOut } from './finish';
 import { readMask } from './mask';
@@ -107,17 +106,17 @@ function paths(files: readonly ImageFile[]): string {
  */
 export async function checkPairs(
   pairs: readonly Pair[],
-  exif: ExifUse,
+  reading: Reading,
 ): Promise<{ samples: Sample[]; problems: Problem[]; notes: string[] }> {
   const samples: Sample[] = [];
   const problems: Problem[] = [];
   const ambiguous: string[] = [];
-  const checked = await mapBounded(pairs, HEADERS_AT_A_TIME, (pair) => checkPair(pair, exif));
+  const checked = await mapBounded(pairs, HEADERS_AT_A_TIME, (pair) => checkPair(pair, reading));
   for (const result of checked) {
     if ('reason' in result) problems.push(result);
     else {
       samples.push(result.sample);
-      if (result.isAmbiguous && exif === 'apply') ambiguous.push(result.sample.id);
+      if (result.isAmbiguous && reading.exif !== 'ignore') ambiguous.push(result.sample.id);
     }
   }
   const notes = ambiguous.length > 0 ? [counted(TURNED_APART, ambiguous, NAMED)] : [];
@@ -126,10 +125,11 @@ export async function checkPairs(
 
 async function checkPair(
   { id, image, mask }: Pair,
-  exif: ExifUse,
+  reading: Reading,
 ): Promise<{ sample: Sample; isAmbiguous: boolean } | Problem> {
   try {
-    const [frame, maskFrame] = [await readImageSize(image), await readMaskFrame(mask)];
+    const { exif, limitInputPixels: limit } = reading;
+    const [frame, maskFrame] = [await readImageSize(image, limit), await readMaskFrame(mask, limit)];
     const [size, maskSize] = [sizeOf(frame, exif), sizeOf(maskFrame, exif)];
     if (!isSame(size, maskSize)) {
       const advice = exifAdvice(frame, maskFrame, exif);
@@ -138,7 +138,7 @@ async function checkPair(
         reason: `the image has ${sizeText(size)} but its mask ${sizeText(maskSize)} (${mask})${advice}`,
       };
     }
-    const sample = { id, image, exif, mask: () => readMaskOf(mask, size, exif) };
+    const sample = { id, image, ...reading, mask: () => readMaskOf(mask, size, reading) };
     return { sample, isAmbiguous: isAmbiguous(frame, maskFrame) };
   } catch (error) {
     if (error instanceof SamError) return { id, reason: error.message };
@@ -149,9 +149,9 @@ async function checkPair(
 async function readMaskOf(
   path: string,
   size: { width: number; height: number },
-  exif: ExifUse,
+  reading: Reading,
 ): Promise<BinaryMask> {
-  const mask = await readMask(path, exif);
+  const mask = await readMask(path, reading);
   if (isSame(mask, size)) return mask;
   throw new SamError(
     'ERR_IMAGE',

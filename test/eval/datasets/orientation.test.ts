@@ -30,10 +30,10 @@ describe('ignoring EXIF', () => {
     const file = path.join(newFolder(), 'a.jpg');
     await drawPhoto(file, { orientation });
     const { data, info } = await sharp(file).raw().toBuffer({ resolveWithObject: true });
-    const stored = await decodeSample(file, 'ignore');
+    const stored = await decodeSample(file, { exif: 'ignore' });
     expect([stored.width, stored.height]).toEqual([info.width, info.height]);
     expect(Buffer.compare(stored.data, data)).toBe(0);
-    const upright = await decodeSample(file, 'apply');
+    const upright = await decodeSample(file, {});
     expect([upright.width, upright.height]).toEqual(orientation < 5 ? [9, 6] : [6, 9]);
     expect(Buffer.compare(upright.data, data) === 0).toBe(orientation === 1);
   });
@@ -50,7 +50,7 @@ describe('ignoring EXIF', () => {
       .toBuffer();
     write(file, mask);
     expect(await readMask(file)).toMatchObject({ width: 2, height: 3 });
-    const stored = await readMask(file, 'ignore');
+    const stored = await readMask(file, { exif: 'ignore' });
     expect([stored.width, stored.height, ...stored.data]).toEqual([3, 2, 1, 0, 0, 0, 0, 1]);
   });
 });

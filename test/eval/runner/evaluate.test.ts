@@ -3,9 +3,11 @@ import path from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openDataset } from '../../../lib/eval/datasets';
+import { readMask } from '../../../lib/eval/datasets/mask';
 import { evaluate } from '../../../lib/eval/evaluate';
 import { lineOf } from '../../../lib/eval/journal-lines';
 import type { Dataset } from '../../../lib/eval/types';
+import { readImageSize } from '../../../lib/image/header';
 import { native } from '../../../lib/native';
 import type { EvaluateOptions } from '../../../lib/options/evaluate';
 import { BUNDLED_MODEL, Sam } from '../../../lib/sam';
@@ -299,6 +301,22 @@ describe('work', () => {
     expect((await run({ dataset, root: undefined })).rows).toEqual(plain);
     await expect(run({ dataset, root: undefined, exif: 'ignore' })).rejects.toThrow(
       'Expected a dataset by name with exif',
+    );
+  });
+
+  it('takes images and masks of as many pixels as are allowed', async () => {
+    const one = await drawFolder(path.join(folder, 'one'), 1);
+    const { width, height } = await readImageSize(path.join(one, 'images', 'p0.png'));
+    const limitInputPixels = width * height;
+    expect((await run({ root: one, limitInputPixels })).rows).toEqual((await run({ root: one })).rows);
+    const fewer = limitInputPixels - 1;
+    const message = `exceeds limitInputPixels (${fewer})`;
+    await expect(run({ root: one, limitInputPixels: fewer })).rejects.toThrow(message);
+    const mask = readMask(path.join(one, 'masks', 'p0.png'), { limitInputPixels: fewer });
+    await expect(mask).rejects.toThrow(message);
+    const dataset = await openDataset('folder', root, { limitInputPixels });
+    await expect(run({ dataset, root: undefined, limitInputPixels })).rejects.toThrow(
+      'Expected a dataset by name with limitInputPixels',
     );
   });
 
