@@ -1,6 +1,7 @@
 // Cuts what an iterable gives, now or later, into batches.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { unlessAborted } from './abort';
+import { invalidArgument } from './errors';
 import { TimeSlice } from './time-slice';
 
 /** Converted items in their order, and what went wrong after them; nothing follows an error. */
@@ -62,11 +63,20 @@ type Step<P> = IteratorResult<P, unknown> | { readonly cause: unknown };
 // Never rejects: it may be looked at much later.
 function step<P>(iterator: Iterator<P> | AsyncIterator<P>): Step<P> | Promise<Step<P>> {
   try {
-    const result = iterator.next();
-    return 'then' in result ? Promise.resolve(result).catch((cause: unknown) => ({ cause })) : result;
+    const result = checked(iterator.next());
+    return 'then' in result
+      ? Promise.resolve(result)
+          .then(checked)
+          .catch((cause: unknown) => ({ cause }))
+      : result;
   } catch (cause) {
     return { cause };
   }
+}
+
+function checked<T>(result: T): T & object {
+  if (typeof result === 'object' && result !== null) return result;
+  throw invalidArgument('the result of next() of prompts', 'object', result);
 }
 
 // Not awaited: an asynchronous generator ends only after the item that it is asked for already, which may never come.

@@ -1,9 +1,8 @@
 // One model over several datasets: a file names them, one table compares them.
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { invalidArgument, SamError } from '../errors';
-import { readError } from '../files/kind';
+import { readTextFile } from '../files/kind';
 import {
   type AttentionSetting,
   datasetName,
@@ -162,12 +161,7 @@ async function resumeBegun(evaluations: readonly EvaluateOptions[], out: string)
 }
 
 async function readSuite(file: string): Promise<z.output<typeof suiteSchema>> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (cause) {
-    throw readError(file, cause);
-  }
+  const text = await readTextFile(file);
   let value: unknown;
   try {
     value = JSON.parse(text);

@@ -41,6 +41,22 @@ export async function openForReading(path: string): Promise<FileHandle> {
   }
 }
 
+/**
+ * The text of a regular file, as UTF-8.
+ *
+ * @throws SamError ERR_IO
+ */
+export async function readTextFile(path: string): Promise<string> {
+  const file = await openForReading(path);
+  try {
+    return await file.readFile('utf8');
+  } catch (cause) {
+    throw readError(path, cause);
+  } finally {
+    await file.close();
+  }
+}
+
 /** ERR_IO for a file that cannot be read. */
 export function readError(path: string, cause: unknown): SamError {
   return new SamError('ERR_IO', `Cannot read ${path}: ${ioReason(cause)}`, { cause });

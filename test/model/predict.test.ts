@@ -355,6 +355,17 @@ describe('predictEach', () => {
     await expect(each.next()).rejects.toThrow('connection lost');
   });
 
+  it.each([
+    ['at once', () => undefined],
+    ['later', () => Promise.resolve(undefined)],
+  ])('refuses an iterator that gives no result, %s', async (_, next) => {
+    const broken = { [Symbol.asyncIterator]: () => ({ next }) } as unknown as AsyncIterable<Prompt>;
+    await expect(sam.predictEach(embedding, broken).next()).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARGUMENT',
+      message: expect.stringContaining('the result of next() of prompts'),
+    });
+  });
+
   it('reads no further than it is asked, and closes its source when it is left', async () => {
     let read = 0;
     let closed = false;

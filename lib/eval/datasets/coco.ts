@@ -118,9 +118,11 @@ async function locate(entry: CocoEntry, base: string, folder: string): Promise<L
     from = path.dirname(from);
   }
   // `images/` is what the images' folder is called wherever it is called anything.
-  for (const spelling of spellings) {
-    const file = path.join(folder, spelling.replace(/^images\//i, ''));
-    if (await isFile(file)) return { ...entry, name, path: file };
+  for (const at of [folder, base]) {
+    for (const spelling of spellings) {
+      const file = path.resolve(at, spelling.replace(/^images\//i, ''));
+      if (file.startsWith(below) && (await isFile(file))) return { ...entry, name, path: file };
+    }
   }
   return { ...entry, name, path: asGiven };
 }

@@ -1,8 +1,8 @@
 // The csv that BA-SAM's released code reads for ISIC 2016: a header line, then number, image, mask.
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, SamError } from '../../errors';
-import { isFile, readError } from '../../files/kind';
+import { isFile, readError, readTextFile } from '../../files/kind';
 import type { Problem } from '../types';
 import { listImages, staysInside, withoutExtension, withSlashes } from './files';
 import { leftOut } from './finish';
@@ -56,7 +56,7 @@ async function readText(file: string): Promise<string> {
     if (size > MAX_BYTES) {
       throw new SamError('ERR_DATASET', `Expected at most ${MAX_BYTES} bytes in ${file} but found ${size}`);
     }
-    return await readFile(file, 'utf8');
+    return await readTextFile(file);
   } catch (cause) {
     if (cause instanceof SamError) throw cause;
     throw readError(file, cause);

@@ -190,6 +190,7 @@ describe('samples and instances', () => {
     ['the split below images', 'val2017/a.jpg', 'images/val2017', 'a.jpg'],
     ["the dataset's folder", 'set/images/a.jpg', 'images', 'a.jpg'],
     ['images, whatever its name', 'images/a.jpg', 'val2017', 'a.jpg'],
+    ['images above the split', 'images\\val2017\\a.jpg', 'val2017', 'a.jpg'],
     ['Windows', 'images\\a.jpg', 'images', 'a.jpg'],
     ['Windows, with a folder', 'cam 1\\a.jpg', 'images', 'cam 1/a.jpg'],
     ['a backslash that is meant', 'a\\b.jpg', 'images', 'a\\b.jpg'],

@@ -118,6 +118,11 @@ describe('an evaluation', () => {
     writeFileSync(config, JSON.stringify({ datasets: [{ dataset: 'folder', root: 'suite' }] }));
     await expect(evaluateSuite({ ...options, config, out })).rejects.toThrow(message);
     await release(lock);
+    const pipe = path.join(folder, 'suite-pipe.json');
+    execFileSync('mkfifo', [pipe]);
+    await expect(evaluateSuite({ ...options, config: pipe, out })).rejects.toThrow(
+      'it is not a regular file',
+    );
     // Before the work, not after it.
     mkdirSync(path.join(out, 'suite.json'));
     await expect(evaluateSuite({ ...options, config, out })).rejects.toThrow(
