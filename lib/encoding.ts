@@ -5,7 +5,7 @@ import { invalidArgument, SamError } from './errors';
 import { allFinite, notFinite, notFiniteInput } from './finite';
 import { elementCount } from './graph/graph';
 import type { Session } from './graph/session';
-import { copyInput, decodeCopy } from './image/load';
+import { copyInput, decodeCopy, originOf } from './image/load';
 import { inputGeometry } from './image/resize';
 import { giveStagingBack } from './image/staging';
 import type { ImageInput } from './image/types';
@@ -72,7 +72,7 @@ export class ImageEncoder {
       content: { width: scaledWidth, height: scaledHeight },
       input: { width: inputWidth, height: inputHeight },
     };
-    const name = typeof image === 'string' ? image : image instanceof URL ? image.href : undefined;
+    const name = originOf(rgb) ?? originOf(image as object);
     return this.runEncoder('photograph', pixels, 1, settings, options, sizes_px, name);
   }
 

@@ -16,6 +16,13 @@ export type { DecodeOptions } from '../options/input';
 
 export { checkFormat, checkPixels, DEFAULT_PIXEL_LIMIT, decodeError } from './decode';
 
+const origins = new WeakMap<object, string>();
+
+/** The file that an image was decoded from, for messages; undefined of any other. */
+export function originOf(image: object): string | undefined {
+  return origins.get(image);
+}
+
 /**
  * Decodes an image to 8-bit RGB.
  *
@@ -67,7 +74,9 @@ async function decode(input: ImageInput, options: DecodeOptions): Promise<RgbIma
   const { signal, limitInputPixels: limit } = options;
   if (typeof input === 'string' || input instanceof URL) {
     const path = toPath(input);
-    return decodeEncoded(await readImageFile(path, signal), path, limit, signal);
+    const image = await decodeEncoded(await readImageFile(path, signal), path, limit, signal);
+    origins.set(image, path);
+    return image;
   }
   if (isUint8Array(input)) return decodeEncoded(input, 'the image buffer', limit, signal);
   if (isArrayBuffer(input)) return decodeEncoded(new Uint8Array(input), 'the image buffer', limit, signal);

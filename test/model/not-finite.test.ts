@@ -1,10 +1,12 @@
 // A model that computes NaN or infinity says so, whatever part of it is at fault: its numbers are no results.
 
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { allFinite } from '../../lib/finite';
 import {
   BUNDLED_MODEL,
+  decodeImage,
   Embedding,
   openSamCheckpoint,
   Sam,
@@ -44,7 +46,8 @@ it.each([
   ['infinity', INFINITY],
 ])('%s in the image encoder is found by encode', async (_name, bits) => {
   const bad = await damaged('image_encoder.blocks.0.mlp.lin1.weight', bits);
-  for (const call of [() => bad.encode(DEMO), () => bad.segment(DEMO, box)]) {
+  const decoded = await decodeImage(pathToFileURL(DEMO));
+  for (const call of [() => bad.encode(DEMO), () => bad.segment(DEMO, box), () => bad.encode(decoded)]) {
     await expect(call()).rejects.toMatchObject({
       code: 'ERR_NOT_FINITE',
       message: `${model}: expected finite values from the image encoder for ${DEMO} but it computed NaN or infinity: damaged weights`,
