@@ -314,10 +314,12 @@ describe.each(Object.entries(CALLS))('%s', (name, { good, call, o }) => {
   }
 
   // Of files there are none: those calls fail later. Threads that are set stay.
-  it.skipIf(name === 'setThreads')('takes what it expects', async () => {
-    const { code } = ((await failure(-1, undefined)) ?? {}) as Partial<lib.SamError>;
-    expect([undefined, 'ERR_IO', 'ERR_DATASET']).toContain(code);
-  });
+  if (name !== 'setThreads') {
+    it('takes what it expects', async () => {
+      const { code } = ((await failure(-1, undefined)) ?? {}) as Partial<lib.SamError>;
+      expect([undefined, 'ERR_IO', 'ERR_DATASET']).toContain(code);
+    });
+  }
 
   it('refuses what it does not expect by a SamError', async () => {
     const count = good().length;
@@ -334,7 +336,8 @@ describe.each(Object.entries(CALLS))('%s', (name, { good, call, o }) => {
     expect(wrong).toEqual([]);
   });
 
-  it.skipIf(o === undefined).each(Object.entries(HOSTILE))('refuses %s as options', async (_kind, value) => {
-    expect(await failure(o!, value)).toMatchObject({ name: 'SamError', code: 'ERR_INVALID_ARGUMENT' });
+  if (o === undefined) return;
+  it.each(Object.entries(HOSTILE))('refuses %s as options', async (_kind, value) => {
+    expect(await failure(o, value)).toMatchObject({ name: 'SamError', code: 'ERR_INVALID_ARGUMENT' });
   });
 });
