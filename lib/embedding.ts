@@ -117,7 +117,8 @@ export class Embedding implements EmbeddingInfo {
 
   /**
    * Writes a safetensors file with the tensor `image_embeddings` [batch, channels, gridH, gridW] f32; sizes and settings
-   * go to its metadata. Of SAM-HQ it has `hq_features` [batch, 4·gridH, 4·gridW, channels / 8], too. An existing file is replaced at once or not at all.
+   * go to its metadata. Of SAM-HQ it has `hq_features` [batch, 4·gridH, 4·gridW, channels / 8], too. An existing file is
+   * replaced at once or not at all.
    *
    * @throws SamError ERR_IO
    */

@@ -55,17 +55,19 @@ export interface FullSize {
 /** 1 where a logit is above 0: SAM's masks. */
 export function aboveZero(logits: Float32Array): Uint8Array {
   const masks = new Uint8Array(logits.length);
-  for (let i = 0; i < logits.length; i++) masks[i] = logits[i] > 0 ? 1 : 0;
+  markAboveZero(masks, logits, 0, logits.length);
   return masks;
 }
 
 /** The same for large arrays, with other events in between. */
 export async function aboveZeroInBands(logits: Float32Array): Promise<Uint8Array> {
   const masks = new Uint8Array(logits.length);
-  await inBands(logits.length, 65_536, (begin, end) => {
-    for (let i = begin; i < end; i++) masks[i] = logits[i] > 0 ? 1 : 0;
-  });
+  await inBands(logits.length, 65_536, (begin, end) => markAboveZero(masks, logits, begin, end));
   return masks;
+}
+
+function markAboveZero(masks: Uint8Array, logits: Float32Array, begin: number, end: number): void {
+  for (let i = begin; i < end; i++) masks[i] = logits[i] > 0 ? 1 : 0;
 }
 
 /**

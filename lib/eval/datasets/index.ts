@@ -66,8 +66,7 @@ export async function openDataset(
   if (typeof root !== 'string' || root === '' || root.includes('\0')) {
     throw invalidArgument('root', 'path of a folder', root);
   }
-  const { split, ...others } = parse(optionsSchema, options, 'options');
-  const opening = { split, ...others };
+  const opening = parse(optionsSchema, options, 'options');
   await readFolder(root);
   const layout = LAYOUTS[name];
   if (layout) return openLayout(layout, root, opening);

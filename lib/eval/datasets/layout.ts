@@ -11,7 +11,7 @@ import { checkPairs, listPairs, type Pair, type PairList, type PairRules } from 
 
 /** How a dataset is opened, see `OpenDatasetOptions`. */
 export interface OpenOptions extends Reading {
-  readonly split: string | undefined;
+  readonly split?: string;
   readonly strict: boolean;
   readonly exif: ExifUse;
 }

@@ -11,35 +11,7 @@ import {
   SERIES_COLORS,
   writeChart,
 } from '../../../lib/eval/chart';
-import type { ChartOptions } from '../../../lib/options/chart';
-
-const twoLines: ChartOptions = {
-  title: 'Discs',
-  xLabel: 'longest side, px',
-  panels: [
-    {
-      title: 'IoU ↑',
-      series: [
-        {
-          name: 'plain',
-          points: [
-            [256, 0.9],
-            [512, 0.8],
-            [1024, 0.7],
-          ],
-        },
-        {
-          name: 'both',
-          points: [
-            [256, 0.88],
-            [512, Number.NaN],
-            [1024, 0.85],
-          ],
-        },
-      ],
-    },
-  ],
-};
+import { twoLines } from './two-lines';
 
 /** Renders with librsvg, whose XML parser accepts nothing malformed. */
 async function pixels(svg: string): Promise<{ data: Buffer; width: number; height: number }> {

@@ -6,6 +6,7 @@ import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { lineChart } from '../../../lib/eval/chart';
 import { renderSvg } from '../../../lib/eval/render-svg';
+import { twoLines } from './two-lines';
 
 const ROOT = path.join(__dirname, '..', '..', '..');
 
@@ -42,24 +43,7 @@ describe('renderSvg', () => {
   });
 
   it('gives the same pixels where there is no font at all', async () => {
-    const svg = lineChart({
-      title: 'Discs · gt-box',
-      xLabel: 'longest side, px',
-      panels: [
-        {
-          title: 'IoU ↑',
-          series: [
-            {
-              name: 'plain',
-              points: [
-                [256, 0.9],
-                [512, 0.8],
-              ],
-            },
-          ],
-        },
-      ],
-    });
+    const svg = lineChart({ ...twoLines, title: 'Discs · gt-box' });
     const script = `require('jiti')(process.cwd())('./lib/eval/render-svg.ts').renderSvg(process.argv[1], 2)
       .then((png) => console.log(require('node:crypto').createHash('sha256').update(png).digest('hex')))`;
     const without = execFileSync(process.execPath, ['-e', script, svg], {
